@@ -1,0 +1,237 @@
+//! Identifiers and counters. Each is a type of its own, so that an attempt number can never be
+//! passed where a sequence number is meant, and each is checked where it enters the program.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text is empty or longer than allowed.
+    #[error("{what} must be 1 to {max} characters long, this one has {length}")]
+    Length {
+        /// What the text was meant to be.
+        what: &'static str,
+        /// The most characters allowed.
+        max: usize,
+        /// The characters it has.
+        length: usize,
+    },
+    /// The text holds a character that is not allowed. `+`, `#` and `/` have meaning in MQTT
+    /// topics and have broken access lists before (CVE-2017-7650).
+    #[error(
+        "{what} may hold only letters, digits, `.`, `_` and `-`, and must start with a letter or a digit; `{character}` is not allowed"
+    )]
+    Character {
+        /// What the text was meant to be.
+        what: &'static str,
+        /// The first offending character.
+        character: char,
+    },
+    /// The text is not a UUID.
+    #[error("{what} must be a UUID such as 01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b")]
+    Uuid {
+        /// What the text was meant to be.
+        what: &'static str,
+    },
+}
+
+/// The longest agent id, in characters.
+pub const AGENT_ID_LENGTH_MAX: usize = 64;
+
+/// Names one agent: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, the first a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentId(std::sync::Arc<str>);
+
+impl AgentId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AgentId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let what = "an agent id";
+        if text.is_empty() || text.len() > AGENT_ID_LENGTH_MAX {
+            return Err(IdError::Length {
+                what,
+                max: AGENT_ID_LENGTH_MAX,
+                length: text.chars().count(),
+            });
+        }
+        let allowed = |index: usize, c: char| {
+            c.is_ascii_alphanumeric() || (index > 0 && matches!(c, '.' | '_' | '-'))
+        };
+        match text.chars().enumerate().find(|&(index, c)| !allowed(index, c)) {
+            Some((_, character)) => Err(IdError::Character { what, character }),
+            None => Ok(Self(text.into())),
+        }
+    }
+}
+
+impl TryFrom<String> for AgentId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<AgentId> for String {
+    fn from(id: AgentId) -> Self {
+        id.0.to_string()
+    }
+}
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                // Only the hyphenated form: one id, one spelling.
+                match Uuid::try_parse(text) {
+                    Ok(uuid) if text.len() == 36 => Ok(Self(uuid)),
+                    _ => Err(IdError::Uuid { what: $what }),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// Names one task: a UUIDv7, so ids sort by the time of submission.
+    TaskId,
+    "a task id"
+);
+uuid_id!(
+    /// Made when an agent's database is made. A new one under the same agent id means that
+    /// everything the agent held is gone.
+    Incarnation,
+    "an incarnation"
+);
+uuid_id!(
+    /// Made when the core's store is made. Tells an agent that it speaks with the core it knew.
+    CoreId,
+    "a core id"
+);
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// The one after this. Stays at the maximum instead of wrapping: a fence that wraps
+            /// is no fence.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+counter!(
+    /// Counts the attempts of one task from 1, and fences every late message.
+    Attempt,
+    u32
+);
+counter!(
+    /// Counts the starts of an agent's process; written before it is first used.
+    Boot,
+    u64
+);
+counter!(
+    /// Numbers the changes of one agent's desired state (down), from 1; 0 is "nothing yet".
+    Revision,
+    u64
+);
+counter!(
+    /// Numbers the entries of one agent's outbox (up), from 1; 0 is "nothing yet".
+    Sequence,
+    u64
+);
+
+/// Names one assignment: the attempt of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AssignmentId {
+    /// The task.
+    pub task: TaskId,
+    /// Its attempt.
+    pub attempt: Attempt,
+}
+
+impl fmt::Display for AssignmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.task, self.attempt)
+    }
+}
+
+impl FromStr for AssignmentId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let wrong = IdError::Uuid { what: "an assignment id (task id, dot, attempt)" };
+        let (task, attempt) = text.rsplit_once('.').ok_or_else(|| wrong.clone())?;
+        let attempt = attempt.parse().map_err(|_| wrong)?;
+        Ok(Self { task: task.parse()?, attempt: Attempt(attempt) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_id_never_holds_what_a_topic_gives_meaning_to() {
+        for text in ["a/b", "a+", "#", "$SYS", "", "-a", ".", "a b", "ä", &"a".repeat(65)] {
+            assert!(text.parse::<AgentId>().is_err(), "{text:?} was accepted");
+        }
+        for text in ["board-7", "A", "0", "tram.12_b", &"a".repeat(64)] {
+            assert_eq!(text.parse::<AgentId>().expect(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn an_assignment_id_survives_its_text() {
+        let id = AssignmentId { task: TaskId(Uuid::from_u128(7)), attempt: Attempt(3) };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("x.1".parse::<AssignmentId>().is_err());
+    }
+}
