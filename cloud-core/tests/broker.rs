@@ -40,6 +40,8 @@ async fn a_wrong_password_is_refused_by_name() {
             .await;
         assert_eq!(refused.err(), Some(refusal), "{client_id} {username}");
     }
+    let refused = Setup::anonymous(address, "a").connect().await;
+    assert_eq!(refused.err(), Some(ConnectReturnCode::NotAuthorized));
     assert!(world.agent("a").connect().await.is_ok());
 }
 

@@ -228,6 +228,8 @@ async fn nobody_enters_without_the_right_password_or_ends_the_connection_of_anot
             "{username}"
         );
     }
+    let refused = Setup::anonymous(broker.address, "x").connect().await;
+    assert_eq!(refused.err(), Some(ConnectReturnCode::NotAuthorized));
     let _core = broker.core().await;
     let mut agent = broker.user("a").connected().await;
     let _other = Setup::new(broker.address, "a", "b", "pass-b")

@@ -42,6 +42,13 @@ impl Setup {
         Self(options)
     }
 
+    /// Without user name and password.
+    pub fn anonymous(address: SocketAddr, client_id: &str) -> Self {
+        let mut setup = Self::new(address, client_id, "", "");
+        setup.0.clear_auth();
+        setup
+    }
+
     pub fn will(mut self, topic: &str, payload: &str) -> Self {
         self.0
             .set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, false, None));
