@@ -1,1 +1,277 @@
-//! Placeholder.
+//! The life of an assignment as the core knows it. A state carries exactly what is true in it;
+//! a transition that makes no sense is a named error and changes nothing.
+//!
+//! ```text
+//! offered ─▶ accepted ─▶ running ─▶ ended (finished, refused, lost, withdrawn)
+//!     └──────────┴──────────┴─▶ unknown ─▶ (heard again: back) or ended
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{End, Finish, RefusalReason};
+use crate::time::Timestamp;
+
+/// What users see of an assignment's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssignmentStatus {
+    /// The agent was told and has not answered.
+    Offered,
+    /// The agent has it on its disk.
+    Accepted,
+    /// Its process runs.
+    Running,
+    /// It did what it was meant to do.
+    Succeeded,
+    /// It did not.
+    Failed,
+    /// It was stopped or withdrawn on request.
+    Canceled,
+    /// Its agent cannot be heard.
+    Unknown,
+    /// It was given up because its agent was silent for too long, or forgot it.
+    Lost,
+}
+
+/// How far an assignment has come, as its agent told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "progress", rename_all = "snake_case")]
+pub enum Progress {
+    /// Nothing was heard about it yet.
+    Offered,
+    /// On the agent's disk.
+    Accepted {
+        /// Since when.
+        accepted_at: Timestamp,
+    },
+    /// Running.
+    Running {
+        /// Since when.
+        started_at: Timestamp,
+    },
+}
+
+/// How an assignment ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ending", rename_all = "snake_case")]
+pub enum Ending {
+    /// The agent told its end.
+    Finished(Box<Finish>),
+    /// The agent did not take it.
+    Refused {
+        /// Why.
+        reason: RefusalReason,
+        /// A sentence for people.
+        detail: String,
+    },
+    /// Given up: nobody knows whether it ran, or still runs.
+    Lost {
+        /// Why, for people.
+        detail: String,
+    },
+    /// Taken back on request while its agent could not be heard.
+    Withdrawn,
+}
+
+/// The state of an assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AssignmentState {
+    /// Its agent can be heard.
+    Live(Progress),
+    /// Its agent cannot be heard.
+    Unknown {
+        /// Since when.
+        since: Timestamp,
+        /// How far it had come when last heard of.
+        last: Progress,
+    },
+    /// It is over; this never changes again.
+    Ended {
+        /// When.
+        at: Timestamp,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// A transition that the life cycle does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an assignment that is {from:?} cannot {to}")]
+pub struct IllegalAssignmentStep {
+    /// Where it stands.
+    pub from: AssignmentStatus,
+    /// What was asked of it.
+    pub to: &'static str,
+}
+
+impl AssignmentState {
+    /// A new assignment.
+    #[must_use]
+    pub fn offered() -> Self {
+        Self::Live(Progress::Offered)
+    }
+
+    /// What users see.
+    #[must_use]
+    pub fn status(&self) -> AssignmentStatus {
+        match self {
+            Self::Live(Progress::Offered) => AssignmentStatus::Offered,
+            Self::Live(Progress::Accepted { .. }) => AssignmentStatus::Accepted,
+            Self::Live(Progress::Running { .. }) => AssignmentStatus::Running,
+            Self::Unknown { .. } => AssignmentStatus::Unknown,
+            Self::Ended { ending, .. } => ending.status(),
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+
+    /// How far it had come when last heard of; `None` once it is over.
+    #[must_use]
+    pub fn progress(&self) -> Option<Progress> {
+        match self {
+            Self::Live(progress) | Self::Unknown { last: progress, .. } => Some(*progress),
+            Self::Ended { .. } => None,
+        }
+    }
+
+    fn refuse(&self, to: &'static str) -> IllegalAssignmentStep {
+        IllegalAssignmentStep {
+            from: self.status(),
+            to,
+        }
+    }
+
+    /// The agent has it on its disk.
+    ///
+    /// # Errors
+    /// When it was accepted before, or is over.
+    pub fn accept(&mut self, accepted_at: Timestamp) -> Result<(), IllegalAssignmentStep> {
+        match self.progress() {
+            Some(Progress::Offered) => {
+                *self = Self::Live(Progress::Accepted { accepted_at });
+                Ok(())
+            }
+            _ => Err(self.refuse("be accepted")),
+        }
+    }
+
+    /// Its process runs.
+    ///
+    /// # Errors
+    /// When it runs already, or is over.
+    pub fn start(&mut self, started_at: Timestamp) -> Result<(), IllegalAssignmentStep> {
+        match self.progress() {
+            Some(Progress::Offered | Progress::Accepted { .. }) => {
+                *self = Self::Live(Progress::Running { started_at });
+                Ok(())
+            }
+            _ => Err(self.refuse("start")),
+        }
+    }
+
+    /// Its agent cannot be heard any more.
+    ///
+    /// # Errors
+    /// When it could not be heard before, or it is over.
+    pub fn go_silent(&mut self, since: Timestamp) -> Result<(), IllegalAssignmentStep> {
+        match *self {
+            Self::Live(last) => {
+                *self = Self::Unknown { since, last };
+                Ok(())
+            }
+            _ => Err(self.refuse("go silent")),
+        }
+    }
+
+    /// Its agent is heard again and still has it.
+    ///
+    /// # Errors
+    /// When it was not unknown.
+    pub fn hear_again(&mut self) -> Result<(), IllegalAssignmentStep> {
+        match *self {
+            Self::Unknown { last, .. } => {
+                *self = Self::Live(last);
+                Ok(())
+            }
+            _ => Err(self.refuse("be heard again")),
+        }
+    }
+
+    /// It is over.
+    ///
+    /// # Errors
+    /// When it was over before: what was first recorded stays.
+    pub fn end(&mut self, at: Timestamp, ending: Ending) -> Result<(), IllegalAssignmentStep> {
+        if self.is_ended() {
+            return Err(self.refuse("end"));
+        }
+        *self = Self::Ended { at, ending };
+        Ok(())
+    }
+}
+
+impl Ending {
+    /// What users see.
+    #[must_use]
+    pub fn status(&self) -> AssignmentStatus {
+        match self {
+            Self::Finished(finish) => match &finish.end {
+                end if end.is_success() => AssignmentStatus::Succeeded,
+                End::Stopped { .. } => AssignmentStatus::Canceled,
+                _ => AssignmentStatus::Failed,
+            },
+            Self::Refused { .. } => AssignmentStatus::Failed,
+            Self::Lost { .. } => AssignmentStatus::Lost,
+            Self::Withdrawn => AssignmentStatus::Canceled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn step(state: &mut AssignmentState, which: u8) -> Result<(), IllegalAssignmentStep> {
+        let at = Timestamp(i64::from(which));
+        match which {
+            0 => state.accept(at),
+            1 => state.start(at),
+            2 => state.go_silent(at),
+            3 => state.hear_again(),
+            _ => state.end(at, Ending::Withdrawn),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_refused_step_changes_nothing_and_an_end_is_final(
+            steps in prop::collection::vec(0_u8..5, 1..40)
+        ) {
+            let mut state = AssignmentState::offered();
+            let mut rank = 0;
+            for which in steps {
+                let before = state.clone();
+                if step(&mut state, which).is_err() {
+                    prop_assert_eq!(&state, &before);
+                }
+                if before.is_ended() {
+                    prop_assert_eq!(&state, &before);
+                }
+                let now = match state.progress() {
+                    Some(Progress::Offered) => 0,
+                    Some(Progress::Accepted { .. }) => 1,
+                    Some(Progress::Running { .. }) => 2,
+                    None => 3,
+                };
+                prop_assert!(now >= rank, "an assignment went back");
+                rank = now;
+            }
+        }
+    }
+}

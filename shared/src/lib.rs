@@ -4,12 +4,14 @@
 pub mod api;
 pub mod assignment;
 pub mod backoff;
-pub mod capacity;
 pub mod border;
+pub mod capacity;
 pub mod geo;
 pub mod id;
+pub mod label;
 pub mod mailbox;
 pub mod report;
+pub mod spec;
 pub mod task;
 pub mod time;
 pub mod wire;

@@ -1,1 +1,25 @@
-//! x
+//! What the cloud core decides. Pure: `step` takes the state, one input and the moment, and says
+//! what changed (to be committed) and what follows (to be done once it is). No I/O, no clock, no
+//! randomness; the same inputs give the same changes and effects, byte for byte.
+
+pub mod change;
+mod channel;
+pub mod cloud;
+pub mod document;
+pub mod effect;
+pub mod fleet;
+mod flow;
+pub mod input;
+pub mod invariant;
+mod ledger;
+pub mod placement;
+mod queue;
+pub mod settings;
+mod step;
+mod timers;
+
+pub use change::{Change, Stored};
+pub use cloud::Cloud;
+pub use effect::{Answer, Effect, Outcome};
+pub use input::{Input, ReplyTo, Submission};
+pub use settings::Settings;

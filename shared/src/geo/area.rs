@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::cap::Cap;
+use super::cap::{Cap, SAMPLES};
 use super::error::AreaError;
 use super::geojson::Geometry;
 use super::position::Position;
@@ -96,7 +96,7 @@ impl Area {
                     .clone()
                     .any(|shell| shell.side(place) != Side::Outside)
             };
-            Cap::around(shells.clone().flat_map(Ring::segments), encloses)
+            Cap::around(shells.clone().flat_map(Ring::segments), encloses, SAMPLES)
         })
     }
 }

@@ -5,8 +5,8 @@ use super::distance::{DISTANCE_M_MAX, EARTH_RADIUS_M, distance_m};
 use super::position::{Position, unit_vector};
 use super::segments::Segment;
 
-/// Points taken along an outline, beside its positions.
-const SAMPLES: f64 = 2_000.0;
+/// Points taken along an outline, beside its positions, to find the farthest from its middle.
+pub(super) const SAMPLES: f64 = 2_000.0;
 
 /// All places within a great-circle distance of a centre.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,42 +25,41 @@ impl Cap {
     }
 
     /// The cap round everything the given outlines enclose, `encloses` telling whether they
-    /// enclose a place.
+    /// enclose a place. The fewer `samples` are taken of the outlines, the wider it is.
     pub(super) fn around<'a>(
         outlines: impl Iterator<Item = &'a Segment> + Clone,
         encloses: impl Fn(Position) -> bool,
+        samples: f64,
     ) -> Self {
         let length = |segment: &Segment| {
             let [a, b] = segment.ends();
             (b[0] - a[0]).hypot(b[1] - a[1])
         };
         let total: f64 = outlines.clone().map(length).sum();
-        let mut samples: Vec<[f64; 3]> = Vec::new();
+        let mut points: Vec<[f64; 3]> = Vec::new();
         let mut gap = 0.0_f64;
         for segment in outlines {
             let [a, b] = segment.ends();
-            let pieces = (length(segment) / total * SAMPLES)
-                .ceil()
-                .clamp(1.0, SAMPLES);
+            let pieces = (length(segment) / total * samples).ceil().max(1.0);
             gap = gap.max(length(segment) / pieces);
             let mut piece = 0.0;
             while piece <= pieces {
                 let part = piece / pieces;
                 let (x, y) = (a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part);
-                samples.push(unit_vector(y, x));
+                points.push(unit_vector(y, x));
                 piece += 1.0;
             }
         }
-        let sum = samples
+        let sum = points
             .iter()
             .fold([0.0; 3], |sum, at| [0, 1, 2].map(|i| sum[i] + at[i]));
-        let mean = sum.map(|part| part / samples.len() as f64);
+        let mean = sum.map(|part| part / points.len() as f64);
         let Some(centre) = Position::towards(mean) else {
             return Self::everywhere();
         };
         // Every point of an outline is within half a gap of a sample: a degree along a line in
         // longitude and latitude is at most a degree on the sphere. One metre covers rounding.
-        let farthest = samples
+        let farthest = points
             .iter()
             .map(|&at| angle(centre.unit_vector(), at))
             .fold(0.0, f64::max);
@@ -93,4 +92,25 @@ fn angle(a: [f64; 3], b: [f64; 3]) -> f64 {
 
 fn antipode(place: Position) -> Position {
     Position::towards(place.unit_vector().map(|part| -part)).unwrap_or(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::samples::position;
+
+    #[test]
+    fn the_farthest_point_may_be_the_middle_of_an_edge() {
+        // The middle lies beyond the pole, so the parallel is farthest halfway between its ends.
+        let corners = [[-80.0, 60.0], [80.0, 60.0], [180.0, 70.0]];
+        let edges = [
+            Segment::new(corners[0], corners[1], 0),
+            Segment::new(corners[1], corners[2], 1),
+            Segment::new([-180.0, 70.0], corners[0], 2),
+        ];
+        let cap = Cap::around(edges.iter(), |_| false, 1.0);
+        let farther = |place| distance_m(cap.centre, place);
+        assert!(farther(position(60.0, 0.0)) > 1.05 * farther(position(60.0, 80.0)));
+        assert!(cap.contains(position(60.0, 0.0)), "{cap:?}");
+    }
 }

@@ -1,5 +1,5 @@
-//! Great-circle distance. The formula is the `geo` crate's haversine; this file closes the gap it
-//! leaves at antipodes and fixes the unit.
+//! Great-circle distance. The formula is the `geo` crate's haversine; this file
+//! fixes the radius and the unit, and keeps rounding at the antipode from becoming a NaN.
 
 use geo::{Distance, Haversine, Point};
 
@@ -17,13 +17,16 @@ pub const DISTANCE_M_MAX: f64 = EARTH_RADIUS_M * std::f64::consts::PI;
 #[must_use]
 pub fn distance_m(a: Position, b: Position) -> f64 {
     let point = |place: Position| Point::new(place.longitude(), place.latitude());
-    let distance = Haversine.distance(point(a), point(b));
-    // Near antipodes rounding can push the haversine above 1, and its arcsine is then not a
-    // number.
-    if distance.is_nan() {
+    bounded(Haversine.distance(point(a), point(b)))
+}
+
+/// The haversine of antipodes is 1 give or take rounding, and the arcsine of anything above 1 is
+/// not a number.
+fn bounded(distance_m: f64) -> f64 {
+    if distance_m.is_nan() {
         DISTANCE_M_MAX
     } else {
-        distance.clamp(0.0, DISTANCE_M_MAX)
+        distance_m.clamp(0.0, DISTANCE_M_MAX)
     }
 }
 
@@ -86,6 +89,12 @@ mod tests {
             let distance = distance_m(a, antipode(a));
             prop_assert!((distance - DISTANCE_M_MAX).abs() < 1.0, "{distance}");
         }
+    }
+
+    #[test]
+    fn rounding_at_the_antipode_is_no_nan() {
+        assert_eq!(bounded(f64::NAN), DISTANCE_M_MAX);
+        assert_eq!(bounded(DISTANCE_M_MAX * 1.000_001), DISTANCE_M_MAX);
     }
 
     #[test]

@@ -1,0 +1,255 @@
+//! What a step changes, as rows of a store. Changes carry everything a store needs: applying them
+//! in order to the same start gives the same end, in any store.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::api::{HistoryDocument, Terms};
+use shared::assignment::AssignmentState;
+use shared::id::{AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, TaskId};
+use shared::mailbox::Inbox;
+use shared::report::StopReason;
+use shared::spec::TaskSpec;
+use shared::task::TaskState;
+use shared::time::Timestamp;
+use shared::wire::uplink::Facts;
+
+/// The key under which a submission may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// What the client sent as `Idempotency-Key`.
+    pub key: String,
+    /// A hash of the body it came with, in hexadecimal.
+    pub body_hash: String,
+}
+
+/// What the core remembers of an agent's credential: nothing one could log in with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// SHA-256 of the agent's broker password, in hexadecimal.
+    pub password_hash: String,
+    /// The key that seals its messages, in hexadecimal: a one-way hash of the agent's secret.
+    pub seal_key: String,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential(not shown)")
+    }
+}
+
+/// A task, as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// Its id.
+    pub id: TaskId,
+    /// What was submitted.
+    pub spec: Arc<TaskSpec>,
+    /// The key it was submitted with.
+    pub key: Option<IdempotencyKey>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When it must be settled, if it has a deadline.
+    pub deadline_at: Option<Timestamp>,
+    /// What changes in its life.
+    pub life: TaskLife,
+}
+
+/// The part of a task that changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskLife {
+    /// Where it stands.
+    pub state: TaskState,
+    /// When that last changed.
+    pub updated_at: Timestamp,
+    /// The number of its latest attempt; 0 before the first.
+    pub attempt: Attempt,
+    /// The agent of its latest attempt.
+    pub agent: Option<AgentId>,
+    /// Attempts that failed by themselves.
+    pub failures: u32,
+    /// Attempts that were lost with their agent.
+    pub losses: u32,
+    /// Attempts that agents refused.
+    pub refusals: u32,
+}
+
+/// An assignment, as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssignmentRow {
+    /// Its id.
+    pub id: AssignmentId,
+    /// Where it was placed.
+    pub agent: AgentId,
+    /// Why there.
+    pub placed: Placed,
+    /// When it was offered.
+    pub offered_at: Timestamp,
+    /// When the agent had it on its disk.
+    pub accepted_at: Option<Timestamp>,
+    /// When its process ran.
+    pub started_at: Option<Timestamp>,
+    /// Where it stands.
+    pub state: AssignmentState,
+}
+
+/// A placement, as it was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The score, 0..1.
+    pub score: f64,
+    /// Its terms.
+    pub terms: Terms,
+    /// Metres to the point to be near.
+    pub distance_m: Option<f64>,
+    /// The agent's smoothed round trip, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// The version of the policy.
+    pub policy: u64,
+}
+
+/// What an operator has set on an agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flags {
+    /// Takes nothing new.
+    pub cordoned: bool,
+    /// Takes nothing new, and what waits on it is moved away.
+    pub draining: bool,
+    /// Kept out after failing too often.
+    pub quarantined: bool,
+}
+
+/// An agent, as stored. What changes with every heartbeat is not: it is measured anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRow {
+    /// Its id.
+    pub id: AgentId,
+    /// When it first joined.
+    pub joined_at: Timestamp,
+    /// What it is.
+    pub facts: Facts,
+    /// What is set on it.
+    pub flags: Flags,
+    /// The start of its process that last said hello.
+    pub boot: Boot,
+    /// The connection of that process that last said hello.
+    pub link: u64,
+    /// How far its reports have been taken, and of which incarnation.
+    pub inbox: Inbox,
+    /// The last revision of its desired state.
+    pub desired_rev: Revision,
+    /// When it was last known to be heard; brought up to date now and then.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// What the core wants of an assignment on its agent: a row of the agent's desired state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// That it runs. What to run is the task's spec.
+    Run,
+    /// That it ends: a tombstone, kept until applied.
+    Stop {
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// One row of an agent's desired state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedRow {
+    /// When it last changed.
+    pub rev: Revision,
+    /// Which assignment it is about.
+    pub assignment: AssignmentId,
+    /// What is wanted of it.
+    pub wanted: Wanted,
+}
+
+/// One thing that is different after a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// A task was taken on.
+    TaskAdded(Box<TaskRow>),
+    /// A task moved on.
+    TaskMoved {
+        /// Which.
+        task: TaskId,
+        /// Its life now.
+        life: Box<TaskLife>,
+    },
+    /// A task was assigned, or its assignment moved on: the row as it is now.
+    AssignmentPut(Box<AssignmentRow>),
+    /// An agent joined or its row changed: the row as it is now.
+    AgentPut(Box<AgentRow>),
+    /// An agent has a new credential. The agent itself may not have said hello yet.
+    CredentialPut {
+        /// Whose.
+        agent: AgentId,
+        /// What to remember of it.
+        credential: Credential,
+    },
+    /// Reports of an agent have taken effect up to here.
+    InboxMoved {
+        /// Whose.
+        agent: AgentId,
+        /// Which incarnation, and how far.
+        inbox: Inbox,
+    },
+    /// A row of an agent's desired state was written. Its revision is the agent's last.
+    WantedPut {
+        /// Whose.
+        agent: AgentId,
+        /// The row; it replaces an earlier one about the same assignment.
+        row: WantedRow,
+    },
+    /// A row of an agent's desired state is not needed any more.
+    WantedRemoved {
+        /// Whose.
+        agent: AgentId,
+        /// About which assignment.
+        assignment: AssignmentId,
+    },
+    /// A stale attempt told something. It has no effect, and is kept.
+    LateReport {
+        /// The task.
+        task: TaskId,
+        /// What it told.
+        entry: Box<HistoryDocument>,
+    },
+}
+
+/// What a store gives back at the start: the working set. Settled tasks stay in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The store's own id.
+    pub core: CoreId,
+    /// Every task that is not settled.
+    pub tasks: Vec<TaskRow>,
+    /// The latest assignment of each of those tasks that has one.
+    pub assignments: Vec<AssignmentRow>,
+    /// Every agent.
+    pub agents: Vec<AgentRow>,
+    /// Every credential. Not part of the state: the driver's business.
+    pub credentials: Vec<(AgentId, Credential)>,
+    /// Every row of every agent's desired state.
+    pub wanted: Vec<(AgentId, WantedRow)>,
+}
+
+impl Stored {
+    /// A store that was just made.
+    #[must_use]
+    pub fn empty(core: CoreId) -> Self {
+        Self {
+            core,
+            tasks: Vec::new(),
+            assignments: Vec::new(),
+            agents: Vec::new(),
+            credentials: Vec::new(),
+            wanted: Vec::new(),
+        }
+    }
+}
+
+/// An agent before its first hello has no incarnation of its own yet.
+pub const NO_INCARNATION: Incarnation = Incarnation(uuid::Uuid::nil());

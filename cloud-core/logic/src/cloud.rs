@@ -1,0 +1,270 @@
+//! The state of the core: its working set, rebuilt from the store at the start. Settled tasks are
+//! not in it. What it says of itself to readers is the fleet, the policy and a few counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::api::AgentStatus;
+use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
+use shared::task::TaskState;
+use shared::time::{Monotonic, Now, Timestamp};
+
+use crate::change::{AssignmentRow, Stored, TaskRow, Wanted};
+use crate::channel::{Channel, Channels};
+use crate::fleet::{Agent, Fleet, Signal};
+use crate::flow::submit::RecentKeys;
+use crate::placement::{FullScan, Policy};
+use crate::queue::{Queue, Rank, Spot};
+use crate::settings::Settings;
+use crate::timers::{Alarm, Timers};
+
+/// A task that is not settled.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) row: TaskRow,
+    /// The attempt that is under way.
+    pub(crate) assignment: Option<AssignmentRow>,
+    /// Agents it keeps away from for a while, and until when.
+    pub(crate) avoid: Vec<(AgentId, Monotonic)>,
+    /// Where in the queue it waits.
+    pub(crate) spot: Spot,
+}
+
+impl Task {
+    /// The id of the attempt that is under way.
+    pub(crate) fn current(&self) -> Option<AssignmentId> {
+        self.assignment.as_ref().map(|row| row.id)
+    }
+}
+
+/// The core's working set.
+#[derive(Debug)]
+pub struct Cloud {
+    pub(crate) core: CoreId,
+    pub(crate) settings: Settings,
+    pub(crate) policy: Policy,
+    pub(crate) chooser: FullScan,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) fleet: Fleet,
+    pub(crate) channels: Channels,
+    pub(crate) queue: Queue,
+    pub(crate) timers: Timers,
+    pub(crate) keys: RecentKeys,
+    /// Agents with something to be sent at the end of this step.
+    pub(crate) unsent: BTreeSet<AgentId>,
+    /// Agents that may take more than before, since the queue last looked.
+    pub(crate) freed: BTreeSet<AgentId>,
+    /// Tasks that wait before they are tried again.
+    pub(crate) backing_off: usize,
+    pub(crate) broker_up: bool,
+}
+
+/// How much of what there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Tasks that wait for a place.
+    pub pending: u64,
+    /// Tasks that wait before they are tried again.
+    pub backing_off: u64,
+    /// Tasks that have a place and do not run yet.
+    pub assigned: u64,
+    /// Tasks that run.
+    pub running: u64,
+    /// Agents that can be heard.
+    pub agents_online: u64,
+    /// Agents whose heartbeats are late.
+    pub agents_suspect: u64,
+    /// Agents that cannot be heard.
+    pub agents_offline: u64,
+}
+
+impl Cloud {
+    /// The working set of a core that starts with what its store holds.
+    #[must_use]
+    pub fn restore(stored: Stored, settings: Settings, policy: Policy, now: Now) -> Self {
+        let mut cloud = Self {
+            core: stored.core,
+            settings,
+            policy,
+            chooser: FullScan,
+            tasks: BTreeMap::new(),
+            fleet: Fleet::default(),
+            channels: Channels::new(),
+            queue: Queue::default(),
+            timers: Timers::default(),
+            keys: RecentKeys::default(),
+            unsent: BTreeSet::new(),
+            freed: BTreeSet::new(),
+            backing_off: 0,
+            broker_up: false,
+        };
+        for row in stored.agents {
+            cloud
+                .channels
+                .insert(row.id.clone(), Channel::restore(&row, now.mono));
+            cloud.timers.set(Alarm::Silence(row.id.clone()), now.mono);
+            cloud.fleet.put(Agent {
+                id: row.id,
+                facts: row.facts,
+                flags: row.flags,
+                status: AgentStatus::Suspect,
+                signal: Signal::default(),
+                used: shared::capacity::Resources::default(),
+                assignments: 0,
+                last_seen: row.last_seen,
+            });
+        }
+        for (agent, row) in stored.wanted {
+            if let Some(channel) = cloud.channels.get_mut(&agent) {
+                channel.put(row);
+            }
+        }
+        for row in stored.tasks {
+            cloud.restore_task(row, now);
+        }
+        for row in stored.assignments {
+            cloud.restore_assignment(row, now);
+        }
+        cloud
+    }
+
+    fn restore_task(&mut self, row: TaskRow, now: Now) {
+        let id = row.id;
+        let remaining = |at: Timestamp| now.mono + at.since_ms(now.wall);
+        if let Some(at) = row.deadline_at {
+            self.timers.set(Alarm::Deadline(id), remaining(at));
+        }
+        let mut spot = Spot::Nowhere;
+        match row.life.state {
+            TaskState::Queued => spot = self.queue.ready(Rank::of(id, &row.spec)),
+            TaskState::BackingOff { until } => {
+                self.backing_off += 1;
+                self.timers.set(Alarm::BackOff(id), remaining(until));
+            }
+            TaskState::Stopping { .. } => {
+                self.timers
+                    .set(Alarm::Stop(id), now.mono + self.settings.stop_timeout_ms());
+            }
+            TaskState::Assigned { .. } | TaskState::Running { .. } => {}
+            TaskState::Settled { .. } => return,
+        }
+        self.tasks.insert(
+            id,
+            Task {
+                row,
+                assignment: None,
+                avoid: Vec::new(),
+                spot,
+            },
+        );
+    }
+
+    fn restore_assignment(&mut self, row: AssignmentRow, now: Now) {
+        let under_way = |task: &Task| task.row.life.state.attempt() == Some(row.id.attempt);
+        let Some(task) = self
+            .tasks
+            .get_mut(&row.id.task)
+            .filter(|task| under_way(task))
+        else {
+            return;
+        };
+        if row.state.is_ended() {
+            return;
+        }
+        let needs = &task.row.spec.needs;
+        self.fleet.change(&row.agent, |agent| {
+            agent.used.add(needs);
+            agent.assignments += 1;
+        });
+        // An agent that was silent before the core stopped is given its time again: how long the
+        // core itself was deaf nobody knows.
+        if matches!(
+            row.state,
+            shared::assignment::AssignmentState::Unknown { .. }
+        ) {
+            let lost_after_ms = task.row.spec.disconnect.lost_after_s.saturating_mul(1_000);
+            let grace_ms = self.settings.offline_after_beats * self.settings.heartbeat_ms;
+            self.timers.set(
+                Alarm::Lost(row.id.task),
+                now.mono + lost_after_ms.max(grace_ms),
+            );
+        }
+        self.timers.set(
+            Alarm::Offer(row.id.task),
+            now.mono + self.settings.offer_timeout_ms,
+        );
+        task.assignment = Some(row);
+    }
+
+    /// When to step with a tick, at the latest; a moment that has passed means at once.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Monotonic> {
+        if self.queue.has_ready() || !self.freed.is_empty() {
+            return Some(Monotonic(0));
+        }
+        self.timers.next()
+    }
+
+    /// The agents.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The placement policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How much of what there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            pending: self.queue.len() as u64,
+            ..Counts::default()
+        };
+        for task in self.tasks.values() {
+            match task.row.life.state {
+                TaskState::BackingOff { .. } => counts.backing_off += 1,
+                TaskState::Assigned { .. } | TaskState::Stopping { running: false, .. } => {
+                    counts.assigned += 1;
+                }
+                TaskState::Running { .. } | TaskState::Stopping { running: true, .. } => {
+                    counts.running += 1;
+                }
+                TaskState::Queued | TaskState::Settled { .. } => {}
+            }
+        }
+        for agent in self.fleet.iter() {
+            match agent.status {
+                AgentStatus::Online => counts.agents_online += 1,
+                AgentStatus::Suspect => counts.agents_suspect += 1,
+                AgentStatus::Offline => counts.agents_offline += 1,
+            }
+        }
+        counts
+    }
+
+    /// Agents a task keeps away from at this moment.
+    pub(crate) fn avoided(task: &Task, now: Monotonic) -> Vec<AgentId> {
+        task.avoid
+            .iter()
+            .filter(|(_, until)| *until > now)
+            .map(|(agent, _)| agent.clone())
+            .collect()
+    }
+
+    /// What is wanted of an assignment on an agent.
+    pub(crate) fn wanted(&self, agent: &AgentId, assignment: AssignmentId) -> Option<Wanted> {
+        let channel = self.channels.get(agent)?;
+        channel.row(assignment).map(|row| row.wanted)
+    }
+
+    /// The spec of a task, if it is not settled.
+    #[must_use]
+    pub fn spec(&self, task: TaskId) -> Option<Arc<shared::spec::TaskSpec>> {
+        self.tasks.get(&task).map(|task| task.row.spec.clone())
+    }
+}

@@ -1,0 +1,137 @@
+//! Rows as the API shows them. One place, so that a task just submitted and one read back from a
+//! store look alike.
+
+use shared::api::{
+    AssignmentDocument, HistoryDocument, OutcomeDocument, TaskDocument, TaskSummary,
+};
+use shared::assignment::{AssignmentState, Ending};
+use shared::report::End;
+use shared::task::{Outcome, TaskState};
+
+use crate::change::{AssignmentRow, TaskRow};
+
+/// A task in a list.
+#[must_use]
+pub fn summary(row: &TaskRow) -> TaskSummary {
+    let reason = match &row.life.state {
+        TaskState::Settled { outcome } => outcome.verdict.reason(),
+        _ => None,
+    };
+    TaskSummary {
+        id: row.id,
+        name: row.spec.name.clone(),
+        labels: row.spec.labels.clone(),
+        status: row.life.state.status(),
+        reason,
+        priority: row.spec.priority,
+        agent: row.life.agent.clone(),
+        attempt: row.life.attempt,
+        submitted_at: row.submitted_at,
+        updated_at: row.life.updated_at,
+    }
+}
+
+/// A task in full. `assignments` are all its attempts, first to last.
+#[must_use]
+pub fn task(
+    row: &TaskRow,
+    assignments: &[AssignmentRow],
+    late_reports: Vec<HistoryDocument>,
+) -> TaskDocument {
+    let (not_before, outcome) = match &row.life.state {
+        TaskState::BackingOff { until } => (Some(*until), None),
+        TaskState::Settled { outcome } => (None, Some(self::outcome(outcome, assignments))),
+        _ => (None, None),
+    };
+    TaskDocument {
+        summary: summary(row),
+        spec: row.spec.clone(),
+        not_before,
+        deadline_at: row.deadline_at,
+        assignments: assignments.iter().map(assignment).collect(),
+        outcome,
+        late_reports,
+    }
+}
+
+/// One attempt.
+#[must_use]
+pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
+    let (ended_at, detail) = match &row.state {
+        AssignmentState::Ended { at, ending } => (Some(*at), Some(describe_ending(ending))),
+        _ => (None, None),
+    };
+    AssignmentDocument {
+        agent: row.agent.clone(),
+        attempt: row.id.attempt,
+        status: row.state.status(),
+        score: row.placed.score,
+        terms: row.placed.terms,
+        distance_m: row.placed.distance_m,
+        latency_ms: row.placed.latency_ms,
+        policy: row.placed.policy,
+        offered_at: row.offered_at,
+        accepted_at: row.accepted_at,
+        started_at: row.started_at,
+        ended_at,
+        detail,
+    }
+}
+
+fn outcome(outcome: &Outcome, assignments: &[AssignmentRow]) -> OutcomeDocument {
+    let agent = outcome.attempt.and_then(|attempt| {
+        assignments
+            .iter()
+            .find(|row| row.id.attempt == attempt)
+            .map(|row| row.agent.clone())
+    });
+    let finish = outcome.finish.as_deref();
+    let output = finish
+        .map(|finish| finish.output.clone())
+        .unwrap_or_default();
+    let (exit_code, signal) = match finish.map(|finish| &finish.end) {
+        Some(End::Exited { code }) => (Some(*code), None),
+        Some(End::Signaled { signal }) => (None, Some(*signal)),
+        _ => (None, None),
+    };
+    OutcomeDocument {
+        status: outcome.verdict.status(),
+        reason: outcome.verdict.reason(),
+        detail: outcome.detail.clone(),
+        settled_at: outcome.at,
+        attempt: outcome.attempt,
+        agent,
+        exit_code,
+        signal,
+        ran_ms: finish.and_then(|finish| finish.ran_ms),
+        stdout_tail: output.stdout_tail,
+        stderr_tail: output.stderr_tail,
+    }
+}
+
+/// How an attempt ended, in words.
+#[must_use]
+pub fn describe_ending(ending: &Ending) -> String {
+    match ending {
+        Ending::Finished(finish) => describe_end(&finish.end),
+        Ending::Refused { reason, detail } => {
+            format!("the agent refused it ({reason:?}): {detail}")
+        }
+        Ending::Lost { detail } => format!("lost: {detail}"),
+        Ending::Withdrawn => "taken back while its agent could not be heard".to_owned(),
+    }
+}
+
+/// How a run ended, in words.
+#[must_use]
+pub fn describe_end(end: &End) -> String {
+    match end {
+        End::Exited { code } => format!("exited with code {code}"),
+        End::Signaled { signal } => format!("ended by signal {signal}"),
+        End::TimedOut => "ran longer than its timeout and was stopped".to_owned(),
+        End::Stopped { reason } => format!("stopped: {reason:?}").to_lowercase(),
+        End::SpawnFailed { message } => format!("could not be started: {message}"),
+        End::OutOfMemory => "killed by the system for want of memory".to_owned(),
+        End::Vanished { message } => format!("vanished: {message}"),
+    }
+}

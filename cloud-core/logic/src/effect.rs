@@ -1,0 +1,72 @@
+//! What follows from a step: to be done by the driver after the changes are committed, in order.
+//! Losing an effect in a crash loses nothing: whatever must still be said follows from the state.
+
+use serde::{Deserialize, Serialize};
+use shared::api::{AgentDocument, TaskDocument};
+use shared::id::{AgentId, TaskId};
+use shared::wire::Downlink;
+
+use crate::change::Change;
+use crate::input::ReplyTo;
+
+/// What comes of one step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What is different now: to be committed in one transaction, in order.
+    pub changes: Vec<Change>,
+    /// What to do once that is on disk, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Answer a caller.
+    Answer {
+        /// Which.
+        reply: ReplyTo,
+        /// With what.
+        answer: Answer,
+    },
+    /// Send a message, sealed with the agent's own key. May be lost on the way.
+    Send {
+        /// To whom.
+        agent: AgentId,
+        /// What.
+        message: Downlink,
+    },
+    /// Send the answer to a join, sealed with the join key, and let the broker know the agent's
+    /// new credential first if it was granted.
+    AnswerJoin {
+        /// To whom.
+        agent: AgentId,
+        /// What.
+        message: Downlink,
+    },
+}
+
+/// An answer to a caller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The task is taken on: on disk, and it will have exactly one outcome.
+    Submitted(Box<TaskDocument>),
+    /// The same key was used before for the same task.
+    Repeated(TaskId),
+    /// The same key was used before for another body.
+    KeyReused(TaskId),
+    /// As many tasks wait as may wait.
+    QueueFull {
+        /// How many that is.
+        pending_max: u64,
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+    /// The task is called off, or being called off.
+    Canceling(TaskId),
+    /// The task is not among those that are not settled: it is settled, or was never there.
+    NotLive(TaskId),
+    /// The agent as it is now.
+    Agent(Box<AgentDocument>),
+    /// No agent of this id has ever joined.
+    UnknownAgent(AgentId),
+}

@@ -1,0 +1,83 @@
+//! assign: a choice becomes an assignment, if it still holds: resources are reserved and the row
+//! is wanted on the agent, all in one step.
+
+use shared::api::Candidate;
+use shared::assignment::AssignmentState;
+use shared::id::{AssignmentId, TaskId};
+
+use super::Context;
+use crate::change::{AssignmentRow, Change, Placed, Wanted};
+use crate::cloud::Cloud;
+use crate::placement::{Request, is_feasible};
+use crate::timers::Alarm;
+
+pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: &mut Context) {
+    let Some(task) = cloud.tasks.get(&id) else {
+        return;
+    };
+    let spec = task.row.spec.clone();
+    let avoid = Cloud::avoided(task, context.now.mono);
+    let request = Request {
+        spec: &spec,
+        avoid: &avoid,
+    };
+    // A choice may have been made on an older picture of the fleet: it is only a proposal.
+    let holds = cloud
+        .fleet
+        .get(&chosen.agent)
+        .is_some_and(|agent| is_feasible(agent, &request));
+    let attempt = task.row.life.attempt.next();
+    if !holds || task.row.life.state != shared::task::TaskState::Queued {
+        cloud.try_later(id);
+        return;
+    }
+    let assignment = AssignmentId { task: id, attempt };
+    let row = AssignmentRow {
+        id: assignment,
+        agent: chosen.agent.clone(),
+        placed: Placed {
+            score: chosen.score,
+            terms: chosen.terms,
+            distance_m: chosen.distance_m,
+            latency_ms: chosen.latency_ms,
+            policy: cloud.policy.version,
+        },
+        offered_at: context.now.wall,
+        accepted_at: None,
+        started_at: None,
+        state: AssignmentState::offered(),
+    };
+    let moved = cloud.move_task(id, context, |life| {
+        life.state.assign(attempt)?;
+        life.attempt = attempt;
+        life.agent = Some(chosen.agent.clone());
+        Ok(())
+    });
+    if moved.is_err() {
+        return;
+    }
+    context.change(Change::AssignmentPut(Box::new(row.clone())));
+    if let Some(task) = cloud.tasks.get_mut(&id) {
+        task.assignment = Some(row);
+    }
+    cloud.fleet.change(&chosen.agent, |agent| {
+        agent.used.add(&spec.needs);
+        agent.assignments += 1;
+    });
+    cloud.want(&chosen.agent, assignment, Wanted::Run, context);
+    cloud.timers.set(
+        Alarm::Offer(id),
+        context.now.mono + cloud.settings.offer_timeout_ms,
+    );
+    cloud.wake_class_of(id);
+}
+
+impl Cloud {
+    /// A choice did not hold: the task waits for its turn again.
+    fn try_later(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id)
+            && task.row.life.state == shared::task::TaskState::Queued {
+                task.spot = self.queue.ready(crate::queue::Rank::of(id, &task.row.spec));
+            }
+    }
+}

@@ -1,0 +1,120 @@
+//! cancel: a task is called off, by its user or by its deadline, at whatever stage it is. An agent
+//! that can be heard is asked to stop it and says how it ended; one that cannot is left a
+//! tombstone, and the task is settled without it.
+
+use shared::api::AgentStatus;
+use shared::assignment::Ending;
+use shared::id::TaskId;
+use shared::report::StopReason;
+use shared::task::{FailureReason, Outcome, TaskState, Verdict};
+
+use super::{Context, Event};
+use crate::change::Wanted;
+use crate::cloud::Cloud;
+use crate::effect::Answer;
+use crate::input::ReplyTo;
+use crate::timers::Alarm;
+
+/// A user calls a task off.
+pub(crate) fn cancel(cloud: &mut Cloud, id: TaskId, reply: ReplyTo, context: &mut Context) {
+    if !cloud.tasks.contains_key(&id) {
+        context.answer(reply, Answer::NotLive(id));
+        return;
+    }
+    call_off(cloud, id, StopReason::Canceled, context);
+    context.answer(reply, Answer::Canceling(id));
+}
+
+/// A task's deadline has come.
+pub(crate) fn deadline(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
+    call_off(cloud, id, StopReason::DeadlinePassed, context);
+}
+
+fn call_off(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
+    let Some(task) = cloud.tasks.get(&id) else {
+        return;
+    };
+    match task.row.life.state {
+        TaskState::Queued | TaskState::BackingOff { .. } => {
+            let (verdict, detail) = match reason {
+                StopReason::DeadlinePassed => (
+                    Verdict::Failed {
+                        reason: FailureReason::DeadlinePassed,
+                    },
+                    "its deadline passed while it waited",
+                ),
+                _ => (Verdict::Canceled, "canceled while it waited"),
+            };
+            let outcome = Outcome {
+                verdict,
+                at: context.now.wall,
+                attempt: None,
+                finish: None,
+                detail: detail.to_owned(),
+            };
+            cloud.settle_task(id, context, outcome);
+        }
+        _ => context.then(Event::Stop { task: id, reason }),
+    }
+}
+
+/// A task's attempt is to be stopped.
+pub(crate) fn stop(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
+    if cloud
+        .move_task(id, context, |life| life.state.stop(reason).map(drop))
+        .is_err()
+    {
+        // It is being stopped already. A user's cancel outweighs a mere move to another agent.
+        cloud.outweigh(id, reason, context);
+        return;
+    }
+    let Some(row) = cloud
+        .tasks
+        .get(&id)
+        .and_then(|task| task.assignment.as_ref())
+    else {
+        return;
+    };
+    let (agent, assignment) = (row.agent.clone(), row.id);
+    let status = cloud.fleet.get(&agent).map(|agent| agent.status);
+    if status == Some(AgentStatus::Offline) {
+        withdraw(cloud, id, reason, context);
+        return;
+    }
+    cloud.want(&agent, assignment, Wanted::Stop { reason }, context);
+    let at = context.now.mono + cloud.settings.stop_timeout_ms();
+    cloud.timers.set(Alarm::Stop(id), at);
+}
+
+/// Nothing was heard of a task that was to be stopped.
+pub(crate) fn unheard(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
+    let Some(task) = cloud.tasks.get(&id) else {
+        return;
+    };
+    if let TaskState::Stopping { reason, .. } = task.row.life.state {
+        withdraw(cloud, id, reason, context);
+    }
+}
+
+/// Ends an attempt without its agent, which is left a tombstone for when it is heard again.
+fn withdraw(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
+    let tombstone = Some(Wanted::Stop { reason });
+    if cloud.end_assignment(id, context, Ending::Withdrawn, tombstone) {
+        context.then(Event::AttemptEnded { task: id });
+    }
+}
+
+impl Cloud {
+    /// A stop that settles a task takes the place of one that would only move it.
+    fn outweigh(&mut self, id: TaskId, by: StopReason, context: &mut Context) {
+        let _ = self.move_task(id, context, |life| match &mut life.state {
+            TaskState::Stopping { reason, .. }
+                if *reason == StopReason::Superseded && by != StopReason::Superseded =>
+            {
+                *reason = by;
+                Ok(())
+            }
+            state => state.stop(by).map(drop),
+        });
+    }
+}

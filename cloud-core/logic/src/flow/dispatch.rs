@@ -1,0 +1,137 @@
+//! dispatch: what is wanted of an agent is sent to it, split so that every message fits. What was
+//! sent and not applied is sent again, from what the agent says it has.
+
+use std::sync::Arc;
+
+use shared::id::{AgentId, Revision};
+use shared::wire::downlink::{Desired, DesiredRow, Order, Want};
+use shared::wire::{Downlink, MESSAGE_BYTES_MAX};
+
+use super::Context;
+use crate::change::{Wanted, WantedRow};
+use crate::cloud::Cloud;
+use crate::effect::Effect;
+use crate::timers::Alarm;
+
+/// The most bytes of rows in one message. Half of what a message may have, so that the size of a
+/// row may be estimated from its spec.
+const ROWS_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
+/// The most rows in one message.
+const ROWS_MAX: usize = 200;
+/// The most messages to one agent in one step; the rest follow when these are applied.
+const MESSAGES_MAX: usize = 16;
+
+/// Sends every agent what it was not sent yet.
+pub(crate) fn run(cloud: &mut Cloud, context: &mut Context) {
+    for agent in std::mem::take(&mut cloud.unsent) {
+        send(cloud, &agent, context);
+    }
+}
+
+/// An agent has not applied what it was sent some time ago: once more, from where it stands.
+pub(crate) fn resend(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
+    let Some(channel) = cloud.channels.get_mut(agent) else {
+        return;
+    };
+    if channel.greeted && channel.applied_rev < channel.desired_rev {
+        channel.sent_rev = channel.applied_rev;
+        send(cloud, agent, context);
+    }
+}
+
+fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
+    let Some(channel) = cloud.channels.get(agent).filter(|channel| channel.greeted) else {
+        return;
+    };
+    let mut base = channel.sent_rev;
+    let last = channel.desired_rev;
+    let incarnation = channel.inbox.incarnation;
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    let mut messages = Vec::new();
+    for row in channel.wanted.range(base.next()..).map(|(_, row)| row) {
+        let size = cloud.size_of(row);
+        if !rows.is_empty() && (bytes + size > ROWS_BYTES_MAX || rows.len() == ROWS_MAX) {
+            // Everything below this row is in the message, so it ends right before it.
+            let upto = Revision(row.rev.0 - 1);
+            messages.push(Desired {
+                incarnation,
+                base,
+                upto,
+                rows: std::mem::take(&mut rows),
+            });
+            (base, bytes) = (upto, 0);
+            if messages.len() == MESSAGES_MAX {
+                break;
+            }
+        }
+        bytes += size;
+        rows.extend(cloud.message_row(row));
+    }
+    if messages.len() < MESSAGES_MAX && base < last {
+        messages.push(Desired {
+            incarnation,
+            base,
+            upto: last,
+            rows,
+        });
+    }
+    let Some(sent) = messages.last().map(|message| message.upto) else {
+        return;
+    };
+    for message in messages {
+        let message = Downlink::Desired(message);
+        context.effect(Effect::Send {
+            agent: agent.clone(),
+            message,
+        });
+    }
+    if let Some(channel) = cloud.channels.get_mut(agent) {
+        channel.sent_rev = sent;
+    }
+    let resend_at = context.now.mono + cloud.settings.resend_ms;
+    cloud.timers.set(Alarm::Resend(agent.clone()), resend_at);
+}
+
+impl Cloud {
+    /// About how many bytes a row will take.
+    fn size_of(&self, row: &WantedRow) -> usize {
+        let spec = match row.wanted {
+            Wanted::Stop { .. } => None,
+            Wanted::Run => self
+                .tasks
+                .get(&row.assignment.task)
+                .map(|task| &task.row.spec),
+        };
+        let run = spec.map_or(0, |spec| {
+            serde_json::to_vec(&spec.run).map_or(0, |text| text.len())
+        });
+        run + 1_024
+    }
+
+    /// A row as the agent is told. A live row's task is in the working set; one that were not
+    /// would have nothing to run, and is left out.
+    fn message_row(&self, row: &WantedRow) -> Option<DesiredRow> {
+        let want = match row.wanted {
+            Wanted::Stop { reason } => Want::Stop { reason },
+            Wanted::Run => {
+                let spec = &self.tasks.get(&row.assignment.task)?.row.spec;
+                let milliseconds = |seconds: u64| seconds.saturating_mul(1_000);
+                Want::Run(Arc::new(Order {
+                    name: spec.name.clone(),
+                    run: spec.run.clone(),
+                    needs: spec.needs.clone(),
+                    priority: spec.priority,
+                    timeout_ms: spec.timeout_s.map(milliseconds),
+                    grace_ms: self.settings.grace_ms,
+                    stop_after_ms: spec.disconnect.stop_after_s.map(milliseconds),
+                }))
+            }
+        };
+        Some(DesiredRow {
+            rev: row.rev,
+            assignment: row.assignment,
+            want,
+        })
+    }
+}

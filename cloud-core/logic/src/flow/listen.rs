@@ -1,0 +1,161 @@
+//! listen: heartbeats, pings, wills and silence, and what they say about whether an agent can be
+//! heard. While the core itself is cut off from the broker, silence says nothing.
+
+use shared::id::AgentId;
+use shared::wire::Downlink;
+use shared::wire::uplink::{Gone, Heartbeat};
+
+use super::Context;
+use crate::change::Wanted;
+use crate::cloud::Cloud;
+use crate::effect::Effect;
+use crate::timers::Alarm;
+
+/// An agent is alive.
+pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, context: &mut Context) {
+    let now = context.now;
+    let Some(channel) = cloud.channels.get_mut(id) else {
+        context.effect(Effect::Send {
+            agent: id.clone(),
+            message: Downlink::WhoIsThere,
+        });
+        return;
+    };
+    let speaks = (channel.inbox.incarnation, channel.boot, channel.link);
+    if !channel.greeted || speaks != (beat.incarnation, beat.boot, beat.link) {
+        context.effect(Effect::Send {
+            agent: id.clone(),
+            message: Downlink::WhoIsThere,
+        });
+        return;
+    }
+    if beat.beat <= channel.beat {
+        return;
+    }
+    channel.beat = beat.beat;
+    channel.liveness.beat(now.mono, &cloud.settings);
+    if beat.acked_seq < channel.inbox.acked {
+        let message = Downlink::Acked {
+            incarnation: beat.incarnation,
+            seq: channel.inbox.acked,
+        };
+        context.effect(Effect::Send {
+            agent: id.clone(),
+            message,
+        });
+    }
+    let applied = beat
+        .applied_rev
+        .min(channel.desired_rev)
+        .max(channel.applied_rev);
+    let moved = applied != channel.applied_rev;
+    channel.applied_rev = applied;
+    channel.sent_rev = channel.sent_rev.max(applied);
+    let behind = applied < channel.desired_rev;
+    if moved {
+        drop_applied_tombstones(cloud, id, context);
+    }
+    if behind {
+        let at = now.mono + cloud.settings.resend_ms;
+        cloud.timers.set_if_unset(Alarm::Resend(id.clone()), at);
+    } else {
+        cloud.timers.clear(&Alarm::Resend(id.clone()));
+    }
+    let waits_for_latency = cloud.queue.waits_for_latency();
+    cloud.fleet.change(id, |agent| {
+        agent.last_seen = Some(now.wall);
+        agent.signal.measure_load(beat.load);
+        if let Some(rtt_ms) = beat.rtt_ms {
+            agent.signal.measure_rtt(rtt_ms);
+        }
+        agent.signal.measure_clock(beat.sent_at, now.wall);
+        if beat.position.is_some() {
+            agent.facts.position = beat.position;
+        }
+    });
+    if beat.position.is_some() || (waits_for_latency && beat.rtt_ms.is_some()) {
+        cloud.freed.insert(id.clone());
+    }
+    cloud.follow_status(id, context);
+}
+
+/// An agent measures its round trip.
+pub(crate) fn ping(cloud: &mut Cloud, id: &AgentId, nonce: u64, context: &mut Context) {
+    if let Some(channel) = cloud.channels.get_mut(id) {
+        channel.liveness.hear(context.now.mono);
+        context.effect(Effect::Send {
+            agent: id.clone(),
+            message: Downlink::Pong { nonce },
+        });
+    }
+}
+
+/// An agent's connection is gone. A word about an earlier connection than the one that last said
+/// hello is stale.
+pub(crate) fn gone(cloud: &mut Cloud, id: &AgentId, gone: Gone, context: &mut Context) {
+    let Some(channel) = cloud.channels.get_mut(id) else {
+        return;
+    };
+    let speaks = (channel.inbox.incarnation, channel.boot, channel.link);
+    if !channel.greeted || speaks != (gone.incarnation, gone.boot, gone.link) {
+        return;
+    }
+    channel.greeted = false;
+    channel.liveness.gone(context.now.mono, gone.orderly);
+    cloud.follow_status(id, context);
+}
+
+/// It is time to look whether an agent has been silent for too long.
+pub(crate) fn silence(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
+    let now = context.now.mono;
+    let Some(channel) = cloud.channels.get_mut(id) else {
+        return;
+    };
+    if cloud.broker_up {
+        channel.liveness.look(now, &cloud.settings);
+    } else {
+        channel.liveness.excuse(now);
+    }
+    cloud.follow_status(id, context);
+}
+
+/// The core's own connection to the broker is up, or down.
+pub(crate) fn broker(cloud: &mut Cloud, up: bool, context: &mut Context) {
+    cloud.broker_up = up;
+    for channel in cloud.channels.values_mut() {
+        channel.liveness.excuse(context.now.mono);
+        // What was sent on the old connection may be lost.
+        channel.sent_rev = channel.applied_rev;
+    }
+    if up {
+        let behind = cloud
+            .channels
+            .iter()
+            .filter(|(_, channel)| channel.greeted && channel.applied_rev < channel.desired_rev);
+        cloud
+            .unsent
+            .extend(behind.map(|(id, _)| id.clone()).collect::<Vec<_>>());
+    }
+}
+
+/// Tombstones that the agent has applied are not needed any more, once their attempts are over.
+fn drop_applied_tombstones(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
+    let Some(channel) = cloud.channels.get(id) else {
+        return;
+    };
+    let applied: Vec<_> = channel
+        .wanted
+        .range(..=channel.applied_rev)
+        .filter(|(_, row)| matches!(row.wanted, Wanted::Stop { .. }))
+        .map(|(_, row)| row.assignment)
+        .collect();
+    for assignment in applied {
+        let current = cloud
+            .tasks
+            .get(&assignment.task)
+            .and_then(|task| task.current());
+        if current != Some(assignment) {
+            cloud.unwant(id, assignment, context);
+        }
+    }
+}

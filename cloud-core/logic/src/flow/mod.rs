@@ -1,0 +1,97 @@
+//! The ways of a task and of an agent through the core, one file each. Files here never import one
+//! another: what one leaves to the next is an [`Event`], and `step` sequences them.
+
+pub(crate) mod assign;
+pub(crate) mod cancel;
+pub(crate) mod dispatch;
+pub(crate) mod greet;
+pub(crate) mod listen;
+pub(crate) mod lose;
+pub(crate) mod operate;
+pub(crate) mod place;
+pub(crate) mod report;
+pub(crate) mod settle;
+pub(crate) mod submit;
+
+use std::collections::VecDeque;
+
+use shared::api::Candidate;
+use shared::id::{AgentId, TaskId};
+use shared::report::StopReason;
+use shared::time::{Now, mix};
+
+use crate::change::Change;
+use crate::effect::{Answer, Effect, Outcome};
+use crate::input::ReplyTo;
+
+/// What one flow leaves to another within a step.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// The best agent for a task was found: assign.
+    Chosen {
+        task: TaskId,
+        candidate: Box<Candidate>,
+    },
+    /// A task's attempt has just ended: settle, or try again.
+    AttemptEnded { task: TaskId },
+    /// A task's attempt is to be stopped: cancel.
+    Stop { task: TaskId, reason: StopReason },
+    /// A task's attempt is to be given up: lose. When it is known to be gone there is nothing left
+    /// to stop.
+    Lose {
+        task: TaskId,
+        detail: String,
+        gone: bool,
+    },
+    /// An agent has just become inaudible: lose.
+    FellSilent { agent: AgentId },
+    /// An agent that could not be heard is heard again: lose takes back what it feared.
+    HeardAgain { agent: AgentId },
+}
+
+/// What a step works with beside the state: the moment, and what comes of it.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) now: Now,
+    pub(crate) outcome: Outcome,
+    events: VecDeque<Event>,
+    draws: u64,
+}
+
+impl Context {
+    pub(crate) fn new(now: Now) -> Self {
+        Self {
+            now,
+            outcome: Outcome::default(),
+            events: VecDeque::new(),
+            draws: 0,
+        }
+    }
+
+    /// Fresh chance, different at every call.
+    pub(crate) fn chance(&mut self) -> u64 {
+        self.draws += 1;
+        mix(self.now.chance, self.draws)
+    }
+
+    pub(crate) fn change(&mut self, change: Change) {
+        self.outcome.changes.push(change);
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.outcome.effects.push(effect);
+    }
+
+    pub(crate) fn answer(&mut self, reply: ReplyTo, answer: Answer) {
+        self.effect(Effect::Answer { reply, answer });
+    }
+
+    /// Leaves something to another flow.
+    pub(crate) fn then(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}

@@ -1,0 +1,105 @@
+//! place: the best agent is sought for the task whose turn it is. Nothing is decided here about
+//! what then happens to it: a choice is an event for `assign`, which checks it again.
+
+use shared::id::TaskId;
+
+use super::{Context, Event};
+use crate::cloud::Cloud;
+use crate::placement::{Chooser, Request, is_feasible};
+use crate::queue::{Rank, Spot};
+use crate::timers::Alarm;
+
+/// Makes ready what became feasible on agents that can take more than before.
+pub(crate) fn wake(cloud: &mut Cloud) {
+    for id in std::mem::take(&mut cloud.freed) {
+        let Some(agent) = cloud.fleet.get(&id) else {
+            continue;
+        };
+        let woken = cloud
+            .queue
+            .wake(|spec| is_feasible(agent, &Request { spec, avoid: &[] }));
+        for task in woken {
+            cloud.woken(task);
+        }
+    }
+}
+
+/// Tries to place the next task; `false` when none is ready.
+pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
+    let Some(id) = cloud.queue.pop() else {
+        return false;
+    };
+    let Some(task) = cloud.tasks.get_mut(&id) else {
+        return true;
+    };
+    task.spot = Spot::Nowhere;
+    let now = context.now.mono;
+    task.avoid.retain(|(_, until)| *until > now);
+    let task = &*task;
+    let avoid = Cloud::avoided(task, now);
+    let request = Request {
+        spec: &task.row.spec,
+        avoid: &avoid,
+    };
+    match cloud.chooser.best(&cloud.fleet, &request, &cloud.policy) {
+        Some(candidate) => {
+            context.then(Event::Chosen {
+                task: id,
+                candidate: Box::new(candidate),
+            });
+        }
+        None => park(cloud, id),
+    }
+    true
+}
+
+/// Sets a task aside until an agent changes that could take it.
+fn park(cloud: &mut Cloud, id: TaskId) {
+    let Some(task) = cloud.tasks.get_mut(&id) else {
+        return;
+    };
+    task.spot = cloud
+        .queue
+        .park(Rank::of(id, &task.row.spec), &task.row.spec);
+    // It may have failed only for the agents it avoids: then it wakes when it need not avoid them
+    // any more, and does not hold up the others of its class.
+    if let Some(until) = task.avoid.iter().map(|(_, until)| *until).min() {
+        cloud.timers.set(Alarm::Avoid(id), until);
+        cloud.wake_class_of(id);
+    }
+}
+
+/// A task need not avoid an agent any more.
+pub(crate) fn avoid_over(cloud: &mut Cloud, id: TaskId) {
+    let Some(task) = cloud.tasks.get_mut(&id) else {
+        return;
+    };
+    if let Spot::Parked(_) = task.spot {
+        let rank = Rank::of(id, &task.row.spec);
+        cloud.queue.remove(rank, &task.spot);
+        task.spot = cloud.queue.ready(rank);
+    }
+}
+
+impl Cloud {
+    /// One of a class was placed, or stood in the way of the others: the next of it may try.
+    pub(crate) fn wake_class_of(&mut self, id: TaskId) {
+        if !self.queue.has_parked() {
+            return;
+        }
+        let Some(task) = self.tasks.get(&id) else {
+            return;
+        };
+        let class = crate::queue::Queue::class_of(&task.row.spec);
+        // The task itself may be the only one left of its class.
+        if let Some(woken) = self.queue.wake_next_but(&class, id) {
+            self.woken(woken);
+        }
+    }
+
+    fn woken(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.spot = Spot::Ready;
+        }
+    }
+}

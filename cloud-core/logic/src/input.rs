@@ -1,0 +1,88 @@
+//! Everything that can happen to the core.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::id::{AgentId, TaskId};
+use shared::spec::TaskSpec;
+use shared::wire::Uplink;
+use shared::wire::uplink::Join;
+
+use crate::change::{Credential, IdempotencyKey};
+
+/// Names the slot in which a caller waits for an [`crate::Answer`]. Given by the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ReplyTo(pub u64);
+
+/// What an operator does to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Let it take nothing new.
+    Cordon,
+    /// Let it take work again: takes back a cordon and a drain.
+    Uncordon,
+    /// Let it take nothing new, and move what has not started there to other agents.
+    Drain,
+}
+
+/// A task to take on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    /// The id it will have.
+    pub id: TaskId,
+    /// What was submitted, already checked.
+    pub spec: Arc<TaskSpec>,
+    /// The key under which it may be submitted again without becoming two tasks.
+    pub key: Option<IdempotencyKey>,
+    /// Who waits for the answer.
+    pub reply: ReplyTo,
+}
+
+/// Everything that can happen to the core.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// A task is submitted.
+    Submit(Box<Submission>),
+    /// A task is to be called off.
+    Cancel {
+        /// Which.
+        task: TaskId,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// An operator does something to an agent.
+    Operate {
+        /// To which.
+        agent: AgentId,
+        /// What.
+        operation: Operation,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// An agent that holds the join token asks for a credential. The driver has checked the seal
+    /// and derived the credential.
+    Join {
+        /// Under which id.
+        agent: AgentId,
+        /// What it sent.
+        join: Join,
+        /// What the core is to remember of its credential.
+        credential: Credential,
+    },
+    /// A message whose seal proves that it comes from this agent.
+    Uplink {
+        /// From whom.
+        agent: AgentId,
+        /// What it says.
+        message: Uplink,
+    },
+    /// The core's own connection to the broker is up, or down. While it is down, silence says
+    /// nothing about the agents.
+    Broker {
+        /// Whether it is up.
+        up: bool,
+    },
+    /// Time has passed.
+    Tick,
+}

@@ -1,0 +1,150 @@
+//! What must always hold of the core's state. Each check is a function whose name is the
+//! statement; all of them run after every step in tests, and in builds with debug assertions.
+
+use std::collections::BTreeMap;
+
+use shared::capacity::Resources;
+use shared::id::AgentId;
+use shared::task::TaskState;
+
+use crate::change::Wanted;
+use crate::cloud::Cloud;
+use crate::queue::Spot;
+
+/// A statement that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{statement}: {detail}")]
+pub struct Violation {
+    /// The name of the check.
+    pub statement: &'static str,
+    /// Where it does not hold.
+    pub detail: String,
+}
+
+/// Runs every check.
+///
+/// # Errors
+/// The first statement that does not hold.
+pub fn check(cloud: &Cloud) -> Result<(), Violation> {
+    a_task_waits_or_has_an_attempt_or_is_settled(cloud)?;
+    an_agent_reserves_exactly_what_its_live_assignments_need(cloud)?;
+    every_live_assignment_is_wanted_on_its_agent(cloud)?;
+    no_desired_state_is_above_the_last_revision(cloud)?;
+    the_count_of_tasks_backing_off_is_true(cloud)
+}
+
+fn violated(statement: &'static str, detail: String) -> Result<(), Violation> {
+    Err(Violation { statement, detail })
+}
+
+/// A task in the working set is queued exactly when it stands in the queue, and has a live current
+/// assignment exactly when its state says that an attempt is under way.
+pub fn a_task_waits_or_has_an_attempt_or_is_settled(cloud: &Cloud) -> Result<(), Violation> {
+    let statement = "a_task_waits_or_has_an_attempt_or_is_settled";
+    for (id, task) in &cloud.tasks {
+        let state = &task.row.life.state;
+        let queued = *state == TaskState::Queued;
+        let live = task.assignment.as_ref().filter(|row| !row.state.is_ended());
+        let attempt = live.map(|row| row.id.attempt);
+        if queued == (task.spot == Spot::Nowhere) {
+            return violated(
+                statement,
+                format!("{id} is {state:?} and at {:?}", task.spot),
+            );
+        }
+        if attempt != state.attempt() {
+            return violated(
+                statement,
+                format!("{id} is {state:?} with attempt {attempt:?}"),
+            );
+        }
+        if let TaskState::Settled { .. } = state {
+            return violated(
+                statement,
+                format!("{id} is settled and still in the working set"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What an agent has reserved is the sum of the needs of the assignments that are live on it.
+pub fn an_agent_reserves_exactly_what_its_live_assignments_need(
+    cloud: &Cloud,
+) -> Result<(), Violation> {
+    let statement = "an_agent_reserves_exactly_what_its_live_assignments_need";
+    let mut sums: BTreeMap<&AgentId, (Resources, u32)> = BTreeMap::new();
+    for task in cloud.tasks.values() {
+        if let Some(row) = task.assignment.as_ref().filter(|row| !row.state.is_ended()) {
+            let (sum, count) = sums.entry(&row.agent).or_default();
+            sum.add(&task.row.spec.needs);
+            *count += 1;
+        }
+    }
+    for agent in cloud.fleet.iter() {
+        let (sum, count) = sums.remove(&agent.id).unwrap_or_default();
+        if agent.used != sum || agent.assignments != count {
+            let (used, held) = (&agent.used, agent.assignments);
+            let detail = format!(
+                "{} has {held} with {used:?}, not {count} with {sum:?}",
+                agent.id
+            );
+            return violated(statement, detail);
+        }
+    }
+    match sums.pop_first() {
+        Some((agent, _)) => violated(statement, format!("{agent} is not in the fleet")),
+        None => Ok(()),
+    }
+}
+
+/// A live assignment has a row in its agent's desired state: that it runs, or, while its task is
+/// being stopped, that it ends.
+pub fn every_live_assignment_is_wanted_on_its_agent(cloud: &Cloud) -> Result<(), Violation> {
+    let statement = "every_live_assignment_is_wanted_on_its_agent";
+    for task in cloud.tasks.values() {
+        let Some(row) = task.assignment.as_ref().filter(|row| !row.state.is_ended()) else {
+            continue;
+        };
+        let stopping = matches!(task.row.life.state, TaskState::Stopping { .. });
+        let right = match cloud.wanted(&row.agent, row.id) {
+            Some(Wanted::Run) => !stopping,
+            Some(Wanted::Stop { .. }) => stopping,
+            None => false,
+        };
+        if !right {
+            return violated(statement, format!("{} on {}", row.id, row.agent));
+        }
+    }
+    Ok(())
+}
+
+/// Revisions are given in order, so none is above the last one.
+pub fn no_desired_state_is_above_the_last_revision(cloud: &Cloud) -> Result<(), Violation> {
+    for (agent, channel) in &cloud.channels {
+        if channel
+            .wanted
+            .keys()
+            .next_back()
+            .is_some_and(|rev| *rev > channel.desired_rev)
+        {
+            return violated(
+                "no_desired_state_is_above_the_last_revision",
+                agent.to_string(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The bound on waiting tasks counts those that back off; the count must not drift.
+pub fn the_count_of_tasks_backing_off_is_true(cloud: &Cloud) -> Result<(), Violation> {
+    let backs_off =
+        |task: &&crate::cloud::Task| matches!(task.row.life.state, TaskState::BackingOff { .. });
+    let count = cloud.tasks.values().filter(backs_off).count();
+    if count != cloud.backing_off {
+        let detail = format!("{count} back off, {} are counted", cloud.backing_off);
+        return violated("the_count_of_tasks_backing_off_is_true", detail);
+    }
+    Ok(())
+}

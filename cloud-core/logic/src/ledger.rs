@@ -1,0 +1,214 @@
+//! The bookkeeping that every flow shares: rows change here and nowhere else, each together with
+//! the change that records it, so that what is in memory and what will be on disk never differ.
+
+use shared::api::AgentStatus;
+use shared::assignment::{Ending, IllegalAssignmentStep, Progress};
+use shared::id::{AgentId, AssignmentId, TaskId};
+use shared::task::{IllegalTaskStep, Outcome, TaskState};
+
+use crate::change::{AssignmentRow, Change, Wanted, WantedRow};
+use crate::cloud::Cloud;
+use crate::flow::{Context, Event};
+use crate::queue::{Rank, Spot};
+use crate::timers::Alarm;
+
+impl Cloud {
+    /// Moves a task's life on and records it; a step the life cycle does not have changes nothing.
+    pub(crate) fn move_task(
+        &mut self,
+        id: TaskId,
+        context: &mut Context,
+        how: impl FnOnce(&mut crate::change::TaskLife) -> Result<(), IllegalTaskStep>,
+    ) -> Result<(), IllegalTaskStep> {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return Ok(());
+        };
+        let waited = matches!(task.row.life.state, TaskState::BackingOff { .. });
+        how(&mut task.row.life)?;
+        let waits = matches!(task.row.life.state, TaskState::BackingOff { .. });
+        self.backing_off = self.backing_off + usize::from(waits) - usize::from(waited);
+        task.row.life.updated_at = context.now.wall;
+        let life = Box::new(task.row.life.clone());
+        context.change(Change::TaskMoved { task: id, life });
+        self.queue_as_told(id);
+        Ok(())
+    }
+
+    /// Keeps the queue in step with the state: a queued task is ready, any other is not there.
+    fn queue_as_told(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let rank = Rank::of(id, &task.row.spec);
+        let queued = task.row.life.state == TaskState::Queued;
+        match (queued, &task.spot) {
+            (true, Spot::Nowhere) => task.spot = self.queue.ready(rank),
+            (false, Spot::Ready | Spot::Parked(_)) => {
+                let spot = std::mem::take(&mut task.spot);
+                self.queue.remove(rank, &spot);
+            }
+            _ => {}
+        }
+    }
+
+    /// Records a task's one outcome and lets it go from the working set.
+    pub(crate) fn settle_task(&mut self, id: TaskId, context: &mut Context, outcome: Outcome) {
+        if self
+            .move_task(id, context, |life| life.state.settle(outcome))
+            .is_ok()
+        {
+            self.timers.clear_task(id);
+            self.tasks.remove(&id);
+        }
+    }
+
+    /// Moves a task's current assignment on and records it.
+    pub(crate) fn move_assignment(
+        &mut self,
+        id: TaskId,
+        context: &mut Context,
+        how: impl FnOnce(&mut AssignmentRow) -> Result<(), IllegalAssignmentStep>,
+    ) -> bool {
+        let Some(row) = self
+            .tasks
+            .get_mut(&id)
+            .and_then(|task| task.assignment.as_mut())
+        else {
+            return false;
+        };
+        if how(row).is_err() {
+            return false;
+        }
+        context.change(Change::AssignmentPut(Box::new(row.clone())));
+        true
+    }
+
+    /// Ends a task's current assignment: its reservation is free from now on. What the agent is to
+    /// make of it is told by `wanted`: nothing when it knows itself, a tombstone otherwise.
+    pub(crate) fn end_assignment(
+        &mut self,
+        id: TaskId,
+        context: &mut Context,
+        ending: Ending,
+        wanted: Option<Wanted>,
+    ) -> bool {
+        let at = context.now.wall;
+        if !self.move_assignment(id, context, |row| row.state.end(at, ending)) {
+            return false;
+        }
+        self.timers.clear_attempt(id);
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        let Some(row) = task.assignment.as_ref() else {
+            return false;
+        };
+        let (agent, assignment) = (row.agent.clone(), row.id);
+        let needs = task.row.spec.needs.clone();
+        self.fleet.change(&agent, |agent| {
+            agent.used.subtract(&needs);
+            agent.assignments = agent.assignments.saturating_sub(1);
+        });
+        self.freed.insert(agent.clone());
+        match wanted {
+            Some(wanted) => self.want(&agent, assignment, wanted, context),
+            None => self.unwant(&agent, assignment, context),
+        }
+        true
+    }
+
+    /// Writes a row of an agent's desired state; it is sent at the end of the step.
+    pub(crate) fn want(
+        &mut self,
+        agent: &AgentId,
+        assignment: AssignmentId,
+        wanted: Wanted,
+        context: &mut Context,
+    ) {
+        let Some(channel) = self.channels.get_mut(agent) else {
+            return;
+        };
+        let row = WantedRow {
+            rev: channel.desired_rev.next(),
+            assignment,
+            wanted,
+        };
+        channel.put(row);
+        context.change(Change::WantedPut {
+            agent: agent.clone(),
+            row,
+        });
+        self.unsent.insert(agent.clone());
+    }
+
+    /// Takes a row of an agent's desired state away: the agent knows.
+    pub(crate) fn unwant(
+        &mut self,
+        agent: &AgentId,
+        assignment: AssignmentId,
+        context: &mut Context,
+    ) {
+        let Some(channel) = self.channels.get_mut(agent) else {
+            return;
+        };
+        if channel.remove(assignment).is_some() {
+            context.change(Change::WantedRemoved {
+                agent: agent.clone(),
+                assignment,
+            });
+        }
+    }
+
+    /// Records an agent's row as it is now.
+    pub(crate) fn put_agent(&self, id: &AgentId, context: &mut Context) {
+        if let (Some(agent), Some(channel)) = (self.fleet.get(id), self.channels.get(id)) {
+            context.change(Change::AgentPut(Box::new(channel.agent_row(agent))));
+        }
+    }
+
+    /// The assignments that are live on an agent, with how far each has come. Each of them has a
+    /// row in the agent's desired state, so this costs what the agent holds, not what there is.
+    pub(crate) fn assigned_to(&self, agent: &AgentId) -> Vec<(AssignmentId, Progress)> {
+        let Some(channel) = self.channels.get(agent) else {
+            return Vec::new();
+        };
+        let live = |row: &WantedRow| {
+            let assignment = self.tasks.get(&row.assignment.task)?.assignment.as_ref()?;
+            let progress = assignment.state.progress()?;
+            (assignment.id == row.assignment).then_some((assignment.id, progress))
+        };
+        channel.wanted.values().filter_map(live).collect()
+    }
+
+    /// Brings an agent's status up to what is known of its audibility, with what follows.
+    pub(crate) fn follow_status(&mut self, id: &AgentId, context: &mut Context) {
+        let Some(channel) = self.channels.get(id) else {
+            return;
+        };
+        let status = channel.liveness.status();
+        match channel.liveness.look_at(&self.settings) {
+            Some(at) => self.timers.set(Alarm::Silence(id.clone()), at),
+            None => self.timers.clear(&Alarm::Silence(id.clone())),
+        }
+        let Some(before) = self.fleet.get(id).map(|agent| agent.status) else {
+            return;
+        };
+        if before == status {
+            return;
+        }
+        self.fleet.change(id, |agent| agent.status = status);
+        if before == AgentStatus::Offline {
+            context.then(Event::HeardAgain { agent: id.clone() });
+        }
+        match status {
+            AgentStatus::Online => {
+                self.freed.insert(id.clone());
+            }
+            AgentStatus::Suspect => {}
+            AgentStatus::Offline => {
+                self.put_agent(id, context);
+                context.then(Event::FellSilent { agent: id.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Tasks that wait for a place. *Ready* ones are tried in order of priority, then age. Those for
+//! which no agent was found are *parked* in classes of equal demands and wake when an agent
+//! changes in a way that makes their class feasible on it; so a hundred thousand waiting tasks
+//! cost nothing while nothing changes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use shared::id::TaskId;
+use shared::spec::TaskSpec;
+
+/// The order in which tasks are tried. A task id is a UUIDv7, so the smaller one is older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    priority: Reverse<u8>,
+    /// The task.
+    pub(crate) task: TaskId,
+}
+
+impl Rank {
+    pub(crate) fn of(task: TaskId, spec: &TaskSpec) -> Self {
+        Self {
+            priority: Reverse(spec.priority),
+            task,
+        }
+    }
+}
+
+/// What tasks of one class have in common: everything that decides where they may run.
+pub(crate) type Class = Arc<str>;
+
+/// Where a task waits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// Not here.
+    #[default]
+    Nowhere,
+    /// To be tried.
+    Ready,
+    /// Until its class wakes.
+    Parked(Class),
+}
+
+#[derive(Debug, Clone)]
+struct Parked {
+    example: Arc<TaskSpec>,
+    ranks: BTreeSet<Rank>,
+}
+
+/// All tasks that wait for a place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Queue {
+    ready: BTreeSet<Rank>,
+    parked: BTreeMap<Class, Parked>,
+}
+
+impl Queue {
+    /// The class of a task.
+    pub(crate) fn class_of(spec: &TaskSpec) -> Class {
+        // Serialization of plain data into memory does not fail; if it did, the task would be in
+        // the class of everything, which costs time and nothing else.
+        serde_json::to_string(&(&spec.needs, &spec.place, spec.run.kind()))
+            .unwrap_or_default()
+            .into()
+    }
+
+    /// Adds a task to be tried.
+    pub(crate) fn ready(&mut self, rank: Rank) -> Spot {
+        self.ready.insert(rank);
+        Spot::Ready
+    }
+
+    /// Sets a task aside for which no agent was found.
+    pub(crate) fn park(&mut self, rank: Rank, spec: &Arc<TaskSpec>) -> Spot {
+        let class = Self::class_of(spec);
+        let parked = self.parked.entry(class.clone()).or_insert_with(|| Parked {
+            example: spec.clone(),
+            ranks: BTreeSet::new(),
+        });
+        parked.ranks.insert(rank);
+        Spot::Parked(class)
+    }
+
+    /// Takes a task out.
+    pub(crate) fn remove(&mut self, rank: Rank, spot: &Spot) {
+        match spot {
+            Spot::Nowhere => {}
+            Spot::Ready => {
+                self.ready.remove(&rank);
+            }
+            Spot::Parked(class) => {
+                if let Some(parked) = self.parked.get_mut(class) {
+                    parked.ranks.remove(&rank);
+                    if parked.ranks.is_empty() {
+                        self.parked.remove(class);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether any task is set aside.
+    pub(crate) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// Whether there is a task to try.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Takes the task to try next.
+    pub(crate) fn pop(&mut self) -> Option<TaskId> {
+        self.ready.pop_first().map(|rank| rank.task)
+    }
+
+    /// Makes the first task of every class ready that `feasible` says yes to; says which.
+    pub(crate) fn wake(&mut self, feasible: impl Fn(&TaskSpec) -> bool) -> Vec<TaskId> {
+        let classes: Vec<Class> = self
+            .parked
+            .iter()
+            .filter(|(_, parked)| feasible(&parked.example))
+            .map(|(class, _)| class.clone())
+            .collect();
+        classes
+            .iter()
+            .filter_map(|class| self.wake_first(class, |_| true))
+            .collect()
+    }
+
+    /// Makes the first task of a class ready that is not `but`.
+    pub(crate) fn wake_next_but(&mut self, class: &Class, but: TaskId) -> Option<TaskId> {
+        self.wake_first(class, |task| task != but)
+    }
+
+    fn wake_first(&mut self, class: &Class, which: impl Fn(TaskId) -> bool) -> Option<TaskId> {
+        let parked = self.parked.get_mut(class)?;
+        let rank = *parked.ranks.iter().find(|rank| which(rank.task))?;
+        parked.ranks.remove(&rank);
+        if parked.ranks.is_empty() {
+            self.parked.remove(class);
+        }
+        self.ready.insert(rank);
+        Some(rank.task)
+    }
+
+    /// Whether any parked class waits for a latency to fall.
+    pub(crate) fn waits_for_latency(&self) -> bool {
+        self.parked
+            .values()
+            .any(|parked| parked.example.place.latency_ms_max.is_some())
+    }
+
+    /// How many wait here.
+    pub(crate) fn len(&self) -> usize {
+        self.ready.len()
+            + self
+                .parked
+                .values()
+                .map(|parked| parked.ranks.len())
+                .sum::<usize>()
+    }
+}

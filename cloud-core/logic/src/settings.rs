@@ -1,0 +1,65 @@
+//! The bounds and times that the core decides by. Every one has a default that suits a fleet of
+//! ten thousand boards, and can be configured.
+
+use serde::{Deserialize, Serialize};
+
+/// How the core decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The most tasks that wait for a place; more are refused with `queue_full`.
+    pub pending_max: u64,
+    /// The most agents that may join.
+    pub agents_max: u64,
+    /// How often agents send a heartbeat, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Missed heartbeats after which an agent is suspect.
+    pub suspect_after_beats: u64,
+    /// Missed heartbeats after which an agent is offline.
+    pub offline_after_beats: u64,
+    /// Heartbeats in a row after which an agent that was offline is online again; each recent
+    /// loss of the same agent asks for one more.
+    pub recover_beats: u64,
+    /// How long an online agent may leave an offer unanswered before it counts as lost, in
+    /// milliseconds.
+    pub offer_timeout_ms: u64,
+    /// How long a task has between TERM and KILL, in milliseconds.
+    pub grace_ms: u64,
+    /// How often one task may be lost with its agents before it fails: a task that kills boards
+    /// must not work its way through the fleet.
+    pub losses_max: u32,
+    /// How often agents may refuse one task before it fails.
+    pub refusals_max: u32,
+    /// The least time between two sends of the same desired state to one agent, in milliseconds.
+    pub resend_ms: u64,
+    /// The most placements tried in one step; the rest follow in the next.
+    pub placements_per_step: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pending_max: 1_000_000,
+            agents_max: 1_000_000,
+            heartbeat_ms: 5_000,
+            suspect_after_beats: 2,
+            offline_after_beats: 4,
+            recover_beats: 2,
+            offer_timeout_ms: 60_000,
+            grace_ms: 10_000,
+            losses_max: 10,
+            refusals_max: 30,
+            resend_ms: 2_000,
+            placements_per_step: 256,
+        }
+    }
+}
+
+impl Settings {
+    /// How long a task that is to be stopped may be silent before it is settled without its agent,
+    /// in milliseconds: the grace it has itself, and as long again as an agent may be silent.
+    #[must_use]
+    pub fn stop_timeout_ms(&self) -> u64 {
+        self.grace_ms + 2 * self.offline_after_beats * self.heartbeat_ms
+    }
+}

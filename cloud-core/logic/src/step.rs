@@ -1,0 +1,117 @@
+//! The one match: which flow an input, an alarm or an event goes to. A batch of inputs is stepped
+//! as one: first all of them, then what time brings, then placement, then dispatch, so that many
+//! submissions share one look at the fleet and many assignments share one message.
+
+use shared::time::Now;
+
+use crate::cloud::Cloud;
+use crate::effect::Outcome;
+use crate::flow::{
+    Context, Event, assign, cancel, dispatch, greet, listen, lose, operate, place, report, settle,
+    submit,
+};
+use crate::input::Input;
+use crate::timers::Alarm;
+use shared::wire::Uplink;
+
+/// The most alarms taken in one step; the rest follow in the next.
+const ALARMS_PER_STEP: usize = 4_096;
+/// Builds with debug assertions check the invariants after every step while there are at most
+/// this many tasks: the checks walk over all of them.
+const CHECKED_TASKS_MAX: usize = 256;
+
+impl Cloud {
+    /// Takes one input. See [`Cloud::step_batch`].
+    pub fn step(&mut self, input: Input, now: Now) -> Outcome {
+        self.step_batch([input], now)
+    }
+
+    /// Takes a batch of inputs in order, at one moment. The changes are to be committed in one
+    /// transaction; then, and only then, the effects are to be done.
+    pub fn step_batch(&mut self, inputs: impl IntoIterator<Item = Input>, now: Now) -> Outcome {
+        let mut context = Context::new(now);
+        for input in inputs {
+            self.take(input, &mut context);
+            self.drain(&mut context);
+        }
+        for _ in 0..ALARMS_PER_STEP {
+            let Some(alarm) = self.timers.pop(now.mono) else {
+                break;
+            };
+            self.ring(alarm, &mut context);
+            self.drain(&mut context);
+        }
+        place::wake(self);
+        for _ in 0..self.settings.placements_per_step {
+            if !place::next(self, &mut context) {
+                break;
+            }
+            self.drain(&mut context);
+        }
+        dispatch::run(self, &mut context);
+        if cfg!(debug_assertions) && self.tasks.len() <= CHECKED_TASKS_MAX {
+            assert_eq!(crate::invariant::check(self), Ok(()));
+        }
+        context.outcome
+    }
+
+    fn take(&mut self, input: Input, context: &mut Context) {
+        match input {
+            Input::Submit(submission) => submit::submit(self, *submission, context),
+            Input::Cancel { task, reply } => cancel::cancel(self, task, reply, context),
+            Input::Operate {
+                agent,
+                operation,
+                reply,
+            } => {
+                operate::operate(self, &agent, operation, reply, context);
+            }
+            Input::Join {
+                agent,
+                join,
+                credential,
+            } => {
+                greet::join(self, &agent, &join, credential, context);
+            }
+            Input::Uplink { agent, message } => match message {
+                // A join is sealed with another key and comes as an input of its own.
+                Uplink::Join(_) => {}
+                Uplink::Hello(hello) => greet::hello(self, &agent, *hello, context),
+                Uplink::Heartbeat(beat) => listen::heartbeat(self, &agent, &beat, context),
+                Uplink::Reports(reports) => report::reports(self, &agent, reports, context),
+                Uplink::Ping { nonce } => listen::ping(self, &agent, nonce, context),
+                Uplink::Gone(gone) => listen::gone(self, &agent, gone, context),
+            },
+            Input::Broker { up } => listen::broker(self, up, context),
+            Input::Tick => {}
+        }
+    }
+
+    fn ring(&mut self, alarm: Alarm, context: &mut Context) {
+        match alarm {
+            Alarm::Silence(agent) => listen::silence(self, &agent, context),
+            Alarm::Resend(agent) => dispatch::resend(self, &agent, context),
+            Alarm::Deadline(task) => cancel::deadline(self, task, context),
+            Alarm::BackOff(task) => settle::back_off_over(self, task, context),
+            Alarm::Offer(task) => lose::offer_unanswered(self, task, context),
+            Alarm::Lost(task) => lose::silent_too_long(self, task, context),
+            Alarm::Stop(task) => cancel::unheard(self, task, context),
+            Alarm::Avoid(task) => place::avoid_over(self, task),
+        }
+    }
+
+    fn drain(&mut self, context: &mut Context) {
+        while let Some(event) = context.next_event() {
+            match event {
+                Event::Chosen { task, candidate } => {
+                    assign::assign(self, task, *candidate, context)
+                }
+                Event::AttemptEnded { task } => settle::attempt_ended(self, task, context),
+                Event::Stop { task, reason } => cancel::stop(self, task, reason, context),
+                Event::Lose { task, detail, gone } => lose::lose(self, task, detail, gone, context),
+                Event::HeardAgain { agent } => lose::heard_again(self, &agent, context),
+                Event::FellSilent { agent } => lose::fell_silent(self, &agent, context),
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What the HTTP API answers. The types are the contract: fields may be added, what stands here
+//! keeps its name and meaning.
+
+mod agent;
+mod placement;
+mod problem;
+mod task;
+
+use serde::{Deserialize, Serialize};
+
+pub use agent::{AgentDocument, AgentFlag, AgentStatus};
+pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
+pub use problem::ProblemDocument;
+pub use task::{AssignmentDocument, HistoryDocument, OutcomeDocument, TaskDocument, TaskSummary};
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// What to pass as `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,209 @@
+//! From the core to an agent.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capacity::Resources;
+use crate::id::{AssignmentId, CoreId, Incarnation, Revision, Sequence};
+use crate::report::StopReason;
+use crate::spec::Run;
+use crate::time::Timestamp;
+
+/// A message from the core to an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Downlink {
+    /// Answers a join: the credential holds from now on. Sealed with the join key.
+    Joined,
+    /// Answers a join that is not granted. Sealed with the join key.
+    JoinRefused(Refusal),
+    /// Answers a hello.
+    Welcome(Welcome),
+    /// Answers a hello that is not granted.
+    Refused(Refusal),
+    /// Changes of the agent's desired state.
+    Desired(Desired),
+    /// Outbox entries that the core has committed.
+    Acked {
+        /// Whose numbers these are.
+        incarnation: Incarnation,
+        /// Everything up to here is committed.
+        seq: Sequence,
+    },
+    /// Answers a ping.
+    Pong {
+        /// The ping's nonce.
+        nonce: u64,
+    },
+    /// The core does not know where this agent stands: say hello.
+    WhoIsThere,
+}
+
+/// The core's side of the bargain, in answer to a hello.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Which core this is.
+    pub core: CoreId,
+    /// Whose hello this answers.
+    pub incarnation: Incarnation,
+    /// The last outbox entry it has committed.
+    pub acked_seq: Sequence,
+    /// The last revision of the agent's desired state.
+    pub desired_rev: Revision,
+    /// How often to send a heartbeat, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The core's wall clock.
+    pub sent_at: Timestamp,
+}
+
+/// Why an agent is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The reason's stable name.
+    pub reason: RefusedBecause,
+    /// A sentence for the agent's log, with a way out.
+    pub detail: String,
+}
+
+/// Why an agent is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedBecause {
+    /// Another agent with this id is online.
+    IdInUse,
+    /// The core holds as many agents as it may.
+    FleetFull,
+    /// Its facts break a limit.
+    InvalidFacts,
+}
+
+/// Every live row of the agent's desired state with `base < rev <= upto`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The incarnation it is meant for: another one knows nothing of these revisions.
+    pub incarnation: Incarnation,
+    /// What the agent must have applied for this to follow on.
+    pub base: Revision,
+    /// What it has applied afterwards.
+    pub upto: Revision,
+    /// The rows, by revision.
+    pub rows: Vec<DesiredRow>,
+}
+
+/// One live object of an agent's desired state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DesiredRow {
+    /// When it last changed.
+    pub rev: Revision,
+    /// Which assignment it is about.
+    #[serde(flatten)]
+    pub assignment: AssignmentId,
+    /// What is wanted of it.
+    pub want: Want,
+}
+
+/// What is wanted of an assignment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// That it runs.
+    Run(Arc<Order>),
+    /// That it ends; a tombstone, kept until applied. The agent reports the end, if it had it.
+    Stop {
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// All an agent needs to know to run an assignment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// The task's name, for people.
+    pub name: Option<String>,
+    /// What to run.
+    pub run: Run,
+    /// What it reserves.
+    pub needs: Resources,
+    /// Higher starts first.
+    pub priority: u8,
+    /// The longest it may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// How long it has between TERM and KILL, in milliseconds.
+    pub grace_ms: u64,
+    /// How long it may go on without the core being heard, in milliseconds.
+    pub stop_after_ms: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Attempt, TaskId};
+    use crate::spec::Exec;
+    use crate::wire::{decode, encode};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn desired(command: String, args: Vec<String>, rev: u64) -> Downlink {
+        let assignment = AssignmentId {
+            task: TaskId(Uuid::from_u128(2)),
+            attempt: Attempt(1),
+        };
+        let order = Order {
+            name: None,
+            run: Run::Exec(Exec {
+                command,
+                args,
+                ..Exec::default()
+            }),
+            needs: Resources::default(),
+            priority: 50,
+            timeout_ms: Some(1),
+            grace_ms: 2,
+            stop_after_ms: None,
+        };
+        let stop = Want::Stop {
+            reason: StopReason::Canceled,
+        };
+        Downlink::Desired(Desired {
+            incarnation: Incarnation(Uuid::from_u128(1)),
+            base: Revision(0),
+            upto: Revision(rev),
+            rows: vec![
+                DesiredRow {
+                    rev: Revision(rev),
+                    assignment,
+                    want: Want::Run(Arc::new(order)),
+                },
+                DesiredRow {
+                    rev: Revision(rev),
+                    assignment,
+                    want: stop,
+                },
+            ],
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn desired_state_survives_the_wire(
+            command in ".{0,50}", args in prop::collection::vec(".{0,50}", 0..5), rev: u64
+        ) {
+            let message = desired(command, args, rev);
+            let bytes = encode(&message).expect("encode");
+            prop_assert_eq!(decode::<Downlink>(&bytes).expect("decode"), message);
+        }
+    }
+
+    #[test]
+    fn messages_without_fields_survive_the_wire() {
+        for message in [
+            Downlink::Joined,
+            Downlink::WhoIsThere,
+            Downlink::Pong { nonce: 1 },
+        ] {
+            let bytes = encode(&message).expect("encode");
+            assert_eq!(decode::<Downlink>(&bytes).expect("decode"), message);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From an agent to the core.
+
+use serde::{Deserialize, Serialize};
+
+use crate::capacity::Resources;
+use crate::geo::Position;
+use crate::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, Sequence};
+use crate::label::Labels;
+use crate::report::Report;
+use crate::time::Timestamp;
+
+/// A message from an agent to the core.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Uplink {
+    /// Asks for a credential. Sealed with the join key, everything else with the agent's own.
+    Join(Join),
+    /// The first message on every connection: who is there, and where both sides stand.
+    Hello(Box<Hello>),
+    /// Alive, and how it goes. Losing one costs nothing.
+    Heartbeat(Heartbeat),
+    /// A run of outbox entries.
+    Reports(Reports),
+    /// Asks for a pong, to measure the round trip.
+    Ping {
+        /// Comes back in the pong.
+        nonce: u64,
+    },
+    /// The connection is gone. As a last will it is published by the broker, else by an agent
+    /// that stops in an orderly way.
+    Gone(Gone),
+}
+
+/// Asks for a credential with the join token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// 64 hexadecimal digits, fresh for every join: what the credential is derived from.
+    pub nonce: String,
+    /// The incarnation of the database that the credential is for.
+    pub incarnation: Incarnation,
+}
+
+/// What an agent is: facts that its owner gave it or that it found, which change rarely.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// The agent's program version.
+    pub version: String,
+    /// Where it is, if it knows.
+    pub position: Option<Position>,
+    /// The region it belongs to.
+    pub region: Option<String>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Taints: it takes only tasks that tolerate each of them.
+    pub taints: Vec<String>,
+    /// Its processor architecture, as Rust names it: `aarch64`, `x86_64`, `arm`.
+    pub arch: String,
+    /// What it has.
+    pub capacity: Resources,
+    /// The most assignments it holds at once.
+    pub tasks_max: u32,
+    /// The kinds of `run` it knows.
+    pub runtimes: Vec<String>,
+}
+
+/// The first message on every connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Which database speaks.
+    pub incarnation: Incarnation,
+    /// Which start of the process speaks.
+    pub boot: Boot,
+    /// Which connection of that process this is, counted from 1; a will of an earlier one is stale.
+    pub link: u64,
+    /// What the agent is.
+    pub facts: Facts,
+    /// The core it last spoke with.
+    pub core: Option<CoreId>,
+    /// The desired state it has applied.
+    pub applied_rev: Revision,
+    /// The last outbox entry it has written.
+    pub last_seq: Sequence,
+    /// The last outbox entry it knows to be acknowledged.
+    pub acked_seq: Sequence,
+    /// Every assignment it holds, finished ones included until their end is acknowledged.
+    pub holds: Vec<AssignmentId>,
+    /// Its load at this moment.
+    pub load: Load,
+    /// Its wall clock when it sent this.
+    pub sent_at: Timestamp,
+}
+
+/// What an agent measures of itself. Every value is 0..1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Load {
+    /// The share of processor time in use.
+    pub cpu: f64,
+    /// The share of memory in use.
+    pub memory: f64,
+    /// The share of its data disk in use.
+    pub disk: f64,
+}
+
+/// Alive, and how it goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Which database speaks.
+    pub incarnation: Incarnation,
+    /// Which start of the process speaks.
+    pub boot: Boot,
+    /// Which connection of that process this is.
+    pub link: u64,
+    /// Counts up within one boot; a repeated or reordered one is recognized by it.
+    pub beat: u64,
+    /// What it measures.
+    pub load: Load,
+    /// The last round trip to the core it measured, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Where it is, when that has changed since the hello.
+    pub position: Option<Position>,
+    /// The desired state it has applied.
+    pub applied_rev: Revision,
+    /// The last outbox entry it knows to be acknowledged.
+    pub acked_seq: Sequence,
+    /// How many assignments it holds that are not over.
+    pub held: u32,
+    /// Its wall clock when it sent this.
+    pub sent_at: Timestamp,
+}
+
+/// A run of outbox entries: nothing of this outbox lies between `after` and the first of them, or
+/// between any two of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reports {
+    /// Whose numbers these are.
+    pub incarnation: Incarnation,
+    /// The entry before the first one here.
+    pub after: Sequence,
+    /// The entries, in order.
+    pub items: Vec<NumberedReport>,
+}
+
+/// An outbox entry with its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumberedReport {
+    /// Its number.
+    pub seq: Sequence,
+    /// What it says.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// A connection is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Whose connection it was.
+    pub incarnation: Incarnation,
+    /// Of which start of the process.
+    pub boot: Boot,
+    /// Which connection of that process.
+    pub link: u64,
+    /// Whether the agent stops in an orderly way (true) or the broker tells of a break (false).
+    pub orderly: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::report::{End, Finish, Output, ReportEvent};
+    use crate::wire::{decode, encode};
+    use uuid::Uuid;
+
+    pub fn samples() -> Vec<Uplink> {
+        let incarnation = Incarnation(Uuid::from_u128(1));
+        let assignment = AssignmentId {
+            task: crate::id::TaskId(Uuid::from_u128(2)),
+            attempt: crate::id::Attempt(1),
+        };
+        let finish = Finish {
+            end: End::Signaled { signal: 9 },
+            started_at: Some(Timestamp(5)),
+            ran_ms: Some(7),
+            output: Output {
+                stdout_tail: "\u{0}\"ü".to_owned(),
+                ..Output::default()
+            },
+        };
+        let report = |event| Report {
+            assignment,
+            at: Timestamp(9),
+            event,
+        };
+        vec![
+            Uplink::Join(Join {
+                nonce: "00".repeat(32),
+                incarnation,
+            }),
+            Uplink::Hello(Box::new(Hello {
+                incarnation,
+                boot: Boot(3),
+                link: 2,
+                facts: Facts {
+                    arch: "aarch64".to_owned(),
+                    ..Facts::default()
+                },
+                core: None,
+                applied_rev: Revision(4),
+                last_seq: Sequence(9),
+                acked_seq: Sequence(8),
+                holds: vec![assignment],
+                load: Load {
+                    cpu: 0.25,
+                    memory: 0.5,
+                    disk: 0.1,
+                },
+                sent_at: Timestamp(10),
+            })),
+            Uplink::Reports(Reports {
+                incarnation,
+                after: Sequence(0),
+                items: vec![
+                    NumberedReport {
+                        seq: Sequence(1),
+                        report: report(ReportEvent::Accepted),
+                    },
+                    NumberedReport {
+                        seq: Sequence(2),
+                        report: report(ReportEvent::Finished(Box::new(finish))),
+                    },
+                ],
+            }),
+            Uplink::Ping { nonce: 77 },
+            Uplink::Gone(Gone {
+                incarnation,
+                boot: Boot(3),
+                link: 2,
+                orderly: false,
+            }),
+        ]
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        for message in samples() {
+            let bytes = encode(&message).expect("encode");
+            assert_eq!(decode::<Uplink>(&bytes).expect("decode"), message);
+        }
+    }
+
+    #[test]
+    fn a_field_from_the_future_is_ignored() {
+        let text = br#"{"v":1,"type":"ping","nonce":5,"colour":"blue"}"#;
+        assert_eq!(decode::<Uplink>(text), Ok(Uplink::Ping { nonce: 5 }));
+    }
+}
