@@ -1,0 +1,384 @@
+//! What every store must do, whichever way it keeps things. A new store passes [`conformance`]
+//! and [`random::alike`] against the one in memory before anybody uses it.
+
+pub mod random;
+pub mod sample;
+
+use cloud_core_logic::change::{Change, Stored};
+use shared::assignment::{AssignmentState, Ending};
+use shared::id::{Attempt, Revision, Sequence, TaskId};
+use shared::mailbox::Inbox;
+use shared::report::RefusalReason;
+use shared::task::TaskStatus;
+use shared::time::Timestamp;
+
+use super::{LATE_REPORTS_MAX, Reader, Store, StoreError, TaskFilter};
+use sample::{
+    CORE, added, agent_id, agent_row, assigned, assignment_put, assignment_row, credential,
+    history, moved, queued, settled, task_id, task_row, wanted,
+};
+
+/// Runs every check, each against a fresh store of the core [`CORE`].
+///
+/// # Panics
+/// When the store does not pass.
+pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
+    a_new_store_is_empty(&mut *make());
+    what_is_committed_is_loaded(&mut *make());
+    settled_tasks_leave_the_working_set_and_stay_readable(&mut *make());
+    an_outcome_is_written_once(&mut *make());
+    a_batch_is_kept_whole_or_not_at_all(&mut *make());
+    what_contradicts_the_store_is_refused(&mut *make());
+    a_task_is_found_by_its_key(&mut *make());
+    a_list_goes_newest_first_page_by_page(&mut *make());
+    a_list_is_filtered(&mut *make());
+    a_cursor_from_elsewhere_is_refused(&mut *make());
+    late_reports_are_kept_once_and_bounded(&mut *make());
+    desired_state_is_one_row_per_assignment(&mut *make());
+    counters_of_any_size_survive(&mut *make());
+    odd_texts_survive(&mut *make());
+    an_explanation_knows_who_refused(&mut *make());
+}
+
+fn commit(store: &mut dyn Store, changes: &[Change]) {
+    store.commit(changes).expect("commit");
+}
+
+fn refused(store: &mut dyn Store, changes: &[Change]) {
+    let before = store.load().expect("load");
+    let error = store.commit(changes).expect_err("refused");
+    assert!(matches!(error, StoreError::Contradiction { .. }), "{error}");
+    assert!(error.is_permanent());
+    assert_eq!(store.load().expect("load"), before, "a refused commit left something");
+}
+
+fn ids(reader: &dyn Reader, filter: &TaskFilter) -> Vec<TaskId> {
+    let page = reader.tasks(filter, 100, None).expect("list");
+    assert_eq!(page.next_cursor, None);
+    page.items.iter().map(|item| item.id).collect()
+}
+
+fn a_new_store_is_empty(store: &mut dyn Store) {
+    assert_eq!(store.load().expect("load"), Stored::empty(CORE));
+    commit(store, &[]);
+    let reader = store.reader();
+    assert!(ids(&*reader, &TaskFilter::default()).is_empty());
+    assert_eq!(reader.task(task_id(1)).expect("read"), None);
+    assert_eq!(reader.placement_input(task_id(1)).expect("read"), None);
+    assert_eq!(reader.task_by_key("k").expect("read"), None);
+}
+
+fn what_is_committed_is_loaded(store: &mut dyn Store) {
+    let task = task_row(1);
+    let agent = agent_row("a");
+    let first = assignment_row(1, 1, "a");
+    let second = assignment_row(1, 2, "a");
+    let row = wanted(1, 2, 9);
+    commit(
+        store,
+        &[
+            added(&task),
+            Change::AgentPut(Box::new(agent.clone())),
+            Change::CredentialPut { agent: agent_id("b"), credential: credential(1) },
+            assignment_put(&first),
+            assignment_put(&second),
+            moved(1, assigned(2, "a")),
+        ],
+    );
+    // A second batch changes what the first one wrote.
+    let inbox = Inbox { acked: Sequence(8), ..agent.inbox };
+    commit(
+        store,
+        &[
+            Change::WantedPut { agent: agent_id("a"), row },
+            Change::InboxMoved { agent: agent_id("a"), inbox },
+            Change::CredentialPut { agent: agent_id("b"), credential: credential(2) },
+        ],
+    );
+    let mut expected = Stored::empty(CORE);
+    expected.tasks = vec![cloud_core_logic::change::TaskRow { life: assigned(2, "a"), ..task }];
+    expected.assignments = vec![second];
+    expected.agents =
+        vec![cloud_core_logic::change::AgentRow { inbox, desired_rev: Revision(9), ..agent }];
+    expected.credentials = vec![(agent_id("b"), credential(2))];
+    expected.wanted = vec![(agent_id("a"), row)];
+    assert_eq!(store.load().expect("load"), expected);
+}
+
+fn settled_tasks_leave_the_working_set_and_stay_readable(store: &mut dyn Store) {
+    let first = assignment_row(2, 1, "a");
+    commit(store, &[added(&task_row(1)), added(&task_row(2)), assignment_put(&first)]);
+    commit(store, &[moved(2, settled(1, "a", 7))]);
+    let stored = store.load().expect("load");
+    assert_eq!(stored.tasks.iter().map(|task| task.id).collect::<Vec<_>>(), [task_id(1)]);
+    assert!(stored.assignments.is_empty());
+    let task = store.reader().task(task_id(2)).expect("read").expect("there");
+    assert_eq!(task.summary.status, TaskStatus::Failed);
+    let outcome = task.outcome.expect("an outcome");
+    assert_eq!((outcome.exit_code, outcome.agent), (Some(7), Some(agent_id("a"))));
+    assert_eq!(task.assignments.len(), 1);
+}
+
+fn an_outcome_is_written_once(store: &mut dyn Store) {
+    commit(store, &[added(&task_row(1)), moved(1, settled(1, "a", 0))]);
+    let before = store.reader().task(task_id(1)).expect("read");
+    refused(store, &[moved(1, settled(1, "a", 9))]);
+    refused(store, &[moved(1, queued())]);
+    refused(store, &[added(&task_row(2)), moved(2, settled(1, "a", 0)), moved(2, queued())]);
+    assert_eq!(store.reader().task(task_id(1)).expect("read"), before);
+    assert_eq!(store.reader().task(task_id(2)).expect("read"), None);
+}
+
+fn a_batch_is_kept_whole_or_not_at_all(store: &mut dyn Store) {
+    commit(
+        store,
+        &[
+            added(&task_row(1)),
+            Change::AgentPut(Box::new(agent_row("a"))),
+            Change::WantedPut { agent: agent_id("a"), row: wanted(1, 1, 1) },
+        ],
+    );
+    let assignment = sample::assignment_id(1, 1);
+    let batch = [
+        added(&task_row(2)),
+        moved(1, assigned(1, "a")),
+        assignment_put(&assignment_row(1, 1, "a")),
+        Change::AgentPut(Box::new(agent_row("b"))),
+        Change::CredentialPut { agent: agent_id("b"), credential: credential(1) },
+        Change::WantedPut { agent: agent_id("a"), row: wanted(1, 2, 2) },
+        Change::WantedRemoved { agent: agent_id("a"), assignment },
+        Change::LateReport { task: task_id(1), entry: Box::new(history("a", 1, 3)) },
+        moved(99, queued()),
+    ];
+    refused(store, &batch);
+    let reader = store.reader();
+    assert_eq!(reader.task(task_id(2)).expect("read"), None);
+    let first = reader.task(task_id(1)).expect("read").expect("there");
+    assert!(first.late_reports.is_empty() && first.assignments.is_empty());
+    assert_eq!(ids(&*reader, &TaskFilter::default()), [task_id(1)]);
+    // The same without what was wrong goes through: nothing of the first try is in the way.
+    commit(store, &batch[..batch.len() - 1]);
+    assert_eq!(reader.task(task_id(1)).expect("read").expect("there").late_reports.len(), 1);
+}
+
+fn what_contradicts_the_store_is_refused(store: &mut dyn Store) {
+    let mut keyed = task_row(1);
+    keyed.key = sample::key("k");
+    commit(store, &[added(&keyed)]);
+    let agent = agent_id("nobody");
+    let inbox = agent_row("a").inbox;
+    let mut same_key = task_row(2);
+    same_key.key = sample::key("k");
+    refused(store, &[added(&task_row(1))]);
+    refused(store, &[added(&same_key)]);
+    refused(store, &[moved(3, queued())]);
+    refused(store, &[assignment_put(&assignment_row(3, 1, "a"))]);
+    refused(store, &[Change::InboxMoved { agent: agent.clone(), inbox }]);
+    refused(store, &[Change::WantedPut { agent, row: wanted(1, 1, 1) }]);
+    // To take away what is not there is no contradiction: it is not there, as was wanted.
+    let assignment = sample::assignment_id(1, 1);
+    commit(store, &[Change::WantedRemoved { agent: agent_id("nobody"), assignment }]);
+}
+
+fn a_task_is_found_by_its_key(store: &mut dyn Store) {
+    let mut task = task_row(1);
+    task.key = sample::key("k");
+    commit(store, &[added(&task), added(&task_row(2)), moved(1, settled(1, "a", 0))]);
+    let found = store.reader().task_by_key("k").expect("read");
+    assert_eq!(found, Some((task_id(1), "hash of k".to_owned())));
+    assert_eq!(store.reader().task_by_key("K").expect("read"), None);
+}
+
+fn a_list_goes_newest_first_page_by_page(store: &mut dyn Store) {
+    let changes: Vec<Change> = (1..=7).map(|number| added(&task_row(number))).collect();
+    commit(store, &changes);
+    let reader = store.reader();
+    let mut cursor: Option<String> = None;
+    let mut pages = Vec::new();
+    loop {
+        let page = reader.tasks(&TaskFilter::default(), 3, cursor.as_deref()).expect("page");
+        pages.push(page.items.iter().map(|item| item.id).collect::<Vec<_>>());
+        // What is submitted meanwhile is newer and moves no page.
+        commit(store, &[added(&task_row(100 + pages.len() as u128))]);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let expected = [vec![7, 6, 5], vec![4, 3, 2], vec![1]];
+    assert_eq!(pages, expected.map(|page| page.into_iter().map(task_id).collect::<Vec<_>>()));
+    let all = reader.tasks(&TaskFilter::default(), 0, None).expect("page");
+    assert_eq!(all.items.len(), 1, "a limit of nothing is a limit of one");
+    let all = reader.tasks(&TaskFilter::default(), usize::MAX, None).expect("page");
+    assert_eq!(all.items.len(), 10);
+}
+
+fn a_list_is_filtered(store: &mut dyn Store) {
+    let labelled = |number, labels: &[(&str, &str)], name: Option<&str>| {
+        let mut row = task_row(number);
+        let mut spec = (*row.spec).clone();
+        spec.name = name.map(str::to_owned);
+        spec.labels =
+            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        row.spec = spec.into();
+        added(&row)
+    };
+    commit(
+        store,
+        &[
+            labelled(1, &[("team", "air")], Some("x")),
+            labelled(2, &[("team", "water"), ("site", "north")], Some("y")),
+            labelled(3, &[("site", "north")], Some("x")),
+            labelled(4, &[("team", "air"), ("site", "south")], None),
+            moved(1, settled(1, "a", 0)),
+            moved(2, assigned(1, "a")),
+            moved(4, assigned(1, "b")),
+        ],
+    );
+    let reader = store.reader();
+    let label = |key: &str, value: Option<&str>| {
+        Some((key.to_owned(), value.map(str::to_owned)))
+    };
+    let none = TaskFilter::default;
+    let status = Some(TaskStatus::Assigned);
+    let agent = Some(agent_id("a"));
+    let name = Some("x".to_owned());
+    let cases: [(TaskFilter, &[u128]); 12] = [
+        (none(), &[4, 3, 2, 1]),
+        (TaskFilter { status, ..none() }, &[4, 2]),
+        (TaskFilter { agent: agent.clone(), ..none() }, &[2, 1]),
+        (TaskFilter { name: name.clone(), ..none() }, &[3, 1]),
+        (TaskFilter { label: label("team", None), ..none() }, &[4, 2, 1]),
+        (TaskFilter { label: label("team", Some("air")), ..none() }, &[4, 1]),
+        (TaskFilter { label: label("team", Some("")), ..none() }, &[]),
+        (TaskFilter { status, agent: agent.clone(), ..none() }, &[2]),
+        (TaskFilter { status, label: label("site", Some("south")), ..none() }, &[4]),
+        (TaskFilter { name: name.clone(), label: label("site", None), ..none() }, &[3]),
+        (TaskFilter { agent: Some(agent_id("A")), ..none() }, &[]),
+        (TaskFilter { status, agent, label: label("team", None), name: None }, &[2]),
+    ];
+    for (filter, expected) in cases {
+        let expected: Vec<TaskId> = expected.iter().copied().map(task_id).collect();
+        assert_eq!(ids(&*reader, &filter), expected, "{filter:?}");
+        // And page by page.
+        let mut paged = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = reader.tasks(&filter, 1, cursor.as_deref()).expect("page");
+            paged.extend(page.items.iter().map(|item| item.id));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(paged, expected, "{filter:?}");
+    }
+}
+
+fn a_cursor_from_elsewhere_is_refused(store: &mut dyn Store) {
+    for cursor in ["", "x", "0", "' OR 1=1 --", &"a".repeat(100_000)] {
+        let result = store.reader().tasks(&TaskFilter::default(), 1, Some(cursor));
+        assert!(matches!(result, Err(StoreError::BadCursor)), "{cursor}");
+    }
+}
+
+fn late_reports_are_kept_once_and_bounded(store: &mut dyn Store) {
+    commit(store, &[added(&task_row(1))]);
+    let late = |task, agent: &str, attempt, code| Change::LateReport {
+        task: task_id(task),
+        entry: Box::new(history(agent, attempt, code)),
+    };
+    // Also of a task that this store has never heard of.
+    commit(store, &[late(1, "a", 1, 0), late(1, "a", 1, 0), late(404, "a", 1, 0)]);
+    commit(store, &[late(1, "a", 1, 0), late(1, "b", 1, 0), late(1, "a", 2, 0), late(1, "a", 1, 9)]);
+    let kept = store.reader().task(task_id(1)).expect("read").expect("there").late_reports;
+    let expected = [("a", 1, 0), ("b", 1, 0), ("a", 2, 0), ("a", 1, 9)];
+    assert_eq!(kept, expected.map(|(agent, attempt, code)| history(agent, attempt, code)));
+    let many: Vec<Change> =
+        (0..2 * LATE_REPORTS_MAX).map(|code| late(1, "a", 1, 1_000 + code as i32)).collect();
+    commit(store, &many);
+    let kept = store.reader().task(task_id(1)).expect("read").expect("there").late_reports;
+    assert_eq!(kept.len(), LATE_REPORTS_MAX);
+    assert_eq!(kept[4], history("a", 1, 1_000), "the first ones stay");
+}
+
+fn desired_state_is_one_row_per_assignment(store: &mut dyn Store) {
+    let agent = agent_id("a");
+    let put = |row| Change::WantedPut { agent: agent_id("a"), row };
+    let (first, second, first_again) = (wanted(1, 1, 1), wanted(2, 1, 2), wanted(1, 1, 3));
+    commit(store, &[Change::AgentPut(Box::new(agent_row("a"))), put(first), put(second)]);
+    commit(store, &[put(first_again)]);
+    let stored = store.load().expect("load");
+    assert_eq!(stored.wanted, [(agent.clone(), second), (agent.clone(), first_again)]);
+    assert_eq!(stored.agents[0].desired_rev, Revision(3));
+    let assignment = second.assignment;
+    commit(store, &[Change::WantedRemoved { agent: agent.clone(), assignment }]);
+    let stored = store.load().expect("load");
+    assert_eq!(stored.wanted, [(agent, first_again)]);
+    assert_eq!(stored.agents[0].desired_rev, Revision(3), "revisions are never given twice");
+}
+
+fn counters_of_any_size_survive(store: &mut dyn Store) {
+    let mut agent = agent_row("a");
+    agent.boot = shared::id::Boot(u64::MAX);
+    agent.link = u64::MAX;
+    agent.inbox.acked = Sequence(u64::MAX);
+    agent.desired_rev = Revision(u64::MAX);
+    let mut row = task_row(1);
+    row.life.attempt = Attempt(u32::MAX);
+    row.life.losses = u32::MAX;
+    row.submitted_at = Timestamp(i64::MIN);
+    row.deadline_at = Some(Timestamp(i64::MAX));
+    commit(store, &[Change::AgentPut(Box::new(agent.clone())), added(&row)]);
+    let stored = store.load().expect("load");
+    assert_eq!((stored.agents, stored.tasks), (vec![agent.clone()], vec![row]));
+    let rows = [u64::MAX, 1].map(|rev| wanted(u128::from(rev), 1, rev));
+    let put = rows.map(|row| Change::WantedPut { agent: agent_id("a"), row });
+    commit(store, &put);
+    let loaded: Vec<_> = store.load().expect("load").wanted.into_iter().map(|(_, row)| row).collect();
+    assert_eq!(loaded, [rows[1], rows[0]], "in the order of their revisions");
+}
+
+fn odd_texts_survive(store: &mut dyn Store) {
+    let odd = "quote ' double \" nul \0 newline \n back\\slash ünï \u{1F300} %_;--";
+    let mut row = task_row(1);
+    let mut spec = (*row.spec).clone();
+    spec.name = Some(odd.to_owned());
+    spec.labels.insert(odd.to_owned(), odd.to_owned());
+    row.spec = spec.into();
+    row.key = sample::key(odd);
+    commit(store, &[added(&row)]);
+    assert_eq!(store.load().expect("load").tasks, [row]);
+    let reader = store.reader();
+    let filters = [
+        TaskFilter { name: Some(odd.to_owned()), ..TaskFilter::default() },
+        TaskFilter { label: Some((odd.to_owned(), Some(odd.to_owned()))), ..TaskFilter::default() },
+    ];
+    for filter in filters {
+        assert_eq!(ids(&*reader, &filter), [task_id(1)], "{filter:?}");
+    }
+    assert_eq!(reader.task_by_key(odd).expect("read").map(|(id, _)| id), Some(task_id(1)));
+}
+
+fn an_explanation_knows_who_refused(store: &mut dyn Store) {
+    let refused = |attempt, agent| {
+        let ending =
+            Ending::Refused { reason: RefusalReason::Busy, detail: "holds enough".to_owned() };
+        let state = AssignmentState::Ended { at: Timestamp(9), ending };
+        let row = assignment_row(1, attempt, agent);
+        assignment_put(&cloud_core_logic::change::AssignmentRow { state, ..row })
+    };
+    commit(
+        store,
+        &[
+            added(&task_row(1)),
+            refused(1, "b"),
+            assignment_put(&assignment_row(1, 2, "c")),
+            refused(3, "a"),
+            refused(4, "b"),
+        ],
+    );
+    let input = store.reader().placement_input(task_id(1)).expect("read").expect("there");
+    assert_eq!(input.refused_by, [agent_id("b"), agent_id("a")]);
+    assert_eq!(Some(input.task), store.reader().task(task_id(1)).expect("read"));
+}

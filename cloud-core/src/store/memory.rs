@@ -1,0 +1,325 @@
+//! A store in memory, for tests and simulations: the same rules as the one on disk, and nothing
+//! survives the process. A reopened copy shares what the first one holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use cloud_core_logic::change::{
+    AgentRow, AssignmentRow, Change, Credential, Stored, TaskLife, TaskRow, WantedRow,
+};
+use cloud_core_logic::document;
+use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
+use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
+use shared::mailbox::Inbox;
+
+use super::{
+    LATE_REPORTS_MAX, PlacementInput, Reader, Store, StoreError, TaskFilter,
+    document::placement_input, page_limit, page_of, task_behind,
+};
+
+/// A store in memory. A clone shares the state, as a second look at the same disk would.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    shared: Arc<RwLock<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    core: CoreId,
+    tasks: BTreeMap<TaskId, TaskRow>,
+    live: BTreeSet<TaskId>,
+    keys: BTreeMap<String, TaskId>,
+    assignments: BTreeMap<AssignmentId, AssignmentRow>,
+    agents: BTreeMap<AgentId, AgentRow>,
+    credentials: BTreeMap<AgentId, Credential>,
+    wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
+    late_reports: BTreeMap<TaskId, Vec<HistoryDocument>>,
+}
+
+impl MemoryStore {
+    /// A store that was just made, of the core with this id.
+    #[must_use]
+    pub fn new(core: CoreId) -> Self {
+        let state = State {
+            core,
+            tasks: BTreeMap::new(),
+            live: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            late_reports: BTreeMap::new(),
+        };
+        Self { shared: Arc::new(RwLock::new(state)) }
+    }
+
+    // A panic in a reader leaves the state as it was; the writer undoes what it began.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        let state = self.read();
+        let tasks: Vec<TaskRow> =
+            state.live.iter().filter_map(|id| state.tasks.get(id)).cloned().collect();
+        let latest = |task: &TaskRow| {
+            state.assignments.get(&AssignmentId { task: task.id, attempt: task.life.attempt })
+        };
+        let mut wanted: Vec<(AgentId, WantedRow)> =
+            state.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect();
+        wanted.sort_by(|(left, a), (right, b)| {
+            (left, a.rev, a.assignment).cmp(&(right, b.rev, b.assignment))
+        });
+        Ok(Stored {
+            core: state.core,
+            assignments: tasks.iter().filter_map(latest).cloned().collect(),
+            tasks,
+            agents: state.agents.values().cloned().collect(),
+            credentials: state
+                .credentials
+                .iter()
+                .map(|(agent, credential)| (agent.clone(), credential.clone()))
+                .collect(),
+            wanted,
+        })
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut state = self.write();
+        let mut undo = Undo::default();
+        for change in changes {
+            if let Err(error) = state.apply(change, &mut undo) {
+                undo.run(&mut state);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(self.clone())
+    }
+}
+
+/// How to take back what a transaction has done so far.
+#[derive(Default)]
+struct Undo(Vec<Box<dyn FnOnce(&mut State)>>);
+
+impl Undo {
+    fn run(self, state: &mut State) {
+        for step in self.0.into_iter().rev() {
+            step(state);
+        }
+    }
+}
+
+impl State {
+    fn apply(&mut self, change: &Change, undo: &mut Undo) -> Result<(), StoreError> {
+        match change {
+            Change::TaskAdded(row) => self.add_task(row, undo),
+            Change::TaskMoved { task, life } => self.move_task(*task, life, undo),
+            Change::AssignmentPut(row) => {
+                if !self.tasks.contains_key(&row.id.task) {
+                    return Err(StoreError::contradiction(format!("{} is of no task", row.id)));
+                }
+                self.put(|state| &mut state.assignments, row.id, row.as_ref().clone(), undo);
+                Ok(())
+            }
+            Change::AgentPut(row) => {
+                self.put(|state| &mut state.agents, row.id.clone(), row.as_ref().clone(), undo);
+                Ok(())
+            }
+            Change::CredentialPut { agent, credential } => {
+                self.put(|state| &mut state.credentials, agent.clone(), credential.clone(), undo);
+                Ok(())
+            }
+            Change::InboxMoved { agent, inbox } => self.move_inbox(agent, *inbox, undo),
+            Change::WantedPut { agent, row } => self.put_wanted(agent, *row, undo),
+            Change::WantedRemoved { agent, assignment } => {
+                let key = (agent.clone(), *assignment);
+                if let Some(row) = self.wanted.remove(&key) {
+                    undo.0.push(Box::new(move |state| {
+                        state.wanted.insert(key, row);
+                    }));
+                }
+                Ok(())
+            }
+            Change::LateReport { task, entry } => {
+                self.add_late_report(*task, entry, undo);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a value into one of the maps, and notes how to take that back.
+    fn put<K: Ord + Clone + 'static, V: 'static>(
+        &mut self,
+        map: fn(&mut Self) -> &mut BTreeMap<K, V>,
+        key: K,
+        value: V,
+        undo: &mut Undo,
+    ) {
+        let before = map(self).insert(key.clone(), value);
+        undo.0.push(Box::new(move |state| match before {
+            Some(value) => drop(map(state).insert(key, value)),
+            None => drop(map(state).remove(&key)),
+        }));
+    }
+
+    fn add_task(&mut self, row: &TaskRow, undo: &mut Undo) -> Result<(), StoreError> {
+        if self.tasks.contains_key(&row.id) {
+            return Err(StoreError::contradiction(format!("task {} is there already", row.id)));
+        }
+        if let Some(key) = &row.key {
+            if self.keys.contains_key(&key.key) {
+                return Err(StoreError::contradiction("an idempotency key is used already"));
+            }
+            self.put(|state| &mut state.keys, key.key.clone(), row.id, undo);
+        }
+        self.put_task(row.clone(), undo);
+        Ok(())
+    }
+
+    fn move_task(
+        &mut self,
+        task: TaskId,
+        life: &TaskLife,
+        undo: &mut Undo,
+    ) -> Result<(), StoreError> {
+        let Some(row) = self.tasks.get(&task) else {
+            return Err(StoreError::contradiction(format!("task {task} is not there")));
+        };
+        if row.life.state.status().is_settled() {
+            return Err(StoreError::contradiction(format!("task {task} is settled")));
+        }
+        let row = TaskRow { life: life.clone(), ..row.clone() };
+        self.put_task(row, undo);
+        Ok(())
+    }
+
+    fn put_task(&mut self, row: TaskRow, undo: &mut Undo) {
+        let id = row.id;
+        let is_live = !row.life.state.status().is_settled();
+        let was_live = self.live.contains(&id);
+        self.set_live(id, is_live);
+        undo.0.push(Box::new(move |state| state.set_live(id, was_live)));
+        self.put(|state| &mut state.tasks, id, row, undo);
+    }
+
+    fn set_live(&mut self, id: TaskId, live: bool) {
+        if live {
+            self.live.insert(id);
+        } else {
+            self.live.remove(&id);
+        }
+    }
+
+    fn agent(&self, agent: &AgentId) -> Result<AgentRow, StoreError> {
+        let row = self.agents.get(agent).cloned();
+        row.ok_or_else(|| StoreError::contradiction(format!("agent {agent} is not there")))
+    }
+
+    fn move_inbox(
+        &mut self,
+        agent: &AgentId,
+        inbox: Inbox,
+        undo: &mut Undo,
+    ) -> Result<(), StoreError> {
+        let row = AgentRow { inbox, ..self.agent(agent)? };
+        self.put(|state| &mut state.agents, agent.clone(), row, undo);
+        Ok(())
+    }
+
+    fn put_wanted(
+        &mut self,
+        agent: &AgentId,
+        row: WantedRow,
+        undo: &mut Undo,
+    ) -> Result<(), StoreError> {
+        let agent_row = AgentRow { desired_rev: row.rev, ..self.agent(agent)? };
+        self.put(|state| &mut state.agents, agent.clone(), agent_row, undo);
+        self.put(|state| &mut state.wanted, (agent.clone(), row.assignment), row, undo);
+        Ok(())
+    }
+
+    fn add_late_report(&mut self, task: TaskId, entry: &HistoryDocument, undo: &mut Undo) {
+        let reports = self.late_reports.entry(task).or_default();
+        let told = |known: &HistoryDocument| {
+            known.agent == entry.agent
+                && known.attempt == entry.attempt
+                && known.event == entry.event
+        };
+        if reports.len() < LATE_REPORTS_MAX && !reports.iter().any(told) {
+            reports.push(entry.clone());
+            undo.0.push(Box::new(move |state| {
+                state.late_reports.entry(task).or_default().pop();
+            }));
+        }
+    }
+
+    fn assignments_of(&self, task: TaskId) -> Vec<AssignmentRow> {
+        let first = AssignmentId { task, attempt: Attempt(0) };
+        let last = AssignmentId { task, attempt: Attempt(u32::MAX) };
+        self.assignments.range(first..=last).map(|(_, row)| row.clone()).collect()
+    }
+
+    fn late_reports_of(&self, task: TaskId) -> Vec<HistoryDocument> {
+        self.late_reports.get(&task).cloned().unwrap_or_default()
+    }
+}
+
+impl Reader for MemoryStore {
+    fn task(&self, id: TaskId) -> Result<Option<TaskDocument>, StoreError> {
+        let state = self.read();
+        Ok(state.tasks.get(&id).map(|row| {
+            document::task(row, &state.assignments_of(id), state.late_reports_of(id))
+        }))
+    }
+
+    fn tasks(
+        &self,
+        filter: &TaskFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<TaskSummary>, StoreError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let limit = page_limit(limit);
+        let below = task_behind(cursor)?.map_or(Unbounded, Excluded);
+        let state = self.read();
+        let newest_first = state.tasks.range((Unbounded, below)).rev();
+        let found = newest_first.filter(|(_, row)| is_shown(row, filter));
+        Ok(page_of(found.map(|(_, row)| document::summary(row)).take(limit + 1).collect(), limit))
+    }
+
+    fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {
+        let state = self.read();
+        let row = state.keys.get(key).and_then(|id| state.tasks.get(id));
+        Ok(row.and_then(|row| Some((row.id, row.key.as_ref()?.body_hash.clone()))))
+    }
+
+    fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
+        let state = self.read();
+        Ok(state.tasks.get(&id).map(|row| {
+            let late_reports = state.late_reports_of(id);
+            placement_input(row, &state.assignments_of(id), late_reports)
+        }))
+    }
+}
+
+fn is_shown(row: &TaskRow, filter: &TaskFilter) -> bool {
+    let has_label = |(key, value): &(String, Option<String>)| {
+        let held = row.spec.labels.get(key);
+        held.is_some_and(|held| value.as_ref().is_none_or(|value| value == held))
+    };
+    filter.status.is_none_or(|status| row.life.state.status() == status)
+        && filter.agent.as_ref().is_none_or(|agent| row.life.agent.as_ref() == Some(agent))
+        && filter.name.as_ref().is_none_or(|name| row.spec.name.as_ref() == Some(name))
+        && filter.label.as_ref().is_none_or(has_label)
+}

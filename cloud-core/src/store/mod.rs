@@ -1,0 +1,122 @@
+//! The port to whatever keeps the core's state: a [`Store`] that the driver alone writes, and
+//! [`Reader`]s that anybody may ask. Every store passes the suite in `conformance`, so that one
+//! can take another's place; the SQL is in `sqlite` and nowhere else.
+
+#[cfg(test)]
+pub mod conformance;
+mod document;
+mod error;
+mod memory;
+mod sqlite;
+
+use std::sync::Arc;
+
+use cloud_core_logic::change::{Change, Stored};
+use shared::api::{Page, TaskDocument, TaskSummary};
+use shared::id::{AgentId, TaskId};
+use shared::task::TaskStatus;
+
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+
+/// The most items on one page of a list, whatever is asked for.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+/// The most late reports kept of one task; a stale attempt that goes on talking is not listened
+/// to for ever.
+pub const LATE_REPORTS_MAX: usize = 100;
+
+/// What keeps the core's state. One owner, which is the driver.
+pub trait Store: Send {
+    /// The working set: all that is not settled.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn load(&mut self) -> Result<Stored, StoreError>;
+
+    /// Applies the changes in order, all or none, and returns once they would survive a power
+    /// cut.
+    ///
+    /// # Errors
+    /// When nothing of it was kept. [`StoreError::is_permanent`] says whether trying the same
+    /// again could succeed.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// A way to read what is committed, from any thread.
+    fn reader(&self) -> Arc<dyn Reader>;
+}
+
+/// Reads what is committed. Calls block; an async caller makes them from a blocking thread.
+pub trait Reader: Send + Sync {
+    /// A task in full; `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn task(&self, id: TaskId) -> Result<Option<TaskDocument>, StoreError>;
+
+    /// Tasks, newest first: at most `limit` (and [`PAGE_ITEMS_MAX`]) behind the cursor of an
+    /// earlier page.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`] for a cursor that no page ever gave, or when the store cannot
+    /// be read.
+    fn tasks(
+        &self,
+        filter: &TaskFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<TaskSummary>, StoreError>;
+
+    /// The task that was submitted under an idempotency key, with the hash of its body.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError>;
+
+    /// What it takes to explain where a task is; `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError>;
+}
+
+/// Which tasks a list shows. Every condition that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Where they stand.
+    pub status: Option<TaskStatus>,
+    /// The agent of their latest attempt.
+    pub agent: Option<AgentId>,
+    /// A label they have: its key, and its value unless any will do.
+    pub label: Option<(String, Option<String>)>,
+    /// Their name.
+    pub name: Option<String>,
+}
+
+/// What it takes to explain where a task is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacementInput {
+    /// The task: its spec, its status, and its attempts with their placements.
+    pub task: TaskDocument,
+    /// The agents that refused it, each once, in the order in which they did.
+    pub refused_by: Vec<AgentId>,
+}
+
+/// Reads a cursor: the id of the last task on the page that gave it.
+fn task_behind(cursor: Option<&str>) -> Result<Option<TaskId>, StoreError> {
+    cursor.map(|text| text.parse().map_err(|_| StoreError::BadCursor)).transpose()
+}
+
+/// Cuts what was found, one more than wanted if there is more, to a page.
+fn page_of(mut items: Vec<TaskSummary>, limit: usize) -> Page<TaskSummary> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let last = items.last().filter(|_| more);
+    let next_cursor = last.map(|item| item.id.to_string());
+    Page { items, next_cursor }
+}
+
+/// A limit that a page can have.
+fn page_limit(limit: usize) -> usize {
+    limit.clamp(1, PAGE_ITEMS_MAX)
+}

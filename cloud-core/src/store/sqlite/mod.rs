@@ -1,0 +1,89 @@
+//! The store on disk: one SQLite database, written by one owner in whole transactions, each on
+//! disk before it counts. All SQL of the core is in this folder.
+
+mod read;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cloud_core_logic::change::{Change, Stored};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use shared::id::CoreId;
+use shared_runtime::sqlite::open;
+
+use super::{Reader, Store, StoreError};
+use read::SqliteReader;
+
+/// A store in one SQLite database.
+pub struct SqliteStore {
+    writer: Connection,
+    reader: Arc<SqliteReader>,
+}
+
+impl SqliteStore {
+    /// Opens a database, or makes one for the core with the id `fresh`. A database that exists
+    /// keeps the id it was made with.
+    ///
+    /// # Errors
+    /// When it cannot be made, read, written or brought up to date.
+    pub fn open(path: &Path, fresh: CoreId) -> Result<Self, StoreError> {
+        let writer = open(path, &schema::MIGRATIONS)?;
+        writer.set_prepared_statement_cache_capacity(write::STATEMENTS_KEPT);
+        writer.execute(
+            "INSERT INTO meta (key, value) VALUES ('core', $1) ON CONFLICT (key) DO NOTHING",
+            [fresh.to_string()],
+        )?;
+        let reader = Arc::new(SqliteReader::open(path)?);
+        Ok(Self { writer, reader })
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        read::load(&self.writer)
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for change in changes {
+            // Dropping the transaction takes back what came before.
+            write::apply(&transaction, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                return Self::Corrupt { source: error.into() };
+            }
+            Some(ErrorCode::ConstraintViolation) => return Self::contradiction(error.to_string()),
+            Some(ErrorCode::DiskFull) => return Self::Full { source: error.into() },
+            _ => {}
+        }
+        match error {
+            Error::ToSqlConversionFailure(_) => Self::contradiction(error.to_string()),
+            Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+            | Error::QueryReturnedNoRows => Self::Corrupt { source: error.into() },
+            other => Self::Unavailable { source: other.into() },
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Reads what is committed, on connections of its own, so that no reader waits for the writer and
+//! none holds it up. Every list is driven by an index that already has its order.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use cloud_core_logic::change::{AssignmentRow, Stored, TaskRow};
+use cloud_core_logic::document;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
+use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
+use shared::id::{AgentId, CoreId, TaskId};
+use shared_runtime::sqlite::{DatabaseError, open_read_only};
+
+use super::rows;
+use crate::store::{
+    PlacementInput, Reader, StoreError, TaskFilter, document::placement_input, page_limit, page_of,
+    task_behind,
+};
+
+/// How many may read at the same moment; more wait for one another.
+const CONNECTIONS: usize = 4;
+/// How many statements each connection keeps prepared.
+const STATEMENTS_KEPT: usize = 32;
+
+/// A few connections that can only read.
+pub(super) struct SqliteReader {
+    connections: Vec<Mutex<Connection>>,
+    next: AtomicUsize,
+}
+
+/// A task with everything that hangs on it.
+type Whole = (TaskRow, Vec<AssignmentRow>, Vec<HistoryDocument>);
+
+impl SqliteReader {
+    pub(super) fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let open = |_| {
+            let connection = open_read_only(path)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+            Ok(Mutex::new(connection))
+        };
+        let connections = (0..CONNECTIONS).map(open).collect::<Result<_, DatabaseError>>()?;
+        Ok(Self { connections, next: AtomicUsize::new(0) })
+    }
+
+    /// A connection that nobody uses, or else the one whose turn it is.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
+        let (before, from) = self.connections.split_at(first);
+        for connection in from.iter().chain(before) {
+            match connection.try_lock() {
+                Ok(guard) => return guard,
+                // A reader that panicked left no transaction behind: dropping it ends it.
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        self.connections[first].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn whole(&self, id: TaskId) -> Result<Option<Whole>, StoreError> {
+        let mut connection = self.connection();
+        // One transaction, so that the parts belong to one moment.
+        let snapshot = connection.transaction()?;
+        let sql = format!(
+            "SELECT {} FROM tasks t JOIN specs s ON s.task = t.id WHERE t.id = $1",
+            rows::TASK_COLUMNS
+        );
+        let id = id.to_string();
+        let row = snapshot.prepare_cached(&sql)?.query_row([&id], rows::task).optional()?;
+        let Some(row) = row else { return Ok(None) };
+        let sql = format!(
+            "SELECT {} FROM assignments a WHERE a.task = $1 ORDER BY a.attempt",
+            rows::ASSIGNMENT_COLUMNS
+        );
+        let assignments = all(&snapshot, &sql, [&id], rows::assignment)?;
+        let sql = "SELECT agent, attempt, received_at, event FROM late_reports WHERE task = $1 \
+                   ORDER BY number";
+        let late_reports = all(&snapshot, sql, [&id], rows::late_report)?;
+        Ok(Some((row, assignments, late_reports)))
+    }
+}
+
+impl Reader for SqliteReader {
+    fn task(&self, id: TaskId) -> Result<Option<TaskDocument>, StoreError> {
+        let whole = self.whole(id)?;
+        Ok(whole.map(|(row, assignments, late)| document::task(&row, &assignments, late)))
+    }
+
+    fn tasks(
+        &self,
+        filter: &TaskFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<TaskSummary>, StoreError> {
+        let limit = page_limit(limit);
+        let (sql, values) = list_query(filter, task_behind(cursor)?, limit + 1);
+        let connection = self.connection();
+        let items = all(&connection, &sql, params_from_iter(values), rows::summary)?;
+        Ok(page_of(items, limit))
+    }
+
+    fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT id, body_hash FROM tasks WHERE idempotency_key = $1")?;
+        let found = statement
+            .query_row([key], |row| Ok((rows::from_text(row, 0)?, row.get(1)?)))
+            .optional()?;
+        Ok(found)
+    }
+
+    fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
+        let whole = self.whole(id)?;
+        Ok(whole.map(|(row, assignments, late)| {
+            placement_input(&row, &assignments, late)
+        }))
+    }
+}
+
+/// The working set.
+pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
+    let core = core_id(connection)?;
+    let sql = format!(
+        "SELECT {} FROM tasks t JOIN specs s ON s.task = t.id WHERE t.settled_at IS NULL \
+         ORDER BY t.id",
+        rows::TASK_COLUMNS
+    );
+    let tasks = all(connection, &sql, [], rows::task)?;
+    let sql = format!(
+        "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.id AND a.attempt = t.attempt \
+         WHERE t.settled_at IS NULL ORDER BY t.id",
+        rows::ASSIGNMENT_COLUMNS
+    );
+    let assignments = all(connection, &sql, [], rows::assignment)?;
+    let sql = format!("SELECT {} FROM agents ORDER BY id", rows::AGENT_COLUMNS);
+    let agents = all(connection, &sql, [], rows::agent)?;
+    let sql = "SELECT agent, password_hash, seal_key FROM credentials ORDER BY agent";
+    let credentials = all(connection, sql, [], rows::credential)?;
+    // Sorted here: the database sorts a revision by its bits, as a signed number.
+    let sql = "SELECT agent, rev, task, attempt, wanted FROM wanted ORDER BY agent, task, attempt";
+    let mut wanted =
+        all(connection, sql, [], |row| Ok((rows::from_text::<AgentId>(row, 0)?, rows::wanted(row)?)))?;
+    wanted.sort_by(|(left, a), (right, b)| (left, a.rev).cmp(&(right, b.rev)));
+    Ok(Stored { core, tasks, assignments, agents, credentials, wanted })
+}
+
+/// The id that the store was made with.
+pub(super) fn core_id(connection: &Connection) -> Result<CoreId, StoreError> {
+    let sql = "SELECT value FROM meta WHERE key = 'core'";
+    Ok(connection.query_row(sql, [], |row| rows::from_text(row, 0))?)
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let items = statement.query_map(params, read)?.collect::<rusqlite::Result<_>>()?;
+    Ok(items)
+}
+
+/// The list's SQL and its parameters. One condition leads, by an index that ends in the task's
+/// id and so has the list's order; the others, behind a unary plus, only sift. Left to itself the
+/// planner may let `status` lead, which fits most tasks of an old store.
+pub(super) fn list_query(
+    filter: &TaskFilter,
+    behind: Option<TaskId>,
+    limit: usize,
+) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = Vec::new();
+    let mut conditions: Vec<String> = Vec::new();
+    let mut led = filter.label.is_some();
+    let mut add = |column: &str, operator: &str, value: String, leads: bool| {
+        values.push(Value::Text(value));
+        let plus = if leads { "" } else { "+" };
+        conditions.push(format!("{plus}{column} {operator} ${}", values.len()));
+    };
+    let (tables, id) = match &filter.label {
+        None => ("tasks t", "t.id"),
+        Some(_) => ("task_labels l CROSS JOIN tasks t ON t.id = l.task", "l.task"),
+    };
+    if let Some((key, value)) = &filter.label {
+        add("l.key", "=", key.clone(), true);
+        if let Some(value) = value {
+            add("l.value", "=", value.clone(), true);
+        }
+    }
+    let columns = [
+        ("t.name", filter.name.clone()),
+        ("t.agent", filter.agent.as_ref().map(ToString::to_string)),
+        ("t.status", filter.status.map(|status| status.name().to_owned())),
+    ];
+    for (column, value) in columns {
+        if let Some(value) = value {
+            add(column, "=", value, !led);
+            led = true;
+        }
+    }
+    if let Some(behind) = behind {
+        add(id, "<", behind.to_string(), true);
+    }
+    let matching = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {} ", conditions.join(" AND "))
+    };
+    values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let sql = format!(
+        "SELECT {} FROM {tables} {matching}ORDER BY {id} DESC LIMIT ${}",
+        rows::SUMMARY_COLUMNS,
+        values.len()
+    );
+    (sql, values)
+}

@@ -1,0 +1,214 @@
+//! What only a store on disk can be asked: what survives, what happens when the disk says no, and
+//! which index answers.
+
+use std::path::{Path, PathBuf};
+
+use cloud_core_logic::change::Change;
+use proptest::prelude::*;
+use shared::id::CoreId;
+use shared::task::TaskStatus;
+use uuid::Uuid;
+
+use super::read::list_query;
+use super::*;
+use crate::store::conformance::random::{alike, batches};
+use crate::store::conformance::sample::{
+    CORE, added, agent_id, agent_row, assignment_put, assignment_row, credential, history, moved,
+    settled, task_id, task_row, wanted,
+};
+use crate::store::{MemoryStore, TaskFilter, conformance::conformance};
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("core.db");
+    (folder, path)
+}
+
+fn open_at(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, CORE).expect("open")
+}
+
+#[test]
+fn the_store_on_disk_conforms() {
+    let folder = tempfile::tempdir().expect("folder");
+    let next = std::cell::Cell::new(0);
+    conformance(|| {
+        next.set(next.get() + 1);
+        Box::new(open_at(&folder.path().join(format!("{}.db", next.get()))))
+    });
+}
+
+#[test]
+fn the_store_in_memory_conforms() {
+    conformance(|| Box::new(MemoryStore::new(CORE)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_and_disk_cannot_be_told_apart(batches in batches()) {
+        let (_folder, path) = place();
+        let mut disk = open_at(&path);
+        alike(&mut MemoryStore::new(CORE), &mut disk, batches)?;
+        let before = disk.load().expect("load");
+        drop(disk);
+        prop_assert_eq!(open_at(&path).load().expect("load"), before);
+    }
+}
+
+fn everything() -> Vec<Change> {
+    vec![
+        added(&task_row(1)),
+        added(&task_row(2)),
+        Change::AgentPut(Box::new(agent_row("a"))),
+        Change::CredentialPut { agent: agent_id("a"), credential: credential(1) },
+        assignment_put(&assignment_row(1, 1, "a")),
+        Change::WantedPut { agent: agent_id("a"), row: wanted(1, 1, 1) },
+        moved(2, settled(1, "a", 3)),
+        Change::LateReport { task: task_id(2), entry: Box::new(history("a", 1, 3)) },
+    ]
+}
+
+#[test]
+fn everything_is_there_when_it_is_opened_again() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&everything()).expect("commit");
+    let (before, settled) = (store.load().expect("load"), store.reader().task(task_id(2)));
+    // Never closed: as after a kill, all that there is lies in the log.
+    std::mem::forget(store);
+    let mut again = SqliteStore::open(&path, CoreId(Uuid::nil())).expect("open");
+    assert_eq!(again.load().expect("load"), before, "the id of the core included");
+    assert_eq!(again.reader().task(task_id(2)).expect("read"), settled.expect("read"));
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_of_a_batch_and_says_so() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&[added(&task_row(1))]).expect("commit");
+    let before = store.load().expect("load");
+    let pages: i64 =
+        store.writer.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("pages");
+    store.writer.pragma_update(None, "max_page_count", pages + 2).expect("limit");
+    let many: Vec<Change> = (2..500).map(|number| added(&task_row(number))).collect();
+    for _ in 0..2 {
+        let error = store.commit(&many).expect_err("full");
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        assert!(!error.is_permanent());
+        assert_eq!(store.load().expect("load"), before);
+        assert_eq!(store.reader().task(task_id(2)).expect("read"), None);
+    }
+    // Once there is room, the very same batch goes through.
+    store.writer.pragma_update(None, "max_page_count", 1_000_000).expect("limit");
+    store.commit(&many).expect("room again");
+    assert_eq!(store.load().expect("load").tasks.len(), 499);
+}
+
+#[test]
+fn a_database_that_cannot_be_written_is_named_and_can_recover() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.writer.pragma_update(None, "query_only", true).expect("switch");
+    let error = store.commit(&everything()).expect_err("read-only");
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    assert!(!error.is_permanent());
+    store.writer.pragma_update(None, "query_only", false).expect("switch");
+    store.commit(&everything()).expect("writable again");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_a_damaged_store_and_not_a_missing_task() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&[added(&task_row(1))]).expect("commit");
+    store.writer.execute("UPDATE tasks SET state = '{'", []).expect("damage");
+    let error = store.load().expect_err("damaged");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.is_permanent());
+    assert!(matches!(store.reader().task(task_id(1)), Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
+fn the_database_itself_refuses_a_second_outcome() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&[added(&task_row(1)), moved(1, settled(1, "a", 0))]).expect("commit");
+    let error = store.writer.execute("UPDATE tasks SET state = '{}'", []).expect_err("refused");
+    assert!(error.to_string().contains("a settled task never changes"), "{error}");
+}
+
+fn query_plan(store: &SqliteStore, sql: &str, parameters: usize) -> String {
+    let mut statement =
+        store.writer.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepare");
+    let nothing = vec![rusqlite::types::Value::Null; parameters];
+    let lines = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get(3));
+    let lines: Vec<String> = lines.expect("plan").map(|line| line.expect("line")).collect();
+    lines.join("; ")
+}
+
+#[test]
+fn every_list_is_answered_by_an_index_in_its_order() {
+    let (_folder, path) = place();
+    let store = open_at(&path);
+    let none = TaskFilter::default;
+    let status = Some(TaskStatus::Pending);
+    let agent = Some(agent_id("a"));
+    let name = Some("n".to_owned());
+    let label = Some(("k".to_owned(), Some("v".to_owned())));
+    let cases = [
+        (none(), "SEARCH t USING INDEX sqlite_autoindex_tasks_1 (id<?)"),
+        (TaskFilter { status, ..none() }, "tasks_by_status (status=? AND id<?)"),
+        (TaskFilter { status, agent: agent.clone(), ..none() }, "tasks_by_agent (agent=? AND id<?)"),
+        (TaskFilter { status, agent, name, label: None }, "tasks_by_name (name=? AND id<?)"),
+        (TaskFilter { label, status, ..none() }, "PRIMARY KEY (key=? AND value=? AND task<?)"),
+        (
+            TaskFilter { label: Some(("k".to_owned(), None)), ..none() },
+            "task_labels_by_key (key=? AND task<?)",
+        ),
+    ];
+    // Statistics that make `status` look best, as they are when most tasks are settled and the
+    // question is about those that are not.
+    store
+        .writer
+        .execute_batch(
+            "ANALYZE; DELETE FROM sqlite_stat1; INSERT INTO sqlite_stat1 VALUES \
+             ('tasks', 'tasks_by_status', '1000000 2 1'), ('tasks', 'tasks_by_agent', '1000000 50000 1'), \
+             ('tasks', 'tasks_by_name', '1000000 90000 1'); ANALYZE sqlite_schema;",
+        )
+        .expect("statistics");
+    for (filter, expected) in cases {
+        let (sql, values) = list_query(&filter, Some(task_id(1)), 10);
+        let plan = query_plan(&store, &sql, values.len());
+        assert!(plan.contains(expected), "{filter:?}: {plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+    }
+    let plan = query_plan(
+        &store,
+        "SELECT t.id FROM tasks t JOIN specs s ON s.task = t.id WHERE t.settled_at IS NULL ORDER BY t.id",
+        0,
+    );
+    assert!(plan.contains("tasks_live") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[test]
+fn readers_do_not_wait_for_the_writer_nor_for_each_other() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&everything()).expect("commit");
+    let reader = store.reader();
+    let writing = store.writer.transaction_with_behavior(TransactionBehavior::Immediate);
+    let writing = writing.expect("transaction");
+    writing.execute("DELETE FROM wanted", []).expect("write");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert!(reader.task(task_id(1)).expect("read").is_some());
+                    assert_eq!(reader.tasks(&TaskFilter::default(), 9, None).expect("list").items.len(), 2);
+                }
+            });
+        }
+    });
+}
