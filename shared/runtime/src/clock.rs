@@ -1,0 +1,153 @@
+//! The only file that reads clocks and randomness. Drivers take a [`Now`] from here and pass it
+//! on; nothing below a driver asks again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use shared::time::{Monotonic, Now, Timestamp, mix};
+use uuid::{Builder, Uuid};
+
+/// The increment of SplitMix64: consecutive states of the counter differ by it.
+const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Keeps counting while the machine is suspended, so that a lease or a timeout does not wait for
+/// a board that was asleep.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MONOTONIC: ClockId = ClockId::Boottime;
+/// The best that this system offers; it may stand still while the machine is suspended.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MONOTONIC: ClockId = ClockId::Monotonic;
+
+/// Reads the wall clock, the monotonic clock and chance. May be shared between threads.
+#[derive(Debug)]
+pub struct Clock {
+    /// State of a SplitMix64 generator: fast, seeded from the system, and not for secrets.
+    chance: AtomicU64,
+}
+
+impl Clock {
+    /// A clock whose chance is seeded from the system's randomness.
+    ///
+    /// # Panics
+    ///
+    /// When the system has no randomness, see [`random_bytes`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            chance: AtomicU64::new(u64::from_le_bytes(random_bytes())),
+        }
+    }
+
+    /// What a step is told about this moment.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let state = self.chance.fetch_add(GAMMA, Ordering::Relaxed);
+        Now {
+            wall: wall(),
+            mono: monotonic(),
+            chance: mix(state, 0),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The wall clock, in milliseconds since 1970; negative when the clock stands before that.
+fn wall() -> Timestamp {
+    let milliseconds = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => {
+            i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ahead| -ahead)
+        }
+    };
+    Timestamp(milliseconds)
+}
+
+/// The monotonic clock, in milliseconds.
+fn monotonic() -> Monotonic {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(MONOTONIC);
+    let seconds = u64::try_from(tv_sec).unwrap_or(0);
+    let milliseconds = u64::try_from(tv_nsec).unwrap_or(0) / 1_000_000;
+    Monotonic(seconds.saturating_mul(1_000).saturating_add(milliseconds))
+}
+
+/// Bytes from the system's generator, fit for secrets.
+///
+/// # Panics
+///
+/// When the system has no randomness to give. A program that went on would make secrets that can
+/// be guessed, so it stops.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        panic!("the system gives no randomness (getrandom failed); no secret can be made");
+    }
+    bytes
+}
+
+/// A UUID that sorts by time (version 7), for the wall time of `now`. Before 1970 counts as 1970.
+#[must_use]
+pub fn new_uuid_v7(now: &Now) -> Uuid {
+    let milliseconds = u64::try_from(now.wall.0).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(milliseconds, &random_bytes()).into_uuid()
+}
+
+/// A random UUID (version 4).
+#[must_use]
+pub fn new_uuid_v4() -> Uuid {
+    Builder::from_random_bytes(random_bytes()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_monotonic_clock_never_goes_back_and_chance_never_repeats() {
+        let clock = Clock::new();
+        let mut last = clock.now();
+        let mut seen = HashSet::from([last.chance]);
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now.mono >= last.mono);
+            assert!(seen.insert(now.chance));
+            last = now;
+        }
+        // After 2020, before 2100: milliseconds, not seconds or microseconds.
+        assert!(
+            (1_577_836_800_000..4_102_444_800_000).contains(&last.wall.0),
+            "{:?}",
+            last.wall
+        );
+    }
+
+    #[test]
+    fn two_clocks_do_not_share_their_chance() {
+        assert_ne!(Clock::new().now().chance, Clock::new().now().chance);
+    }
+
+    #[test]
+    fn a_version_7_uuid_sorts_by_its_time() {
+        let at = |wall| Now {
+            wall: Timestamp(wall),
+            mono: Monotonic(0),
+            chance: 0,
+        };
+        let earlier = new_uuid_v7(&at(1_795_223_223_456));
+        let later = new_uuid_v7(&at(1_795_223_223_457));
+        assert!(earlier < later);
+        assert_eq!(earlier.get_version_num(), 7);
+        assert_eq!(new_uuid_v7(&at(-5)).get_version_num(), 7);
+        assert_eq!(new_uuid_v4().get_version_num(), 4);
+        assert_ne!(new_uuid_v4(), new_uuid_v4());
+    }
+}
