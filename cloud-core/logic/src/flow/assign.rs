@@ -76,8 +76,9 @@ impl Cloud {
     /// A choice did not hold: the task waits for its turn again.
     fn try_later(&mut self, id: TaskId) {
         if let Some(task) = self.tasks.get_mut(&id)
-            && task.row.life.state == shared::task::TaskState::Queued {
-                task.spot = self.queue.ready(crate::queue::Rank::of(id, &task.row.spec));
-            }
+            && task.row.life.state == shared::task::TaskState::Queued
+        {
+            task.spot = self.queue.ready(crate::queue::Rank::of(id, &task.row.spec));
+        }
     }
 }

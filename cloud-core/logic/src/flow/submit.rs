@@ -28,9 +28,10 @@ pub(crate) struct RecentKeys {
 impl RecentKeys {
     fn insert(&mut self, key: String, task: TaskId, body_hash: String) {
         if self.oldest_first.len() == KEYS_MAX
-            && let Some(oldest) = self.oldest_first.pop_front() {
-                self.by_key.remove(&oldest);
-            }
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.by_key.remove(&oldest);
+        }
         self.oldest_first.push_back(key.clone());
         self.by_key.insert(key, (task, body_hash));
     }
@@ -44,16 +45,17 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
         reply,
     } = submission;
     if let Some(key) = &key
-        && let Some((first, body_hash)) = cloud.keys.by_key.get(&key.key) {
-            let same = *body_hash == key.body_hash;
-            let answer = if same {
-                Answer::Repeated(*first)
-            } else {
-                Answer::KeyReused(*first)
-            };
-            context.answer(reply, answer);
-            return;
-        }
+        && let Some((first, body_hash)) = cloud.keys.by_key.get(&key.key)
+    {
+        let same = *body_hash == key.body_hash;
+        let answer = if same {
+            Answer::Repeated(*first)
+        } else {
+            Answer::KeyReused(*first)
+        };
+        context.answer(reply, answer);
+        return;
+    }
     let pending_max = cloud.settings.pending_max;
     if cloud.waiting() >= pending_max {
         context.answer(

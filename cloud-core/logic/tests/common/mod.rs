@@ -1,0 +1,444 @@
+//! A small world around the core's logic: a store that is a few maps, agents that are played by
+//! the test, and a clock that moves when told.
+#![allow(dead_code, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskRow, WantedRow};
+use cloud_core_logic::input::Operation;
+use cloud_core_logic::placement::Policy;
+use cloud_core_logic::{
+    Answer, Change, Cloud, Effect, Input, Outcome, ReplyTo, Settings, Stored, Submission,
+};
+use shared::api::HistoryDocument;
+use shared::geo::Position;
+use shared::id::{
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, TaskId,
+};
+use shared::report::{End, Finish, Output, Report, ReportEvent};
+use shared::spec::{Run, TaskSpec};
+use shared::task::TaskState;
+use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::downlink::Desired;
+use shared::wire::uplink::{Facts, Gone, Heartbeat, Hello, Load, NumberedReport, Reports};
+use shared::wire::{Downlink, Uplink};
+use uuid::Uuid;
+
+/// The meaning of changes, in maps.
+#[derive(Debug, Clone, Default)]
+pub struct Maps {
+    pub tasks: BTreeMap<TaskId, TaskRow>,
+    pub assignments: BTreeMap<AssignmentId, AssignmentRow>,
+    pub agents: BTreeMap<AgentId, AgentRow>,
+    pub wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
+    pub late: Vec<(TaskId, HistoryDocument)>,
+}
+
+impl Maps {
+    pub fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::TaskAdded(row) => {
+                assert!(
+                    self.tasks.insert(row.id, *row).is_none(),
+                    "a task was added twice"
+                );
+            }
+            Change::TaskMoved { task, life } => {
+                let row = self
+                    .tasks
+                    .get_mut(&task)
+                    .expect("a task that moved was added");
+                let settled = row.life.state.status().is_settled();
+                assert!(!settled, "{task} moved after it was settled");
+                row.life = *life;
+            }
+            Change::AssignmentPut(row) => {
+                self.assignments.insert(row.id, *row);
+            }
+            Change::AgentPut(row) => {
+                self.agents.insert(row.id.clone(), *row);
+            }
+            Change::CredentialPut { .. } => {}
+            Change::InboxMoved { agent, inbox } => {
+                self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
+            }
+            Change::WantedPut { agent, row } => {
+                let known = self.agents.get_mut(&agent).expect("a known agent");
+                assert!(row.rev > known.desired_rev, "revisions only grow");
+                known.desired_rev = row.rev;
+                self.wanted.insert((agent, row.assignment), row);
+            }
+            Change::WantedRemoved { agent, assignment } => {
+                self.wanted
+                    .remove(&(agent, assignment))
+                    .expect("a row that was there");
+            }
+            Change::LateReport { task, entry } => self.late.push((task, *entry)),
+        }
+    }
+
+    pub fn stored(&self) -> Stored {
+        let live = |row: &&TaskRow| !row.life.state.status().is_settled();
+        let tasks: Vec<TaskRow> = self.tasks.values().filter(live).cloned().collect();
+        let latest = |row: &TaskRow| {
+            let id = AssignmentId {
+                task: row.id,
+                attempt: row.life.attempt,
+            };
+            self.assignments.get(&id).cloned()
+        };
+        Stored {
+            assignments: tasks.iter().filter_map(latest).collect(),
+            tasks,
+            agents: self.agents.values().cloned().collect(),
+            wanted: self
+                .wanted
+                .iter()
+                .map(|((agent, _), row)| (agent.clone(), *row))
+                .collect(),
+            ..Stored::empty(CoreId(Uuid::from_u128(1)))
+        }
+    }
+}
+
+/// An agent as the test plays it: the protocol, without any will of its own.
+#[derive(Debug, Clone)]
+pub struct Board {
+    pub id: AgentId,
+    pub incarnation: Incarnation,
+    pub boot: Boot,
+    pub link: u64,
+    pub beat: u64,
+    pub applied: Revision,
+    pub seq: Sequence,
+    pub acked: Sequence,
+    pub outbox: Vec<NumberedReport>,
+    pub facts: Facts,
+    /// Whether it has lost what it held, by its own word.
+    pub forgetful: bool,
+}
+
+pub struct World {
+    pub cloud: Cloud,
+    pub maps: Maps,
+    pub settings: Settings,
+    pub wall: i64,
+    pub mono: u64,
+    pub replies: u64,
+    pub ids: u128,
+    /// Every outcome, serialized, for comparing two runs byte by byte.
+    pub trace: Vec<u8>,
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        heartbeat_ms: 1_000,
+        ..Settings::default()
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(settings())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let now = Now {
+            wall: Timestamp(1_000_000),
+            mono: Monotonic(0),
+            chance: 1,
+        };
+        let stored = Stored::empty(CoreId(Uuid::from_u128(1)));
+        let mut world = Self {
+            cloud: Cloud::restore(stored, settings.clone(), Policy::default(), now),
+            maps: Maps::default(),
+            settings,
+            wall: 1_000_000,
+            mono: 0,
+            replies: 0,
+            ids: 0,
+            trace: Vec::new(),
+        };
+        world.step(Input::Broker { up: true });
+        world
+    }
+
+    pub fn now(&self) -> Now {
+        Now {
+            wall: Timestamp(self.wall),
+            mono: Monotonic(self.mono),
+            chance: self.mono ^ 0x5eed,
+        }
+    }
+
+    pub fn step(&mut self, input: Input) -> Vec<Effect> {
+        let outcome = self.cloud.step(input, self.now());
+        self.commit(outcome)
+    }
+
+    pub fn commit(&mut self, outcome: Outcome) -> Vec<Effect> {
+        serde_json::to_writer(&mut self.trace, &outcome).expect("serialize");
+        for change in &outcome.changes {
+            self.maps.apply(change);
+        }
+        cloud_core_logic::invariant::check(&self.cloud).expect("invariants");
+        outcome.effects
+    }
+
+    pub fn pass(&mut self, milliseconds: u64) -> Vec<Effect> {
+        self.mono += milliseconds;
+        self.wall += i64::try_from(milliseconds).expect("small");
+        let mut effects = self.step(Input::Tick);
+        while self
+            .cloud
+            .next_wakeup()
+            .is_some_and(|at| at <= Monotonic(self.mono))
+        {
+            effects.extend(self.step(Input::Tick));
+        }
+        effects
+    }
+
+    /// The core is killed and started again from what was committed.
+    pub fn restart(&mut self) {
+        let stored = self.maps.stored();
+        self.cloud = Cloud::restore(stored, self.settings.clone(), Policy::default(), self.now());
+        cloud_core_logic::invariant::check(&self.cloud).expect("invariants after a restart");
+        self.step(Input::Broker { up: true });
+    }
+
+    pub fn submit(&mut self, spec: TaskSpec) -> (TaskId, Vec<Effect>) {
+        self.ids += 1;
+        let id = TaskId(Uuid::from_u128(
+            0x0190_0000_0000_7000_8000_0000_0000_0000 + self.ids,
+        ));
+        let effects = self.submit_as(id, spec, None);
+        (id, effects)
+    }
+
+    pub fn submit_as(
+        &mut self,
+        id: TaskId,
+        spec: TaskSpec,
+        key: Option<cloud_core_logic::change::IdempotencyKey>,
+    ) -> Vec<Effect> {
+        let reply = self.reply();
+        let submission = Submission {
+            id,
+            spec: Arc::new(spec),
+            key,
+            reply,
+        };
+        self.step(Input::Submit(Box::new(submission)))
+    }
+
+    pub fn reply(&mut self) -> ReplyTo {
+        self.replies += 1;
+        ReplyTo(self.replies)
+    }
+
+    pub fn cancel(&mut self, task: TaskId) -> Vec<Effect> {
+        let reply = self.reply();
+        self.step(Input::Cancel { task, reply })
+    }
+
+    pub fn operate(&mut self, agent: &Board, operation: Operation) -> Vec<Effect> {
+        let reply = self.reply();
+        self.step(Input::Operate {
+            agent: agent.id.clone(),
+            operation,
+            reply,
+        })
+    }
+
+    pub fn say(&mut self, board: &Board, message: Uplink) -> Vec<Effect> {
+        self.step(Input::Uplink {
+            agent: board.id.clone(),
+            message,
+        })
+    }
+
+    pub fn task(&self, id: TaskId) -> &TaskRow {
+        &self.maps.tasks[&id]
+    }
+
+    pub fn state(&self, id: TaskId) -> &TaskState {
+        &self.task(id).life.state
+    }
+
+    pub fn hello(&mut self, board: &mut Board) -> Vec<Effect> {
+        board.link += 1;
+        board.beat = 0;
+        let message = Uplink::Hello(Box::new(Hello {
+            incarnation: board.incarnation,
+            boot: board.boot,
+            link: board.link,
+            facts: board.facts.clone(),
+            core: None,
+            applied_rev: board.applied,
+            last_seq: board.seq,
+            acked_seq: board.acked,
+            holds: board.holds(&self.maps),
+            load: Load::default(),
+            sent_at: Timestamp(self.wall),
+        }));
+        self.say(board, message)
+    }
+
+    pub fn beat(&mut self, board: &mut Board) -> Vec<Effect> {
+        board.beat += 1;
+        let message = Uplink::Heartbeat(Heartbeat {
+            incarnation: board.incarnation,
+            boot: board.boot,
+            link: board.link,
+            beat: board.beat,
+            load: Load::default(),
+            rtt_ms: Some(5.0),
+            position: None,
+            applied_rev: board.applied,
+            acked_seq: board.acked,
+            held: 0,
+            sent_at: Timestamp(self.wall),
+        });
+        self.say(board, message)
+    }
+
+    pub fn gone(&mut self, board: &Board) -> Vec<Effect> {
+        let gone = Gone {
+            incarnation: board.incarnation,
+            boot: board.boot,
+            link: board.link,
+            orderly: false,
+        };
+        self.say(board, Uplink::Gone(gone))
+    }
+
+    /// The board reports something and the core takes it at once.
+    pub fn report(&mut self, board: &mut Board, assignment: AssignmentId, event: ReportEvent) {
+        let message = board.queue(assignment, Timestamp(self.wall), event);
+        let effects = self.say(board, message);
+        for effect in effects {
+            if let Effect::Send {
+                message: Downlink::Acked { seq, .. },
+                ..
+            } = effect
+            {
+                board.acked = board.acked.max(seq);
+                board.outbox.retain(|item| item.seq > seq);
+            }
+        }
+    }
+}
+
+impl Board {
+    pub fn new(name: &str) -> Self {
+        let facts = Facts {
+            version: "0".to_owned(),
+            position: Position::new(0.0, 0.0).ok(),
+            region: None,
+            arch: "aarch64".to_owned(),
+            capacity: shared::capacity::Resources {
+                cpu_millis: 4_000,
+                memory_mib: 4_096,
+                ..Default::default()
+            },
+            tasks_max: 8,
+            runtimes: vec!["exec".to_owned(), "noop".to_owned()],
+            ..Facts::default()
+        };
+        let number = name
+            .bytes()
+            .fold(7_u128, |sum, byte| sum * 31 + u128::from(byte));
+        Self {
+            id: name.parse().expect("an id"),
+            incarnation: Incarnation(Uuid::from_u128(number)),
+            boot: Boot(1),
+            link: 0,
+            beat: 0,
+            applied: Revision(0),
+            seq: Sequence(0),
+            acked: Sequence(0),
+            outbox: Vec::new(),
+            facts,
+            forgetful: false,
+        }
+    }
+
+    /// What it holds: here, whatever the core wants of it and it has applied.
+    fn holds(&self, maps: &Maps) -> Vec<AssignmentId> {
+        let rows = maps.wanted.iter().filter(|((agent, _), row)| {
+            !self.forgetful && *agent == self.id && row.rev <= self.applied
+        });
+        rows.map(|((_, assignment), _)| *assignment).collect()
+    }
+
+    pub fn queue(&mut self, assignment: AssignmentId, at: Timestamp, event: ReportEvent) -> Uplink {
+        let report = Report {
+            assignment,
+            at,
+            event,
+        };
+        self.seq = self.seq.next();
+        self.outbox.push(NumberedReport {
+            seq: self.seq,
+            report,
+        });
+        Uplink::Reports(Reports {
+            incarnation: self.incarnation,
+            after: self.acked,
+            items: self.outbox.clone(),
+        })
+    }
+
+    /// Applies what was sent to it; says which rows were new.
+    pub fn apply(&mut self, effects: &[Effect]) -> Vec<shared::wire::downlink::DesiredRow> {
+        let mut rows = Vec::new();
+        for desired in sent_to(effects, &self.id) {
+            if self.applied >= desired.base {
+                let new = desired.rows.iter().filter(|row| row.rev > self.applied);
+                rows.extend(new.cloned());
+                self.applied = self.applied.max(desired.upto);
+            }
+        }
+        rows
+    }
+}
+
+pub fn sent_to<'a>(effects: &'a [Effect], id: &'a AgentId) -> impl Iterator<Item = &'a Desired> {
+    effects.iter().filter_map(move |effect| match effect {
+        Effect::Send {
+            agent,
+            message: Downlink::Desired(desired),
+        } if agent == id => Some(desired),
+        _ => None,
+    })
+}
+
+pub fn answer(effects: &[Effect]) -> &Answer {
+    let mut answers = effects.iter().filter_map(|effect| match effect {
+        Effect::Answer { answer, .. } => Some(answer),
+        _ => None,
+    });
+    answers.next().expect("an answer")
+}
+
+pub fn noop() -> TaskSpec {
+    TaskSpec::new(Run::Noop {})
+}
+
+pub fn attempt(task: TaskId, number: u32) -> AssignmentId {
+    AssignmentId {
+        task,
+        attempt: Attempt(number),
+    }
+}
+
+pub fn finished(end: End) -> ReportEvent {
+    ReportEvent::Finished(Box::new(Finish {
+        end,
+        started_at: None,
+        ran_ms: None,
+        output: Output::default(),
+    }))
+}

@@ -1,0 +1,245 @@
+//! Agents that fall silent, come back, come back as somebody else, or were lost for good.
+
+mod common;
+
+use cloud_core_logic::Effect;
+use common::{Board, World, attempt, finished, noop};
+use shared::api::AgentStatus;
+use shared::assignment::AssignmentStatus;
+use shared::id::{Attempt, Boot, Incarnation, Revision, Sequence, TaskId};
+use shared::report::{End, ReportEvent, StopReason};
+use shared::spec::{Disconnect, TaskSpec};
+use shared::task::{FailureReason, TaskState, TaskStatus};
+use shared::wire::Downlink;
+use shared::wire::downlink::{RefusedBecause, Want};
+
+fn patient(lost_after_s: u64, replace: bool) -> TaskSpec {
+    TaskSpec {
+        disconnect: Disconnect {
+            lost_after_s,
+            replace,
+            ..Disconnect::default()
+        },
+        ..noop()
+    }
+}
+
+/// Two agents, and a task that runs on the first.
+fn running_on_a(spec: TaskSpec) -> (World, Board, Board, TaskId) {
+    let mut world = World::new();
+    let (mut a, mut b) = (Board::new("a"), Board::new("b"));
+    world.hello(&mut a);
+    let (task, effects) = world.submit(spec);
+    a.apply(&effects);
+    world.report(&mut a, attempt(task, 1), ReportEvent::Accepted);
+    world.report(&mut a, attempt(task, 1), ReportEvent::Started);
+    world.hello(&mut b);
+    (world, a, b, task)
+}
+
+fn status(world: &World, task: TaskId, number: u32) -> AssignmentStatus {
+    world.maps.assignments[&attempt(task, number)]
+        .state
+        .status()
+}
+
+fn agent_status(world: &World, board: &Board) -> AgentStatus {
+    world.cloud.fleet().get(&board.id).expect("known").status
+}
+
+fn wait(world: &mut World, seconds: u64, alive: &mut [&mut Board]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for _ in 0..seconds {
+        effects.extend(world.pass(1_000));
+        for board in alive.iter_mut() {
+            effects.extend(world.beat(board));
+        }
+    }
+    effects
+}
+
+#[test]
+fn a_short_silence_costs_nothing() {
+    let (mut world, mut a, _, task) = running_on_a(patient(60, true));
+    world.gone(&a);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Unknown);
+    assert_eq!(world.state(task).status(), TaskStatus::Running);
+    world.hello(&mut a);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Running);
+    wait(&mut world, 120, &mut [&mut a]);
+    assert_eq!(world.task(task).life.attempt, Attempt(1));
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_silent_agent_is_suspect_then_offline_and_its_work_is_done_elsewhere() {
+    let (mut world, mut a, mut b, task) = running_on_a(patient(10, true));
+    wait(&mut world, 2, &mut [&mut b]);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Suspect);
+    wait(&mut world, 2, &mut [&mut b]);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Offline);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Unknown);
+    let effects = wait(&mut world, 7, &mut [&mut b]);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
+    assert_eq!(b.apply(&effects)[0].assignment, attempt(task, 2));
+    // The first copy comes back with a result: fenced, kept, and told to stop.
+    let effects = world.hello(&mut a);
+    let rows = a.apply(&effects);
+    assert_eq!(
+        rows[0].want,
+        Want::Stop {
+            reason: StopReason::Superseded
+        }
+    );
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Assigned);
+    assert_eq!(world.maps.late.len(), 1);
+    world.report(&mut b, attempt(task, 2), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_lost_task_that_may_not_be_replaced_fails() {
+    let (mut world, _, mut b, task) = running_on_a(patient(10, false));
+    wait(&mut world, 20, &mut [&mut b]);
+    let TaskState::Settled { outcome } = world.state(task) else {
+        panic!("settled")
+    };
+    assert_eq!(outcome.verdict.reason(), Some(FailureReason::Lost));
+}
+
+#[test]
+fn an_exclusive_task_is_never_replaced_while_its_agent_may_still_run_it() {
+    let (mut world, mut a, mut b, task) = running_on_a(TaskSpec {
+        exclusive: true,
+        ..patient(10, true)
+    });
+    wait(&mut world, 600, &mut [&mut b]);
+    assert_eq!(world.task(task).life.attempt, Attempt(1));
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Unknown);
+    world.hello(&mut a);
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_task_that_is_lost_again_and_again_does_not_work_its_way_through_the_fleet() {
+    let mut world = World::new();
+    let (task, _) = world.submit(patient(0, true));
+    for number in 1..=world.settings.losses_max + 1 {
+        let mut board = Board::new(&format!("board-{number}"));
+        let mut effects = world.hello(&mut board);
+        effects.extend(world.pass(0));
+        assert_eq!(board.apply(&effects).len(), 1);
+        world.gone(&board);
+        world.pass(0);
+    }
+    let TaskState::Settled { outcome } = world.state(task) else {
+        panic!("settled")
+    };
+    assert_eq!(outcome.verdict.reason(), Some(FailureReason::Lost));
+}
+
+#[test]
+fn a_new_database_under_an_old_id_means_that_its_work_is_gone() {
+    let (mut world, mut a, mut b, task) = running_on_a(patient(3_600, true));
+    let mut new = Board {
+        incarnation: Incarnation(uuid::Uuid::from_u128(99)),
+        ..a.clone()
+    };
+    (new.boot, new.link, new.applied) = (Boot(1), 0, Revision(0));
+    (new.seq, new.acked) = (Sequence(0), Sequence(0));
+    // While the old one is heard, the newcomer is an impostor.
+    let effects = world.hello(&mut new);
+    let refused = effects.iter().any(|effect| match effect {
+        Effect::Send {
+            message: Downlink::Refused(refusal),
+            ..
+        } => refusal.reason == RefusedBecause::IdInUse,
+        _ => false,
+    });
+    assert!(refused, "{effects:?}");
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Running);
+    world.gone(&a);
+    let effects = world.hello(&mut new);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
+    assert!(
+        new.apply(&effects)
+            .iter()
+            .all(|row| row.assignment != attempt(task, 1))
+    );
+    let placed = b.apply(&effects).len() + new.apply(&effects).len();
+    let second = world.maps.assignments.contains_key(&attempt(task, 2));
+    assert!(second, "attempt 2 was made, {placed} rows");
+    // What the old database still says is not believed.
+    let message = a.queue(
+        attempt(task, 1),
+        shared::time::Timestamp(0),
+        finished(End::Exited { code: 0 }),
+    );
+    world.say(&a, message);
+    assert_eq!(world.state(task).status(), TaskStatus::Assigned);
+}
+
+#[test]
+fn while_the_core_is_cut_off_silence_says_nothing() {
+    let (mut world, mut a, _, task) = running_on_a(patient(1, true));
+    world.step(cloud_core_logic::Input::Broker { up: false });
+    wait(&mut world, 600, &mut []);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Online);
+    world.step(cloud_core_logic::Input::Broker { up: true });
+    world.beat(&mut a);
+    wait(&mut world, 1, &mut []);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Running);
+}
+
+#[test]
+fn a_stale_will_takes_nobody_down() {
+    let (mut world, mut a, _, _) = running_on_a(patient(0, true));
+    let before = a.clone();
+    world.hello(&mut a);
+    world.gone(&before);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Online);
+}
+
+#[test]
+fn a_restarted_core_goes_on_where_it_stopped() {
+    let (mut world, mut a, _, task) = running_on_a(patient(60, true));
+    let (waiting, _) = world.submit(TaskSpec {
+        needs: shared::capacity::Resources {
+            cpu_millis: 1 << 30,
+            ..Default::default()
+        },
+        ..noop()
+    });
+    world.restart();
+    assert_eq!(world.state(waiting).status(), TaskStatus::Pending);
+    // The agent never noticed: it goes on with heartbeats and is asked who it is.
+    let effects = world.beat(&mut a);
+    assert!(matches!(
+        effects[..],
+        [Effect::Send {
+            message: Downlink::WhoIsThere,
+            ..
+        }]
+    ));
+    world.hello(&mut a);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Online);
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+    assert!(world.cloud.fleet().get(&a.id).expect("a").used.is_zero());
+}
+
+#[test]
+fn an_agent_that_lost_an_assignment_it_was_told_of_loses_it_here_too() {
+    let (mut world, a, mut b, task) = running_on_a(patient(3_600, true));
+    world.gone(&a);
+    let mut amnesiac = Board {
+        forgetful: true,
+        ..a
+    };
+    let effects = world.hello(&mut amnesiac);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
+    b.apply(&effects);
+}
