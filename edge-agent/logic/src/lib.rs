@@ -1,1 +1,27 @@
-//! x
+//! What the edge agent decides. Pure: `step` takes the state, one input and the moment, and says
+//! what changed (to be committed) and what follows (to be done once it is). No I/O, no clock, no
+//! randomness; the same inputs give the same changes and effects, byte for byte.
+//!
+//! One attempt's way: [`flow`]`::accept` → `start` → `finish` → `report`; `cancel` and `offline`
+//! end it early, `recover` takes it up again after a restart, `resync` keeps core and agent in
+//! step. `step` is the one match over everything that can happen.
+
+pub mod admission;
+pub mod agent;
+pub mod attempt;
+mod book;
+pub mod change;
+pub mod effect;
+mod flow;
+pub mod input;
+pub mod invariant;
+pub mod link;
+pub mod memory;
+pub mod settings;
+mod step;
+
+pub use agent::Agent;
+pub use change::{Change, Stored};
+pub use effect::{Effect, Notice, Outcome};
+pub use input::Input;
+pub use settings::Settings;

@@ -1,0 +1,157 @@
+//! What follows from a step: to be done by the driver after the changes are committed, in order.
+//! Losing an effect in a crash loses nothing: whatever must still be done follows from the state.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::id::{AssignmentId, CoreId, Revision, Sequence};
+use shared::report::RefusalReason;
+use shared::wire::Uplink;
+use shared::wire::downlink::{Order, Refusal};
+
+use crate::attempt::{Cause, IllegalStep};
+use crate::change::Change;
+
+/// What comes of one step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What is different now: to be committed in one transaction, in order.
+    pub changes: Vec<Change>,
+    /// What to do once that is on disk, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Send a message, sealed. May be lost on the way.
+    Send(Uplink),
+    /// Read outbox entries with `after < seq <= upto` from the store and send them in runs that
+    /// fit into messages. If the link does not take all of them, say so with
+    /// [`crate::Input::ReportsCut`]. Runs that follow on one another may be joined.
+    SendReports {
+        /// The entry before the first one.
+        after: Sequence,
+        /// The last one.
+        upto: Sequence,
+    },
+    /// Make a process of an attempt. However often it is asked for, it runs at most once.
+    Spawn {
+        /// Which attempt.
+        assignment: AssignmentId,
+        /// What to run.
+        order: Arc<Order>,
+    },
+    /// Ask an attempt's process to end.
+    Terminate {
+        /// Which attempt.
+        assignment: AssignmentId,
+    },
+    /// End an attempt's process.
+    Kill {
+        /// Which attempt.
+        assignment: AssignmentId,
+    },
+    /// Remove what an attempt left on disk: its outcome is in the core's store.
+    Forget {
+        /// Which attempt.
+        assignment: AssignmentId,
+    },
+    /// Tell whoever watches this agent.
+    Note(Notice),
+}
+
+/// Something that those who watch an agent may want to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Notice {
+    /// The core knows this agent and speaks with it.
+    Welcomed {
+        /// Which core.
+        core: CoreId,
+    },
+    /// The core is another one than before: desired state starts anew.
+    AnotherCore {
+        /// Which it was.
+        before: CoreId,
+        /// Which it is.
+        now: CoreId,
+    },
+    /// The core does not let this agent in.
+    NotLetIn(Refusal),
+    /// The core has said nothing for a while although the link is up.
+    CoreSilent,
+    /// The core remembers fewer reports than it acknowledged: it lost something.
+    CoreForgot {
+        /// What it remembers.
+        acked: Sequence,
+        /// What it had acknowledged; up to there the reports are deleted here.
+        deleted: Sequence,
+    },
+    /// The core acknowledged reports that this agent never wrote: another agent uses this id, or
+    /// this agent's data was put back from an old copy.
+    AheadOfUs {
+        /// What was acknowledged.
+        acked: Sequence,
+        /// The last report written here.
+        last: Sequence,
+    },
+    /// Desired state was not applied, because too many reports wait to be acknowledged.
+    OutboxFull {
+        /// How many wait.
+        waiting: u64,
+    },
+    /// Desired state was not applied, because something before it is missing.
+    DesiredGap {
+        /// What is applied.
+        applied: Revision,
+        /// What it follows on.
+        base: Revision,
+    },
+    /// An attempt was taken on.
+    Accepted {
+        /// Which.
+        assignment: AssignmentId,
+    },
+    /// An attempt was not taken on.
+    Refused {
+        /// Which.
+        assignment: AssignmentId,
+        /// Why.
+        reason: RefusalReason,
+        /// A sentence for people.
+        detail: String,
+    },
+    /// An attempt's process runs.
+    Started {
+        /// Which.
+        assignment: AssignmentId,
+    },
+    /// An attempt's process was running when the agent came back.
+    Adopted {
+        /// Which.
+        assignment: AssignmentId,
+        /// How long it has run, in milliseconds.
+        ran_ms: u64,
+    },
+    /// An attempt is to end before its time.
+    Stopping {
+        /// Which.
+        assignment: AssignmentId,
+        /// Why.
+        cause: Cause,
+    },
+    /// An attempt is over.
+    Finished {
+        /// Which.
+        assignment: AssignmentId,
+        /// Whether it did what it was meant to do.
+        success: bool,
+    },
+    /// Something was said about an attempt that makes no sense where it stands. Ignored.
+    Nonsense {
+        /// About which.
+        assignment: AssignmentId,
+        /// What was asked of it; `None` when it is not held at all.
+        step: Option<IllegalStep>,
+    },
+}

@@ -1,0 +1,104 @@
+//! What a process does: it runs, and it ends. Its end is told as it was, unless the agent itself
+//! brought it about.
+
+use shared::id::AssignmentId;
+use shared::report::{End, ReportEvent};
+use shared::time::Now;
+
+use crate::agent::Agent;
+use crate::attempt::State;
+use crate::book::Remains;
+use crate::effect::{Notice, Outcome};
+use crate::input::{Exit, ProcessEnd, ProcessEvent};
+
+/// What is said of an attempt whose supervisor disappeared.
+const GONE: &str = "the task's process disappeared with its supervisor, for example in a power cut or an out-of-memory kill; how it ended is not known";
+
+/// Takes what happened to an attempt's process.
+pub(crate) fn process(
+    agent: &mut Agent,
+    id: AssignmentId,
+    event: ProcessEvent,
+    out: &mut Outcome,
+    now: Now,
+) {
+    match event {
+        ProcessEvent::Started => started(agent, id, out, now),
+        ProcessEvent::Ended(end) => ended(agent, id, *end, out, now),
+        ProcessEvent::Gone => gone(agent, id, out, now),
+    }
+}
+
+fn started(agent: &mut Agent, id: AssignmentId, out: &mut Outcome, now: Now) {
+    let boot = agent.boot;
+    if !agent.advance(id, |state| state.run(boot, now.wall), out) {
+        return;
+    }
+    agent.report(id, ReportEvent::Started, out, now);
+    out.note(Notice::Started { assignment: id });
+    agent.watch_timeout(id, 0, now);
+}
+
+pub(crate) fn ended(
+    agent: &mut Agent,
+    id: AssignmentId,
+    process: ProcessEnd,
+    out: &mut Outcome,
+    now: Now,
+) {
+    let Some(live) = agent.live.get(&id) else {
+        return out.nonsense(id, None);
+    };
+    let ProcessEnd {
+        exit,
+        started_at,
+        ran_ms,
+        output,
+    } = process;
+    let end = match (live.state, exit) {
+        // What the agent brought about is told as what it is, whatever the process made of it.
+        (State::Stopping { cause, .. }, _) => cause.end(),
+        (_, Exit::Code(code)) => End::Exited { code },
+        (_, Exit::Signal(signal)) => End::Signaled { signal },
+        (_, Exit::OutOfMemory) => End::OutOfMemory,
+        (_, Exit::SpawnFailed { message }) => End::SpawnFailed { message },
+    };
+    agent.conclude(
+        id,
+        end,
+        Remains {
+            started_at,
+            ran_ms,
+            output,
+        },
+        out,
+        now,
+    );
+}
+
+/// Nothing of it runs, and nobody knows how it ended.
+pub(crate) fn gone(agent: &mut Agent, id: AssignmentId, out: &mut Outcome, now: Now) {
+    let Some(live) = agent.live.get(&id) else {
+        return out.nonsense(id, None);
+    };
+    let end = match live.state {
+        State::Stopping { cause, .. } => cause.end(),
+        _ => End::Vanished {
+            message: GONE.to_owned(),
+        },
+    };
+    agent.conclude(id, end, Remains::default(), out, now);
+}
+
+impl Agent {
+    /// Sets the alarm for an attempt's timeout, if it runs and has one.
+    pub(crate) fn watch_timeout(&mut self, id: AssignmentId, ran_ms: u64, now: Now) {
+        let Some(live) = self.live.get(&id) else {
+            return;
+        };
+        if let (State::Running { .. }, Some(timeout_ms)) = (live.state, live.order.timeout_ms) {
+            self.alarms
+                .insert(id, now.mono + timeout_ms.saturating_sub(ran_ms));
+        }
+    }
+}

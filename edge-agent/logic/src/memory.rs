@@ -1,0 +1,111 @@
+//! A store in memory: what every change means, in code. The model that other stores are tested
+//! against, and the store of simulated agents.
+
+use std::collections::BTreeMap;
+
+use shared::id::{AssignmentId, Boot, Incarnation, Sequence};
+use shared::report::Report;
+use shared::wire::uplink::NumberedReport;
+
+use crate::change::{AttemptRow, Change, Stored};
+
+/// A store in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryStore {
+    head: Stored,
+    live: BTreeMap<AssignmentId, AttemptRow>,
+    finished: BTreeMap<AssignmentId, Sequence>,
+    outbox: BTreeMap<Sequence, Report>,
+}
+
+impl MemoryStore {
+    /// A store that was just made.
+    #[must_use]
+    pub fn new(incarnation: Incarnation) -> Self {
+        Self {
+            head: Stored::empty(incarnation),
+            live: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a start of the process, and gives back what is stored.
+    pub fn begin_boot(&mut self) -> Stored {
+        self.head.boot = Boot(self.head.boot.0.saturating_add(1));
+        self.stored()
+    }
+
+    /// What is stored.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        Stored {
+            live: self.live.values().cloned().collect(),
+            finished: self
+                .finished
+                .iter()
+                .map(|(id, report)| (*id, *report))
+                .collect(),
+            ..self.head.clone()
+        }
+    }
+
+    /// Applies changes, in order.
+    pub fn commit(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::AttemptAdded(row) => {
+                self.live.insert(row.id, (**row).clone());
+            }
+            Change::AttemptMoved { id, state } => {
+                if let Some(row) = self.live.get_mut(id) {
+                    row.state = *state;
+                }
+            }
+            Change::AttemptFinished { id, report } => {
+                self.live.remove(id);
+                self.finished.insert(*id, *report);
+            }
+            Change::AttemptForgotten { id } => {
+                self.live.remove(id);
+                self.finished.remove(id);
+            }
+            Change::ReportAdded { seq, report } => {
+                self.outbox.insert(*seq, (**report).clone());
+                self.head.outbox.last = *seq;
+            }
+            Change::ReportsAcked { upto } => {
+                self.outbox.retain(|seq, _| seq > upto);
+                self.head.outbox.acked = *upto;
+            }
+            Change::Applied { rev } => self.head.applied_rev = *rev,
+            Change::CoreMet { core } => self.head.core = Some(*core),
+            Change::LinkMoved { seen, .. } => self.head.link = seen.clone(),
+            Change::Heard { at } => self.head.heard_at = Some(*at),
+        }
+    }
+
+    /// The outbox entries with `after < seq <= upto`, at most `items_max` of them.
+    #[must_use]
+    pub fn reports(
+        &self,
+        after: Sequence,
+        upto: Sequence,
+        items_max: usize,
+    ) -> Vec<NumberedReport> {
+        self.outbox
+            .range(after.next()..)
+            .take_while(|(seq, _)| **seq <= upto)
+            .take(items_max)
+            .map(|(seq, report)| NumberedReport {
+                seq: *seq,
+                report: report.clone(),
+            })
+            .collect()
+    }
+}

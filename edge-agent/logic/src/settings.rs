@@ -1,0 +1,65 @@
+//! The bounds and times that the agent decides by. Every one has a default that suits a small
+//! board, and can be configured.
+
+use serde::{Deserialize, Serialize};
+
+/// The most tasks an agent may be configured to hold: its hello, which lists them, must fit into
+/// one message.
+pub const TASKS_MAX_LIMIT: u32 = 1_000;
+/// The most attempts, finished ones included, whose ids fit into one hello.
+pub const HELD_MAX_LIMIT: usize = 2_000;
+
+/// How the agent decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The most tasks that run at once; the others that are held wait for their turn. `None` is
+    /// as many as may be held.
+    pub running_max: Option<u32>,
+    /// The most attempts that are remembered, those included whose end the core has not
+    /// acknowledged; more are refused with `busy`.
+    pub held_max: usize,
+    /// The most outbox entries that wait for an acknowledgement; beyond it desired state is not
+    /// applied, because every row may add entries.
+    pub outbox_max: u64,
+    /// How many outbox entries may be under way beyond the last acknowledged one.
+    pub outbox_window: u64,
+    /// How long an acknowledgement may take before entries are sent again, in milliseconds; it
+    /// doubles with every resend in a row.
+    pub resend_ms: u64,
+    /// The longest wait between two resends, in milliseconds.
+    pub resend_ms_max: u64,
+    /// How long a welcome may take before hello is said again, in milliseconds; it doubles.
+    pub hello_ms: u64,
+    /// The longest wait between two hellos, in milliseconds.
+    pub hello_ms_max: u64,
+    /// How long to wait after the core refused this agent, in milliseconds.
+    pub refused_ms: u64,
+    /// Heartbeats in a row without any word from the core after which hello is said again.
+    pub silent_beats: u64,
+    /// How often the time of the last contact is written down while nothing else is, in
+    /// milliseconds. Every write wears the flash.
+    pub contact_save_ms: u64,
+    /// How long a killed process may take to disappear before it is killed again, in
+    /// milliseconds.
+    pub kill_again_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            running_max: None,
+            held_max: HELD_MAX_LIMIT,
+            outbox_max: 200_000,
+            outbox_window: 1_000,
+            resend_ms: 5_000,
+            resend_ms_max: 60_000,
+            hello_ms: 3_000,
+            hello_ms_max: 30_000,
+            refused_ms: 30_000,
+            silent_beats: 4,
+            contact_save_ms: 600_000,
+            kill_again_ms: 5_000,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The one match over everything that can happen, and what is looked at after each of them.
+
+use shared::time::Now;
+use shared::wire::Downlink;
+use shared::wire::downlink::{Desired, DesiredRow, Want};
+
+use crate::agent::Agent;
+use crate::change::Change;
+use crate::effect::{Notice, Outcome};
+use crate::flow::{accept, cancel, finish, offline, recover, report, resync, start};
+use crate::input::{Found, Input};
+
+impl Agent {
+    /// What follows from one input. The state moves on at once; nothing of it may be told to
+    /// anybody before the changes are on disk.
+    pub fn step(&mut self, input: Input, now: Now) -> Outcome {
+        let mut out = Outcome::default();
+        match input {
+            Input::Found { assignment, found } => match found {
+                Found::Running { started_at, ran_ms } => {
+                    recover::running(self, assignment, started_at, ran_ms, &mut out, now);
+                }
+                Found::Ended(end) => finish::ended(self, assignment, *end, &mut out, now),
+                Found::NeverStarted => {
+                    if !recover::never_started(self, assignment, &mut out, now) {
+                        finish::gone(self, assignment, &mut out, now);
+                    }
+                }
+                Found::Gone => finish::gone(self, assignment, &mut out, now),
+            },
+            Input::LinkUp { link } => resync::link_up(self, link, &mut out, now),
+            Input::LinkDown { reason } => resync::link_down(self, reason, &mut out, now),
+            Input::Downlink(message) => self.hear(message, &mut out, now),
+            Input::Process { assignment, event } => {
+                finish::process(self, assignment, event, &mut out, now);
+            }
+            Input::ReportsCut { sent } => report::cut(self, sent, now),
+            Input::Measured { load, disk_full } => {
+                self.health.load = load;
+                self.health.disk_full = disk_full;
+            }
+            Input::Moved { position } => self.facts.position = Some(position),
+            Input::Stop => resync::leave(self, &mut out, now),
+            Input::Tick => {}
+        }
+        self.look_around(&mut out, now);
+        out
+    }
+
+    /// What may be due or possible now, whatever happened.
+    fn look_around(&mut self, out: &mut Outcome, now: Now) {
+        cancel::tick(self, out, now);
+        offline::tick(self, out, now);
+        start::fill(self, out, now);
+        report::tick(self, now);
+        report::send(self, out, now);
+        resync::tick(self, out, now);
+        offline::remember_contact(self, out, now);
+    }
+
+    fn hear(&mut self, message: Downlink, out: &mut Outcome, now: Now) {
+        offline::heard(self, now);
+        match message {
+            // Answers to a join, which is over once there is an agent to hear them.
+            Downlink::Joined | Downlink::JoinRefused(_) => {}
+            Downlink::Welcome(welcome) => {
+                resync::welcome(self, &welcome, out, now);
+                report::acknowledged(self, welcome.incarnation, welcome.acked_seq, out, now);
+            }
+            Downlink::Refused(refusal) => resync::refused(self, refusal, out, now),
+            Downlink::Desired(desired) => self.apply(desired, out, now),
+            Downlink::Acked { incarnation, seq } => {
+                report::acknowledged(self, incarnation, seq, out, now);
+            }
+            Downlink::Pong { nonce } => resync::pong(self, nonce, now),
+            Downlink::WhoIsThere => resync::who_is_there(self, out, now),
+        }
+    }
+
+    /// Applies a run of desired state, all of it or nothing.
+    fn apply(&mut self, desired: Desired, out: &mut Outcome, now: Now) {
+        let Desired {
+            incarnation,
+            base,
+            upto,
+            mut rows,
+        } = desired;
+        // Before the welcome it is not known whose revisions these are.
+        if incarnation != self.incarnation || !self.link.is_met() || upto <= self.applied_rev {
+            return;
+        }
+        if base > self.applied_rev {
+            out.note(Notice::DesiredGap {
+                applied: self.applied_rev,
+                base,
+            });
+            return;
+        }
+        // What may be added before this is looked at again: a row is accepted, started and
+        // finished at most, and of what is held all but the first is to come.
+        let adds = u64::try_from(3 * rows.len() + 2 * self.live.len()).unwrap_or(u64::MAX);
+        let waiting = self.outbox.waiting();
+        if waiting.saturating_add(adds) > self.settings.outbox_max {
+            out.note(Notice::OutboxFull { waiting });
+            return;
+        }
+        rows.sort_by_key(|row| row.rev);
+        for DesiredRow {
+            rev,
+            assignment,
+            want,
+        } in rows
+        {
+            if rev <= self.applied_rev || rev > upto {
+                continue;
+            }
+            match want {
+                Want::Run(order) => accept::run(self, assignment, &order, out, now),
+                Want::Stop { reason } => cancel::stop(self, assignment, reason, out, now),
+            }
+        }
+        self.applied_rev = upto;
+        out.changes.push(Change::Applied { rev: upto });
+    }
+}

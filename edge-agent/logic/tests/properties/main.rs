@@ -1,0 +1,92 @@
+//! Properties of the agent over random histories: whatever the pipe, the processes and the
+//! crashes do, the invariants hold, nothing runs twice within one attempt, and every attempt that
+//! was accepted has exactly one end.
+
+mod things;
+mod world;
+
+use edge_agent_logic::Settings;
+use proptest::prelude::*;
+use world::{Op, TASKS_MAX, World};
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    prop::collection::vec(
+        (0_u8..26, any::<u64>()).prop_map(|(kind, pick)| Op { kind, pick }),
+        1..250,
+    )
+}
+
+fn settings(small: bool) -> Settings {
+    if small {
+        // Bounds so narrow that they are met all the time.
+        return Settings {
+            running_max: Some(2),
+            held_max: 7,
+            outbox_max: 30,
+            outbox_window: 3,
+            ..Settings::default()
+        };
+    }
+    Settings::default()
+}
+
+fn live_through(ops: &[Op], small: bool) -> World {
+    let settings = settings(small);
+    let mut world = World::new(settings.clone());
+    for op in ops {
+        world.op(*op);
+        let held = world.agent.holds().count();
+        assert!(held <= settings.held_max, "{held} attempts are held");
+        assert!(world.agent.live().count() <= TASKS_MAX as usize);
+        let outbox = world.agent.outbox();
+        assert!(outbox.waiting() <= settings.outbox_max, "{outbox:?}");
+        assert!(
+            outbox.sent.0 - outbox.acked.0 <= settings.outbox_window,
+            "{outbox:?}"
+        );
+        let running = world
+            .agent
+            .live()
+            .filter(|(_, state)| state.is_active())
+            .count();
+        assert!(running <= settings.running_max.unwrap_or(TASKS_MAX) as usize);
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_accepted_attempt_ends_exactly_once_whatever_happens(ops in ops(), small: bool) {
+        let mut world = live_through(&ops, small);
+        world.settle();
+        for id in &world.accepted {
+            prop_assert_eq!(world.ended.get(id), Some(&1), "{} has no single end", id);
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_outcomes_byte_for_byte(ops in ops(), small: bool) {
+        prop_assert_eq!(live_through(&ops, small).log, live_through(&ops, small).log);
+    }
+}
+
+/// The random histories above are worth little if they never get anywhere.
+#[test]
+fn random_histories_accept_and_finish_a_lot() {
+    let mut accepted = 0;
+    for seed in 0..60_u64 {
+        let pick = |n: u64| shared::time::mix(seed, n);
+        let ops: Vec<Op> = (0..250)
+            .map(|n| Op {
+                kind: (pick(n) % 26) as u8,
+                pick: pick(n + 1_000),
+            })
+            .collect();
+        let mut world = live_through(&ops, seed % 2 == 0);
+        world.settle();
+        accepted += world.accepted.len();
+    }
+    assert!(accepted > 600, "only {accepted} attempts were accepted");
+}

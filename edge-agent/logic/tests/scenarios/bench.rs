@@ -1,0 +1,255 @@
+//! One agent on the bench: small words to drive it and to look at what it does.
+
+use std::sync::Arc;
+
+use edge_agent_logic::input::{Exit, ProcessEnd, ProcessEvent};
+use edge_agent_logic::memory::MemoryStore;
+use edge_agent_logic::{Agent, Change, Effect, Input, Notice, Outcome, Settings, invariant};
+use shared::capacity::Resources;
+use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence, TaskId};
+use shared::report::{Output, Report, ReportEvent, StopReason};
+use shared::spec::{Exec, Run};
+use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::downlink::{Desired, DesiredRow, Order, Want, Welcome};
+use shared::wire::uplink::Facts;
+use shared::wire::{Downlink, Uplink};
+use uuid::Uuid;
+
+pub const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(0xA));
+pub const CORE: CoreId = CoreId(Uuid::from_u128(0xC));
+
+pub fn id(task: u128, attempt: u32) -> AssignmentId {
+    AssignmentId {
+        task: TaskId(Uuid::from_u128(task)),
+        attempt: Attempt(attempt),
+    }
+}
+
+pub fn exec() -> Order {
+    Order {
+        name: Some("probe".to_owned()),
+        run: Run::Exec(Exec {
+            command: "true".to_owned(),
+            ..Exec::default()
+        }),
+        needs: Resources {
+            cpu_millis: 100,
+            ..Resources::default()
+        },
+        priority: 50,
+        timeout_ms: None,
+        grace_ms: 1_000,
+        stop_after_ms: None,
+    }
+}
+
+pub fn noop() -> Order {
+    Order {
+        run: Run::Noop {},
+        ..exec()
+    }
+}
+
+pub fn exited(code: i32) -> ProcessEnd {
+    ProcessEnd {
+        exit: Exit::Code(code),
+        started_at: Some(Timestamp(1)),
+        ran_ms: Some(5),
+        output: Output::default(),
+    }
+}
+
+pub fn facts() -> Facts {
+    Facts {
+        capacity: Resources {
+            cpu_millis: 1_000,
+            ..Resources::default()
+        },
+        tasks_max: 4,
+        runtimes: vec!["exec".to_owned(), "noop".to_owned()],
+        ..Facts::default()
+    }
+}
+
+pub struct Bench {
+    pub agent: Agent,
+    pub store: MemoryStore,
+    pub mono_ms: u64,
+    settings: Settings,
+    rev: u64,
+}
+
+impl Bench {
+    pub fn new(settings: Settings) -> Self {
+        let mut store = MemoryStore::new(INCARNATION);
+        let stored = store.begin_boot();
+        let now = Now {
+            wall: Timestamp(0),
+            mono: Monotonic(0),
+            chance: 7,
+        };
+        let agent = Agent::restore(stored, settings.clone(), facts(), now);
+        Self {
+            agent,
+            store,
+            mono_ms: 0,
+            settings,
+            rev: 0,
+        }
+    }
+
+    /// One that the core knows already.
+    pub fn met() -> Self {
+        let mut bench = Self::new(Settings::default());
+        bench.meet();
+        bench
+    }
+
+    pub fn meet(&mut self) {
+        self.step(Input::LinkUp { link: 1 });
+        self.hear(welcome(0));
+    }
+
+    fn now(&self) -> Now {
+        let wall = Timestamp(i64::try_from(self.mono_ms).expect("small") + 1_000_000);
+        Now {
+            wall,
+            mono: Monotonic(self.mono_ms),
+            chance: 7,
+        }
+    }
+
+    pub fn step(&mut self, input: Input) -> Outcome {
+        let now = self.now();
+        let outcome = self.agent.step(input, now);
+        self.store.commit(&outcome.changes);
+        invariant::check(&self.agent).expect("invariants");
+        outcome
+    }
+
+    pub fn restart(&mut self) {
+        let stored = self.store.begin_boot();
+        let now = self.now();
+        self.agent = Agent::restore(stored, self.settings.clone(), facts(), now);
+    }
+
+    pub fn hear(&mut self, message: Downlink) -> Outcome {
+        self.step(Input::Downlink(message))
+    }
+
+    pub fn tick_at(&mut self, mono_ms: u64) -> Outcome {
+        self.mono_ms = mono_ms;
+        self.step(Input::Tick)
+    }
+
+    pub fn want(&mut self, assignment: AssignmentId, want: Want) -> Outcome {
+        self.rev += 1;
+        let (base, upto) = (Revision(self.rev - 1), Revision(self.rev));
+        let rows = vec![DesiredRow {
+            rev: upto,
+            assignment,
+            want,
+        }];
+        self.hear(Downlink::Desired(Desired {
+            incarnation: INCARNATION,
+            base,
+            upto,
+            rows,
+        }))
+    }
+
+    pub fn run(&mut self, assignment: AssignmentId, order: Order) -> Outcome {
+        self.want(assignment, Want::Run(Arc::new(order)))
+    }
+
+    pub fn stop(&mut self, assignment: AssignmentId, reason: StopReason) -> Outcome {
+        self.want(assignment, Want::Stop { reason })
+    }
+
+    pub fn process(&mut self, assignment: AssignmentId, event: ProcessEvent) -> Outcome {
+        self.step(Input::Process { assignment, event })
+    }
+
+    pub fn started(&mut self, assignment: AssignmentId) -> Outcome {
+        self.process(assignment, ProcessEvent::Started)
+    }
+
+    pub fn ended(&mut self, assignment: AssignmentId, end: ProcessEnd) -> Outcome {
+        self.process(assignment, ProcessEvent::Ended(Box::new(end)))
+    }
+}
+
+pub fn welcome(acked: u64) -> Downlink {
+    Downlink::Welcome(Welcome {
+        core: CORE,
+        incarnation: INCARNATION,
+        acked_seq: Sequence(acked),
+        desired_rev: Revision(0),
+        heartbeat_ms: 5_000,
+        sent_at: Timestamp(0),
+    })
+}
+
+pub fn acked(seq: u64) -> Downlink {
+    Downlink::Acked {
+        incarnation: INCARNATION,
+        seq: Sequence(seq),
+    }
+}
+
+pub fn reports(outcome: &Outcome) -> Vec<&Report> {
+    fn report(it: &Change) -> Option<&Report> {
+        match it {
+            Change::ReportAdded { report, .. } => Some(&**report),
+            _ => None,
+        }
+    }
+    outcome.changes.iter().filter_map(report).collect()
+}
+
+pub fn events(outcome: &Outcome) -> Vec<&ReportEvent> {
+    reports(outcome)
+        .into_iter()
+        .map(|report| &report.event)
+        .collect()
+}
+
+pub fn sent(outcome: &Outcome) -> Vec<&Uplink> {
+    fn message(it: &Effect) -> Option<&Uplink> {
+        match it {
+            Effect::Send(message) => Some(message),
+            _ => None,
+        }
+    }
+    outcome.effects.iter().filter_map(message).collect()
+}
+
+pub fn hellos(outcome: &Outcome) -> usize {
+    sent(outcome)
+        .into_iter()
+        .filter(|message| matches!(message, Uplink::Hello(_)))
+        .count()
+}
+
+pub fn notices(outcome: &Outcome) -> Vec<&Notice> {
+    fn notice(it: &Effect) -> Option<&Notice> {
+        match it {
+            Effect::Note(notice) => Some(notice),
+            _ => None,
+        }
+    }
+    outcome.effects.iter().filter_map(notice).collect()
+}
+
+/// Whether processes are asked for, told to end, or killed.
+pub fn acts(outcome: &Outcome) -> Vec<String> {
+    let act = |effect: &Effect| match effect {
+        Effect::Spawn { assignment, .. } => Some(format!("spawn {}", assignment.attempt)),
+        Effect::Terminate { assignment } => Some(format!("terminate {}", assignment.attempt)),
+        Effect::Kill { assignment } => Some(format!("kill {}", assignment.attempt)),
+        Effect::Forget { assignment } => Some(format!("forget {}", assignment.attempt)),
+        Effect::SendReports { after, upto } => Some(format!("reports {after}..{upto}")),
+        Effect::Send(_) | Effect::Note(_) => None,
+    };
+    outcome.effects.iter().filter_map(act).collect()
+}

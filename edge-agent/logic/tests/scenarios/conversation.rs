@@ -1,0 +1,260 @@
+//! What passes between agent and core: hello, welcome, heartbeats, pings, the outbox.
+
+use edge_agent_logic::change::LinkSeen;
+use edge_agent_logic::{Change, Effect, Input, Notice, Settings};
+use shared::id::{CoreId, Revision, Sequence};
+use shared::label::Labels;
+use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::downlink::{Refusal, RefusedBecause};
+use shared::wire::uplink::NumberedReport;
+use shared::wire::{Downlink, Uplink, encode};
+use uuid::Uuid;
+
+use super::bench::{Bench, acked, acts, facts, hellos, id, noop, notices, sent, welcome};
+
+#[test]
+fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
+    let mut bench = Bench::new(Settings::default());
+    assert_eq!(hellos(&bench.step(Input::LinkUp { link: 3 })), 1);
+    let mut times = Vec::new();
+    for mono_ms in (0..200_000).step_by(100) {
+        if hellos(&bench.tick_at(mono_ms)) > 0 {
+            times.push(mono_ms);
+        }
+    }
+    assert!((1_500..=3_100).contains(&times[0]), "{times:?}");
+    let waits: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        waits.iter().all(|wait| *wait <= 30_100) && waits[waits.len() - 1] >= 15_000,
+        "{waits:?}"
+    );
+    let outcome = bench.hear(welcome(0));
+    assert!(outcome.changes.contains(&Change::CoreMet {
+        core: super::bench::CORE
+    }));
+    assert_eq!(hellos(&bench.tick_at(201_000)), 0);
+}
+
+#[test]
+fn heartbeats_keep_their_pace_and_carry_the_round_trip() {
+    let mut bench = Bench::new(Settings::default());
+    bench.step(Input::LinkUp { link: 1 });
+    let outcome = bench.hear(welcome(0));
+    let &Uplink::Ping { nonce } = sent(&outcome)[0] else {
+        panic!("no ping at once")
+    };
+    bench.mono_ms = 12;
+    bench.hear(Downlink::Pong { nonce: nonce ^ 1 });
+    bench.hear(Downlink::Pong { nonce });
+    let mut beats = Vec::new();
+    for mono_ms in 12..18_000 {
+        if mono_ms % 1_000 == 0 {
+            bench.hear(Downlink::Pong { nonce: 0 });
+        }
+        for message in sent(&bench.tick_at(mono_ms)) {
+            if let Uplink::Heartbeat(beat) = message {
+                assert_eq!(beat.rtt_ms, Some(12.0));
+                beats.push((mono_ms, beat.beat));
+            }
+        }
+    }
+    assert!(beats[0].0 <= 1_012, "the first comes soon: {beats:?}");
+    for pair in beats.windows(2) {
+        assert_eq!((pair[1].0 - pair[0].0, pair[1].1 - pair[0].1), (5_000, 1));
+    }
+}
+
+#[test]
+fn a_core_that_says_nothing_is_greeted_again() {
+    let mut bench = Bench::met();
+    let mut greeted_at = None;
+    for mono_ms in (0..60_000).step_by(50) {
+        let outcome = bench.tick_at(mono_ms);
+        if hellos(&outcome) > 0 && greeted_at.is_none() {
+            assert!(notices(&outcome).contains(&&Notice::CoreSilent));
+            greeted_at = Some(mono_ms);
+        }
+    }
+    assert!(
+        (20_000..=26_000).contains(&greeted_at.expect("greeted")),
+        "{greeted_at:?}"
+    );
+}
+
+#[test]
+fn who_is_there_is_answered_by_one_hello() {
+    let mut bench = Bench::met();
+    assert_eq!(hellos(&bench.hear(Downlink::WhoIsThere)), 1);
+    assert_eq!(hellos(&bench.hear(Downlink::WhoIsThere)), 0);
+}
+
+#[test]
+fn a_refusal_is_kept_for_people_and_waited_out() {
+    let mut bench = Bench::new(Settings::default());
+    bench.step(Input::LinkUp { link: 1 });
+    let detail = "an agent with this id is online; give this one another id".to_owned();
+    let refusal = Refusal {
+        reason: RefusedBecause::IdInUse,
+        detail: detail.clone(),
+    };
+    let outcome = bench.hear(Downlink::Refused(refusal));
+    let seen = LinkSeen::Refused { detail };
+    assert!(matches!(&outcome.changes[0], Change::LinkMoved { seen: now, .. } if *now == seen));
+    assert_eq!(hellos(&bench.tick_at(29_999)), 0);
+    assert_eq!(hellos(&bench.tick_at(30_000)), 1);
+}
+
+#[test]
+fn reports_stay_within_the_window_and_are_sent_again_from_what_is_acknowledged() {
+    let mut bench = Bench::new(Settings {
+        outbox_window: 4,
+        ..Settings::default()
+    });
+    bench.meet();
+    assert_eq!(acts(&bench.run(id(1, 1), noop())), ["reports 0..2"]);
+    assert_eq!(acts(&bench.run(id(2, 1), noop())), ["reports 2..4"]);
+    assert!(
+        acts(&bench.run(id(3, 1), noop())).is_empty(),
+        "the window is full"
+    );
+    assert_eq!(acts(&bench.hear(acked(2))), ["forget 1", "reports 4..6"]);
+    // Nothing is acknowledged: from the first unacknowledged one, ever more slowly.
+    assert!(acts(&bench.tick_at(4_999)).is_empty());
+    assert_eq!(acts(&bench.tick_at(5_000)), ["reports 2..6"]);
+    assert!(acts(&bench.tick_at(9_999)).is_empty());
+    // A new connection: nothing before the welcome, then all that the core does not have.
+    bench.step(Input::LinkDown {
+        reason: "cut".to_owned(),
+    });
+    assert!(acts(&bench.step(Input::LinkUp { link: 2 })).is_empty());
+    assert_eq!(acts(&bench.hear(welcome(4))), ["forget 1", "reports 4..6"]);
+    assert_eq!(acts(&bench.hear(acked(6))), ["forget 1"]);
+    assert_eq!(bench.agent.outbox().waiting(), 0);
+}
+
+#[test]
+fn a_link_that_takes_no_more_is_given_more_after_an_acknowledgement() {
+    let mut bench = Bench::met();
+    assert_eq!(acts(&bench.run(id(1, 1), noop())), ["reports 0..2"]);
+    assert!(acts(&bench.step(Input::ReportsCut { sent: Sequence(1) })).is_empty());
+    assert!(acts(&bench.run(id(2, 1), noop())).is_empty());
+    assert_eq!(acts(&bench.hear(acked(1))), ["reports 1..4"]);
+}
+
+#[test]
+fn a_core_with_another_memory_is_noticed() {
+    let mut bench = Bench::met();
+    bench.run(id(1, 1), noop());
+    bench.hear(acked(2));
+    // It lost what it had acknowledged.
+    bench.step(Input::LinkUp { link: 2 });
+    let outcome = bench.hear(welcome(1));
+    let forgot = Notice::CoreForgot {
+        acked: Sequence(1),
+        deleted: Sequence(2),
+    };
+    assert!(notices(&outcome).contains(&&forgot));
+    // It remembers what was never said.
+    let outcome = bench.hear(acked(9));
+    let ahead = Notice::AheadOfUs {
+        acked: Sequence(9),
+        last: Sequence(2),
+    };
+    assert!(notices(&outcome).contains(&&ahead));
+    assert_eq!(bench.agent.outbox().acked, Sequence(2));
+    // It is another core, whose revisions begin anew.
+    assert_eq!(bench.agent.applied_rev(), Revision(1));
+    bench.step(Input::LinkUp { link: 3 });
+    let mut other = welcome(0);
+    if let Downlink::Welcome(welcome) = &mut other {
+        welcome.core = CoreId(Uuid::from_u128(0xD));
+    }
+    let outcome = bench.hear(other);
+    assert!(
+        notices(&outcome)
+            .iter()
+            .any(|notice| matches!(notice, Notice::AnotherCore { .. }))
+    );
+    assert_eq!(bench.agent.applied_rev(), Revision(0));
+}
+
+#[test]
+fn desired_state_waits_while_too_many_reports_do() {
+    let mut bench = Bench::new(Settings {
+        outbox_max: 6,
+        ..Settings::default()
+    });
+    bench.meet();
+    bench.run(id(1, 1), noop());
+    bench.run(id(2, 1), noop());
+    let outcome = bench.run(id(3, 1), noop());
+    assert!(notices(&outcome).contains(&&Notice::OutboxFull { waiting: 4 }));
+    assert_eq!(bench.agent.applied_rev(), Revision(2));
+}
+
+#[test]
+fn the_largest_hello_fits_into_one_message() {
+    use edge_agent_logic::settings::{HELD_MAX_LIMIT, TASKS_MAX_LIMIT};
+    use shared::label::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+    let mut bench = Bench::met();
+    let mut stored = bench.store.begin_boot();
+    let held = u128::try_from(HELD_MAX_LIMIT).expect("small");
+    stored.finished = (1..=held)
+        .map(|task| {
+            (
+                id(u128::MAX - task, u32::MAX),
+                Sequence(u64::try_from(task).expect("small")),
+            )
+        })
+        .collect();
+    stored.outbox.last = Sequence(held.try_into().expect("small"));
+    let long = |length: usize, n: usize| format!("{n:04}{}", "\u{1}".repeat(length - 4));
+    let labels: Labels = (0..LABELS_MAX)
+        .map(|n| {
+            (
+                long(LABEL_KEY_BYTES_MAX, n),
+                "x".repeat(LABEL_VALUE_BYTES_MAX),
+            )
+        })
+        .collect();
+    let facts = shared::wire::uplink::Facts {
+        labels,
+        tasks_max: TASKS_MAX_LIMIT,
+        ..facts()
+    };
+    let now = Now {
+        wall: Timestamp(0),
+        mono: Monotonic(0),
+        chance: 1,
+    };
+    let mut agent = edge_agent_logic::Agent::restore(stored, Settings::default(), facts, now);
+    let outcome = agent.step(Input::LinkUp { link: u64::MAX }, now);
+    let Effect::Send(hello) = &outcome.effects[0] else {
+        panic!("no hello")
+    };
+    encode(hello).expect("fits");
+}
+
+#[test]
+fn what_is_sent_is_what_the_store_holds() {
+    let mut bench = Bench::met();
+    bench.run(id(1, 1), noop());
+    let items: Vec<NumberedReport> = bench.store.reports(Sequence(0), Sequence(2), 10);
+    assert_eq!(
+        items.iter().map(|item| item.seq.0).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert_eq!(bench.store.reports(Sequence(1), Sequence(2), 10).len(), 1);
+    assert_eq!(bench.store.reports(Sequence(0), Sequence(2), 1).len(), 1);
+}
+
+#[test]
+fn an_orderly_stop_says_goodbye_and_leaves_what_runs() {
+    let mut bench = Bench::met();
+    bench.run(id(1, 1), super::bench::exec());
+    bench.started(id(1, 1));
+    let outcome = bench.step(Input::Stop);
+    assert!(matches!(sent(&outcome)[..], [Uplink::Gone(gone)] if gone.orderly && gone.link == 1));
+    assert!(acts(&outcome).is_empty());
+    assert_eq!(bench.store.stored().link, LinkSeen::Stopped);
+}
