@@ -130,5 +130,7 @@ fn spawn(folder: &Path, configuration: &str, port: u16) -> Option<Child> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    process.kill().expect("kill mosquitto");
+    process.wait().expect("wait for mosquitto");
     panic!("mosquitto does not listen on port {port}");
 }
