@@ -412,3 +412,54 @@ fn an_offer_that_is_never_answered_is_given_up() {
             .any(|effect| matches!(effect, Effect::Answer { .. }))
     );
 }
+
+#[test]
+fn what_is_repeated_takes_effect_once() {
+    let (mut world, mut board, task) = assigned(noop());
+    let stale = attempt(task, 9);
+    let message = board.queue(stale, shared::time::Timestamp(0), ReportEvent::Started);
+    for _ in 0..3 {
+        world.say(&board, message.clone());
+    }
+    assert_eq!(world.maps.late.len(), 1);
+}
+
+#[test]
+fn an_agent_that_refused_is_asked_again_after_a_while() {
+    let mut world = World::with(Settings {
+        heartbeat_ms: 3_600_000,
+        ..settings()
+    });
+    let mut board = Board::new("a");
+    world.hello(&mut board);
+    let (task, effects) = world.submit(noop());
+    board.apply(&effects);
+    let refused = ReportEvent::Refused {
+        reason: RefusalReason::Busy,
+        detail: "full".into(),
+    };
+    world.report(&mut board, attempt(task, 1), refused);
+    let effects = world.pass(20_000);
+    assert_eq!(board.apply(&effects).len(), 0);
+    let effects = world.pass(20_000);
+    assert_eq!(board.apply(&effects)[0].assignment, attempt(task, 2));
+}
+
+#[test]
+fn desired_state_holds_one_row_per_assignment() {
+    let mut world = World::new();
+    let mut board = Board::new("a");
+    world.hello(&mut board);
+    // The offer is lost on the way, and the task canceled before it is sent again.
+    let (task, _) = world.submit(noop());
+    world.cancel(task);
+    let effects = world.hello(&mut board);
+    let rows = board.apply(&effects);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        rows[0].want,
+        Want::Stop {
+            reason: StopReason::Canceled
+        }
+    );
+}

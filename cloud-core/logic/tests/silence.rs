@@ -243,3 +243,24 @@ fn an_agent_that_lost_an_assignment_it_was_told_of_loses_it_here_too() {
     assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
     b.apply(&effects);
 }
+
+#[test]
+fn a_late_word_of_an_older_attempt_on_the_same_agent_changes_nothing() {
+    let mut world = World::new();
+    let mut a = Board::new("a");
+    world.hello(&mut a);
+    let (task, effects) = world.submit(patient(0, true));
+    a.apply(&effects);
+    world.report(&mut a, attempt(task, 1), ReportEvent::Accepted);
+    world.gone(&a);
+    world.pass(0);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
+    world.hello(&mut a);
+    let effects = wait(&mut world, 3, &mut [&mut a]);
+    a.apply(&effects);
+    assert_eq!(status(&world, task, 2), AssignmentStatus::Offered);
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(status(&world, task, 2), AssignmentStatus::Offered);
+    assert_eq!(world.state(task).status(), TaskStatus::Assigned);
+    assert_eq!(world.maps.late.len(), 1);
+}
