@@ -1,0 +1,37 @@
+//! Placement: which agent takes a task, and why not each other one. Candidates → filter → score →
+//! choose, with an explanation of every step. Reads the fleet and never changes it; reserving is
+//! the business of whoever acts on the answer.
+
+mod candidates;
+mod detail;
+mod explain;
+mod filter;
+mod help;
+mod plan;
+mod policy;
+mod refusal;
+mod score;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use shared::id::AgentId;
+use shared::spec::TaskSpec;
+
+pub use candidates::{Chooser, FullScan};
+pub use explain::{Waiting, explain_placed, explain_waiting, what_helps};
+pub use filter::{is_feasible, refusals};
+pub use plan::plan;
+pub use policy::{Policy, Weights};
+pub use refusal::Refusal;
+pub use score::candidate;
+
+/// What is to be placed.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The task, as submitted.
+    pub spec: &'a TaskSpec,
+    /// Agents that have just refused this task. Not for ever: waiting helps against it.
+    pub avoid: &'a [AgentId],
+}

@@ -1,0 +1,107 @@
+//! The placement policy: what a good place is, apart from what each task says. Configuration, with
+//! a version that every placement records; owns the defaults and their check.
+
+use serde::{Deserialize, Serialize};
+use shared::border::{Problem, Problems};
+
+/// The highest weight of a term, as in a task's `prefer`.
+const WEIGHT_MAX: u32 = 1_000;
+
+/// How agents are ranked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Counts its changes; recorded with every placement.
+    pub version: u64,
+    /// The weights of the terms for tasks that do not set their own.
+    pub weights: Weights,
+    /// The distance at which the distance term is one half, in metres.
+    pub distance_m_ref: f64,
+    /// The round trip at which the latency term is one half, in milliseconds.
+    pub latency_ms_ref: f64,
+    /// Fill agents up one after the other instead of spreading work: turns the capacity term
+    /// round.
+    pub packing: bool,
+}
+
+/// How much each term of a score counts, relative to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Weights {
+    /// Weight of a low load.
+    pub load: u32,
+    /// Weight of free capacity.
+    pub capacity: u32,
+    /// Weight of a short distance.
+    pub distance: u32,
+    /// Weight of a low latency.
+    pub latency: u32,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self {
+            load: 30,
+            capacity: 40,
+            distance: 20,
+            latency: 10,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            weights: Weights::default(),
+            distance_m_ref: 100_000.0,
+            latency_ms_ref: 50.0,
+            packing: false,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether it makes sense. Placement itself survives any policy; this is for the border, where
+    /// a person can still be told.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its JSON pointer.
+    pub fn check(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Problems::default();
+        let references = [
+            ("/distance_m_ref", self.distance_m_ref),
+            ("/latency_ms_ref", self.latency_ms_ref),
+        ];
+        for (pointer, reference) in references {
+            if !(reference.is_finite() && reference > 0.0) {
+                problems.add(
+                    pointer,
+                    format!("must be a number above 0, not {reference}"),
+                );
+            }
+        }
+        let Weights {
+            load,
+            capacity,
+            distance,
+            latency,
+        } = self.weights;
+        let weights = [
+            ("load", load),
+            ("capacity", capacity),
+            ("distance", distance),
+            ("latency", latency),
+        ];
+        for (term, weight) in weights {
+            if weight > WEIGHT_MAX {
+                let detail = format!("must be a whole number from 0 to {WEIGHT_MAX}, not {weight}");
+                problems.add(format!("/weights/{term}"), detail);
+            }
+        }
+        if weights.iter().all(|&(_, weight)| weight == 0) {
+            problems.add("/weights", "must give at least one term a weight above 0");
+        }
+        problems.into_result(())
+    }
+}
