@@ -69,7 +69,7 @@ pub enum Notice {
         /// Which core.
         core: CoreId,
     },
-    /// The core is another one than before: desired state starts anew.
+    /// The core is another one than before. It counts revisions on from where this agent is.
     AnotherCore {
         /// Which it was.
         before: CoreId,

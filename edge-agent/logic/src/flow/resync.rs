@@ -2,7 +2,6 @@
 //! hello again when the core asks who is there or says nothing for too long.
 
 use shared::backoff::delay_ms;
-use shared::id::Revision;
 use shared::time::{Now, mix};
 use shared::wire::Uplink;
 use shared::wire::downlink::{Refusal, Welcome};
@@ -104,12 +103,6 @@ fn meet(agent: &mut Agent, welcome: &Welcome, out: &mut Outcome) {
             out.note(Notice::AnotherCore {
                 before,
                 now: welcome.core,
-            });
-            // Its revisions are numbered on their own. Its assignments are all new to this agent,
-            // so nothing can run twice.
-            agent.applied_rev = Revision(0);
-            out.changes.push(Change::Applied {
-                rev: agent.applied_rev,
             });
         }
         out.changes.push(Change::CoreMet { core: welcome.core });
