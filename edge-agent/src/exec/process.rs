@@ -1,0 +1,237 @@
+//! The executor: what the agent's driver calls to start, find again, stop and forget attempts.
+//! Spawns supervisors and nothing else; watching them is `watch`'s, running tasks theirs.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use shared::id::AssignmentId;
+use tokio::sync::mpsc;
+
+use super::attempt_dir::{AttemptDir, AttemptError};
+use super::handle::Supervisor;
+use super::identity::kernel_boot_id;
+use super::record::{ExecOrder, Lock, Spec};
+use super::supervisor::SUBCOMMAND;
+use super::sys::watch_readable;
+use super::watch::{Inspected, Watch};
+use super::{ExecEvent, ExecutorError, Found, Signal, SpawnFailed};
+
+/// The events that may wait for the driver. Watchers wait beyond it; nothing is lost.
+const EVENTS_MAX: usize = 256;
+
+/// The file in which the last kernel boot that started a task is noted.
+const BOOT_FILE: &str = "kernel_boot_id";
+
+/// Runs attempts as processes of their own. Dropping it stops the watching, not the tasks: the
+/// next executor finds them again.
+pub struct Executor {
+    watch: Arc<Watch>,
+    own_exe: PathBuf,
+    boot_noted: std::sync::OnceLock<()>,
+}
+
+impl Executor {
+    /// An executor that keeps its attempts in `data_dir/attempts` and runs `own_exe supervise` for
+    /// each. `/proc/self/exe` is a good `own_exe`: it stays right when the binary is replaced.
+    /// Must be made and used inside a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or this is not Linux with `/proc`.
+    pub fn new(
+        data_dir: &Path,
+        own_exe: &Path,
+    ) -> Result<(Self, mpsc::Receiver<ExecEvent>), ExecutorError> {
+        let attempts_dir = std::path::absolute(data_dir)
+            .map(|path| path.join("attempts"))
+            .and_then(|path| fs::create_dir_all(&path).map(|()| path))
+            .map_err(|source| ExecutorError::Directory {
+                path: data_dir.join("attempts"),
+                source,
+            })?;
+        let boot_id = kernel_boot_id().map_err(|source| ExecutorError::System { source })?;
+        let noted = fs::read_to_string(attempts_dir.join(BOOT_FILE)).unwrap_or_default();
+        let rebooted = noted.trim() != boot_id;
+        let (sender, receiver) = mpsc::channel(EVENTS_MAX);
+        let watch = Watch::new(attempts_dir, boot_id, rebooted, sender);
+        let boot_noted = std::sync::OnceLock::new();
+        Ok((
+            Self {
+                watch,
+                own_exe: own_exe.to_owned(),
+                boot_noted,
+            },
+            receiver,
+        ))
+    }
+
+    /// Starts an attempt. However often it is called for the same attempt, in this process or
+    /// after it, the attempt runs at most once, and what became of it arrives as an event.
+    ///
+    /// # Errors
+    /// The directory or the supervisor cannot be made. What is wrong with the task itself, such
+    /// as a missing command, arrives as an event.
+    pub fn start(&self, order: &ExecOrder) -> Result<(), SpawnFailed> {
+        let id = order.id;
+        if self.watch.is_watched(id) {
+            return Ok(());
+        }
+        self.note_boot()?;
+        let dir = self.watch.dir(id);
+        let failed = |error: AttemptError| SpawnFailed {
+            message: format!("The agent could not prepare the task: {error}."),
+        };
+        if !dir.create().map_err(failed)? && !self.may_begin(&dir).map_err(failed)? {
+            self.watch.follow_known(id);
+            return Ok(());
+        }
+        let spec = Spec {
+            boot_id: self.watch.boot_id.clone(),
+            order: order.clone(),
+        };
+        let begun = dir.write_spec(&spec).map_err(failed).and_then(|()| {
+            self.spawn_supervisor(id, &dir)
+                .map_err(|error| SpawnFailed {
+                    message: format!("The agent could not start the task's supervisor: {error}."),
+                })
+        });
+        if begun.is_err() {
+            // Nobody can run it now; without a directory nobody will.
+            let _ = dir.remove();
+        }
+        begun
+    }
+
+    /// Finds an attempt again that an earlier agent process started. When it is running, its end
+    /// arrives as an event; when nobody started it, nobody can any more except by a new
+    /// [`Self::start`]. Call it for all before the first start.
+    pub async fn adopt(&self, id: AssignmentId) -> Found {
+        if self.watch.is_watched(id) {
+            return Found::Running;
+        }
+        match self.watch.inspect(id).await {
+            Inspected::Running(supervisor) => {
+                self.watch.follow_running(id, supervisor);
+                Found::Running
+            }
+            Inspected::Ended(record) => Found::Ended(record),
+            Inspected::NeverStarted => Found::NeverStarted,
+            Inspected::Gone => Found::Gone,
+        }
+    }
+
+    /// Asks an attempt's task to end, or kills it. The end arrives as an event. `false` if the
+    /// attempt is not running, as far as this executor started or adopted it.
+    pub fn stop(&self, id: AssignmentId, signal: Signal) -> bool {
+        self.watch.signal(id, signal)
+    }
+
+    /// Removes an attempt's directory, for when its outcome is kept elsewhere. A large one is
+    /// removed in the background.
+    ///
+    /// # Errors
+    /// The attempt is still running.
+    pub async fn forget(&self, id: AssignmentId) -> Result<(), ExecutorError> {
+        if self.watch.is_watched(id) {
+            return Err(ExecutorError::StillRunning { id });
+        }
+        let dir = self.watch.dir(id);
+        // An outcome proves the end. Without one, ask, which also keeps a late supervisor out.
+        let ended = dir.has_exit();
+        if !ended && matches!(self.watch.inspect(id).await, Inspected::Running(_)) {
+            return Err(ExecutorError::StillRunning { id });
+        }
+        if !dir.remove_if_small() {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = dir.remove() {
+                    tracing::warn!(%error, "an attempt's directory is left behind");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// The attempts that have a directory, in no order: also those nobody remembers.
+    #[must_use]
+    pub fn list(&self) -> Vec<AssignmentId> {
+        let entries = fs::read_dir(&self.watch.attempts_dir).into_iter().flatten();
+        entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
+    /// The directory of an attempt, for its logs.
+    #[must_use]
+    pub fn attempt_dir(&self, id: AssignmentId) -> AttemptDir {
+        self.watch.dir(id)
+    }
+
+    /// Whether an attempt whose directory exists may still be begun.
+    fn may_begin(&self, dir: &AttemptDir) -> Result<bool, AttemptError> {
+        match dir.read_lock() {
+            Ok(Lock::Tombstone) => {
+                // A late supervisor finds one lock to take, as does the one started now, and both
+                // would run the same order: still once.
+                dir.remove()?;
+                dir.create()
+            }
+            Err(AttemptError::Missing { .. }) => {
+                Ok(!dir.has_exit() && self.watch.is_of_this_boot(dir))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn spawn_supervisor(&self, id: AssignmentId, dir: &AttemptDir) -> io::Result<()> {
+        let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        let says = watch_readable(reader.into())?;
+        // No session or group is asked for here: that would cost the fast way to spawn. The
+        // supervisor sees to it itself.
+        let child = Command::new(&self.own_exe)
+            .arg(SUBCOMMAND)
+            .arg(dir.path())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.watch
+            .follow_start(id, Supervisor::of_child(&child), says);
+        Ok(())
+    }
+
+    /// Notes durably, once per boot of the machine, that tasks were started in it. Later a
+    /// missing directory then tells "never started" from "lost in a power cut".
+    fn note_boot(&self) -> Result<(), SpawnFailed> {
+        if !self.watch.rebooted || self.boot_noted.get().is_some() {
+            return Ok(());
+        }
+        let dir = &self.watch.attempts_dir;
+        let write = || -> io::Result<()> {
+            let draft = dir.join("kernel_boot_id.new");
+            let mut file = File::create(&draft)?;
+            file.write_all(self.watch.boot_id.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&draft, dir.join(BOOT_FILE))?;
+            File::open(dir)?.sync_all()
+        };
+        write().map_err(|error| SpawnFailed {
+            message: format!(
+                "The agent cannot write to {}: {error}; make room there, or make it writable.",
+                dir.display()
+            ),
+        })?;
+        let _ = self.boot_noted.set(());
+        Ok(())
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.watch.let_go();
+    }
+}
