@@ -52,7 +52,16 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     if wrong.len() > 64 {
         return None;
     }
-    let score = |name: &str| strsim::damerau_levenshtein(&wrong.to_lowercase(), name);
+    let wrong = wrong.to_lowercase();
+    let known: Vec<&str> = known.into_iter().collect();
+    // Somebody who writes `cpu` means `cpu_millis`, however far apart the two are.
+    let mut longer = known
+        .iter()
+        .filter(|name| wrong.len() >= 2 && name.starts_with(&wrong));
+    if let (Some(name), None) = (longer.next(), longer.next()) {
+        return Some(name);
+    }
+    let score = |name: &str| strsim::damerau_levenshtein(&wrong, name);
     known
         .into_iter()
         .map(|name| (score(name), name))

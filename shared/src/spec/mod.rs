@@ -2,6 +2,8 @@
 //! fail. [`parse`] reads it from a stranger's document; these types hold what came through.
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -366,6 +366,17 @@ fn disconnect(mut fields: Fields<'_>, problems: &mut Problems) -> Disconnect {
             .unwrap_or(usual.reconcile),
     };
     fields.finish(problems);
+    // Refused rather than accepted without effect: an attempt that was replaced is stopped when
+    // its agent is heard again, so these two cannot be kept.
+    if matches!(
+        disconnect.reconcile,
+        Reconcile::KeepOriginal | Reconcile::LongestRunning
+    ) {
+        problems.add(
+            "/disconnect/reconcile",
+            "is not available yet with this choice; write best_score or keep_replacement",
+        );
+    }
     disconnect
 }
 

@@ -1,0 +1,41 @@
+# Everything a person does with this project. `make help` lists it.
+
+CARGO ?= cargo
+AGENTS ?= 12
+# The tests run under nextest where it is installed: each in a process of its own, heavy ones in
+# groups. Plain `cargo test` runs the same tests.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: help build demo test lint fmt doc clean-demo
+
+help:
+	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
+	@echo "make demo ONCE=1   the same, and end by itself: status 0 when everything was seen to happen"
+	@echo "make test          run every test; installs the Debian packages it needs"
+	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
+
+build:
+	$(CARGO) build --workspace --bins
+
+demo: build
+	$(CARGO) run --quiet --package cloud-core --bin ambit -- dev --agents $(AGENTS) --tour $(if $(ONCE),--once)
+
+test:
+	./scripts/prepare
+	$(CARGO) build --workspace --bins
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --workspace
+	$(CARGO) test --workspace --doc --quiet
+else
+	$(CARGO) test --workspace
+endif
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny check licenses bans sources; \
+	else \
+		echo "cargo-deny is not installed: licences and sources are not checked"; \
+	fi
