@@ -1,0 +1,42 @@
+//! The HTTP API. Reads come from the store's readers and from snapshots of the fleet; every write
+//! is an input to the core. The only place that names actix-web; it decides nothing.
+
+mod agents;
+mod body;
+mod explain;
+mod health;
+mod metrics;
+mod origin;
+mod page;
+mod placement;
+pub mod problem;
+mod query;
+mod routes;
+mod server;
+mod state;
+mod tasks;
+
+#[cfg(test)]
+mod tests;
+
+use cloud_core_logic::Answer;
+
+pub use actix_web::dev::ServerHandle;
+pub use body::BODY_BYTES_MAX;
+pub use query::{LIMIT_DEFAULT, LIMIT_MAX};
+pub use server::{HttpError, HttpSettings, start};
+
+use problem::{ApiError, Kind};
+
+/// An answer that the core does not give to what was asked: a bug, told as one.
+fn unexpected(asked: &'static str, answer: &Answer) -> ApiError {
+    tracing::error!(
+        asked,
+        ?answer,
+        "the core gave an answer to another question"
+    );
+    ApiError::new(
+        Kind::Internal,
+        "the core gave an answer to another question; this is a bug",
+    )
+}

@@ -1,0 +1,74 @@
+//! Where a task would go, and why one is where it is. Both compute over an immutable snapshot of
+//! the fleet on a blocking thread and change nothing.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use cloud_core_logic::placement::{self, Request, Waiting};
+use shared::api::{Explanation, Plan};
+
+use super::problem::ApiResult;
+use super::state::{State, blocking};
+use super::{body, explain, query, tasks};
+use crate::driver::FleetView;
+use crate::store::PlacementInput;
+
+/// The most candidates that a plan shows.
+const CANDIDATES_MAX: usize = 10;
+/// The most agents that a plan shows for each reason.
+const EXAMPLES_MAX: usize = 5;
+
+/// `POST /v1/tasks/plan`.
+pub async fn plan(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> ApiResult {
+    query::none(&request)?;
+    let spec = body::task(&request, payload).await?;
+    let view = state.core.fleet().await?;
+    let plan: Plan = blocking(move || {
+        let request = Request {
+            spec: &spec,
+            avoid: &[],
+        };
+        placement::plan(
+            &view.fleet,
+            &request,
+            &view.policy,
+            CANDIDATES_MAX,
+            EXAMPLES_MAX,
+        )
+    })
+    .await?;
+    Ok(HttpResponse::Ok().json(plan))
+}
+
+/// `GET /v1/tasks/{id}/explain`.
+pub async fn explain(request: HttpRequest, state: web::Data<State>) -> ApiResult {
+    query::none(&request)?;
+    let id = tasks::id_of(&request)?;
+    let input = state.read(move |reader| reader.placement_input(id)).await?;
+    let input = input.ok_or_else(|| tasks::no_task(id))?;
+    let explanation = match explain::waits(&input.task) {
+        false => explain::placed(&input.task),
+        true => {
+            let view = state.core.fleet().await?;
+            blocking(move || waiting(&input, &view)).await?
+        }
+    };
+    Ok(HttpResponse::Ok().json(explanation))
+}
+
+fn waiting(input: &PlacementInput, view: &FleetView) -> Explanation {
+    let task = &input.task;
+    let waiting = Waiting {
+        task: task.summary.id,
+        status: task.summary.status,
+        not_before: task.not_before,
+    };
+    let request = Request {
+        spec: &task.spec,
+        avoid: &input.refused_by,
+    };
+    let now = placement::explain_waiting(waiting, &view.fleet, &request, &view.policy);
+    explain::after_attempts(task, now)
+}

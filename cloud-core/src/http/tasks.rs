@@ -1,0 +1,189 @@
+//! Submitting, listing, showing and canceling tasks. An idempotency key is looked up in the store
+//! first, because the core forgets tasks that are settled; the core itself catches the races.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use cloud_core_logic::Answer;
+use cloud_core_logic::change::IdempotencyKey;
+use shared::api::TaskDocument;
+use shared::id::TaskId;
+use shared::spec::TaskSpec;
+use shared::task::TaskStatus;
+use shared_runtime::seal::{sha256, to_hex};
+
+use super::problem::{ApiError, ApiResult, Kind};
+use super::query::{self, Query, quote};
+use super::state::State;
+use super::{body, unexpected};
+use crate::store::TaskFilter;
+
+const KEY_HEADER: &str = "idempotency-key";
+const KEY_LENGTH_MAX: usize = 255;
+
+/// `POST /v1/tasks`.
+pub async fn submit(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> ApiResult {
+    query::none(&request)?;
+    let key = key_of(&request)?;
+    let spec = Arc::new(body::task(&request, payload).await?);
+    let key = match key {
+        Some(key) => Some(IdempotencyKey {
+            key,
+            body_hash: hash_of(&spec)?,
+        }),
+        None => None,
+    };
+    if let Some(sent) = key.clone() {
+        let found = state
+            .read(move |reader| reader.task_by_key(&sent.key))
+            .await?;
+        if let Some((first, hash)) = found {
+            let same = key.is_some_and(|sent| sent.body_hash == hash);
+            return if same {
+                repeated(&state, first).await
+            } else {
+                Err(reused(first))
+            };
+        }
+    }
+    match state.core.submit(spec, key).await? {
+        Answer::Submitted(task) => Ok(HttpResponse::Created()
+            .insert_header((header::LOCATION, format!("/v1/tasks/{}", task.summary.id)))
+            .json(task)),
+        Answer::Repeated(first) => repeated(&state, first).await,
+        Answer::KeyReused(first) => Err(reused(first)),
+        Answer::QueueFull {
+            pending_max,
+            retry_after_s,
+        } => {
+            let detail = format!(
+                "{pending_max} tasks wait for a place, and no more may; this one was not taken, \
+                 try again in {} s",
+                retry_after_s.max(1)
+            );
+            Err(ApiError::new(Kind::QueueFull, detail).retry_after_s(retry_after_s))
+        }
+        other => Err(unexpected("submit", &other)),
+    }
+}
+
+/// `GET /v1/tasks`.
+pub async fn list(request: HttpRequest, state: web::Data<State>) -> ApiResult {
+    let known = ["status", "agent", "label", "name", "limit", "cursor"];
+    let mut query = Query::of(&request, &known);
+    let filter = TaskFilter {
+        status: query.word("status", &TaskStatus::ALL),
+        agent: query.agent("agent"),
+        label: query.label(),
+        name: query.text("name"),
+    };
+    let (limit, cursor) = (query.limit(), query.text("cursor"));
+    query.finish()?;
+    let page = state
+        .read(move |reader| reader.tasks(&filter, limit, cursor.as_deref()))
+        .await?;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// `GET /v1/tasks/{id}`.
+pub async fn show(request: HttpRequest, state: web::Data<State>) -> ApiResult {
+    query::none(&request)?;
+    let task = stored(&state, id_of(&request)?).await?;
+    Ok(HttpResponse::Ok().json(task))
+}
+
+/// `POST /v1/tasks/{id}/cancel`.
+pub async fn cancel(request: HttpRequest, state: web::Data<State>) -> ApiResult {
+    query::none(&request)?;
+    let id = id_of(&request)?;
+    match state.core.cancel(id).await? {
+        // Not live: settled, which is as canceled as it gets, or never there.
+        Answer::Canceling(id) | Answer::NotLive(id) => {
+            Ok(HttpResponse::Ok().json(stored(&state, id).await?))
+        }
+        other => Err(unexpected("cancel", &other)),
+    }
+}
+
+/// The task id in the path.
+///
+/// # Errors
+/// 400 when there is none.
+pub fn id_of(request: &HttpRequest) -> ApiResult<TaskId> {
+    let text = request.match_info().get("id").unwrap_or_default();
+    text.parse().map_err(|error| {
+        let detail = format!(
+            "{error}, as `id` in the answer to a submission; {} is none",
+            quote(text)
+        );
+        ApiError::new(Kind::InvalidId, detail)
+    })
+}
+
+/// What is said of a task that is not there.
+#[must_use]
+pub fn no_task(id: TaskId) -> ApiError {
+    let detail = format!("there is no task {id}; GET /v1/tasks lists those there are");
+    ApiError::new(Kind::TaskNotFound, detail)
+}
+
+async fn stored(state: &State, id: TaskId) -> ApiResult<TaskDocument> {
+    state
+        .read(move |reader| reader.task(id))
+        .await?
+        .ok_or_else(|| no_task(id))
+}
+
+async fn repeated(state: &State, first: TaskId) -> ApiResult {
+    Ok(HttpResponse::Ok().json(stored(state, first).await?))
+}
+
+fn reused(first: TaskId) -> ApiError {
+    let detail = format!(
+        "this Idempotency-Key was used before for task {first}, which is another one; use a new \
+         key for a new task"
+    );
+    ApiError::new(Kind::IdempotencyKeyReused, detail)
+}
+
+fn key_of(request: &HttpRequest) -> ApiResult<Option<String>> {
+    let mut keys = request.headers().get_all(KEY_HEADER);
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    let wrong = |what: &str| {
+        let detail = format!(
+            "Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters, given once; \
+             {what}"
+        );
+        Err(ApiError::new(Kind::InvalidIdempotencyKey, detail))
+    };
+    if keys.next().is_some() {
+        return wrong("it is given more than once");
+    }
+    let bytes = key.as_bytes();
+    match std::str::from_utf8(bytes) {
+        Ok("") => wrong("it is empty"),
+        Ok(_) if bytes.len() > KEY_LENGTH_MAX => wrong(&format!("it has {}", bytes.len())),
+        Ok(text) if bytes.iter().all(u8::is_ascii_graphic) => Ok(Some(text.to_owned())),
+        _ => wrong("it holds another character"),
+    }
+}
+
+/// What two bodies have in common when they mean the same task: the hash of the task with every
+/// default filled in, so that neither whitespace nor the order of fields matters.
+fn hash_of(spec: &TaskSpec) -> ApiResult<String> {
+    let text = serde_json::to_vec(spec).map_err(|error| {
+        tracing::error!(%error, "a checked task cannot be written as JSON");
+        ApiError::new(
+            Kind::Internal,
+            "the task cannot be written down; the core's log says more",
+        )
+    })?;
+    Ok(to_hex(&sha256(&text)))
+}

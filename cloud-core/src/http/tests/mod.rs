@@ -1,0 +1,222 @@
+//! The API as clients see it: a real listener over a real core that keeps its state in memory.
+
+mod agents;
+mod client;
+mod explained;
+mod hostile;
+mod malformed;
+mod serving;
+mod submitting;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use cloud_core_logic::change::{AgentRow, Change, Credential, Flags, NO_INCARNATION};
+use cloud_core_logic::placement::Policy;
+use cloud_core_logic::{Input, Settings};
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use shared::capacity::Resources;
+use shared::id::{AgentId, Boot, CoreId, Incarnation, Revision, Sequence};
+use shared::label::Labels;
+use shared::mailbox::Inbox;
+use shared::time::Timestamp;
+use shared::wire::uplink::{Facts, Hello, Load};
+use shared::wire::{Downlink, Uplink};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::{HttpSettings, ServerHandle, start};
+use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
+use crate::observe::Metrics;
+use crate::store::{MemoryStore, Store};
+use client::Reply;
+
+/// A core that serves on a port of its own until it is dropped.
+struct Served {
+    runtime: Runtime,
+    handle: ServerHandle,
+    address: SocketAddr,
+    uplinks: Uplinks,
+    driver: DriverHandle,
+}
+
+impl Served {
+    /// One that knows three agents, none of which can be heard.
+    fn new() -> Self {
+        Self::with(HttpSettings::default(), 1_000)
+    }
+
+    fn with(settings: HttpSettings, pending_max: u64) -> Self {
+        let mut store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+        let agents = ["board-1", "board-2", "tram-7"].map(agent);
+        store.commit(&agents).expect("commit");
+        Self::over(store, settings, pending_max)
+    }
+
+    /// One that goes on with what a store holds.
+    fn over(store: MemoryStore, settings: HttpSettings, pending_max: u64) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("runtime");
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = HttpSettings { listen, ..settings };
+        let (core, uplinks, driver) = core(store, pending_max);
+        let (handle, address) = runtime.block_on(async {
+            uplinks
+                .send(Input::Broker { up: true })
+                .await
+                .expect("a driver");
+            start(core, Registry::default(), &settings).expect("start")
+        });
+        Self {
+            runtime,
+            handle,
+            address,
+            uplinks,
+            driver,
+        }
+    }
+
+    /// Lets an agent that nobody knew say hello: it is online from then on.
+    fn greet(&self, name: &str) {
+        let agent: AgentId = name.parse().expect("id");
+        let message = Uplink::Hello(Box::new(hello(name)));
+        let input = Input::Uplink { agent, message };
+        self.runtime
+            .block_on(self.uplinks.send(input))
+            .expect("a driver");
+        self.until(|| self.get(&format!("/v1/agents/{name}")).status == 200);
+    }
+
+    /// Waits for what comes about by itself.
+    fn until(&self, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it never came about"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn get(&self, target: &str) -> Reply {
+        client::send(self.address, "GET", target, &[], b"")
+    }
+
+    fn post(&self, target: &str) -> Reply {
+        client::send(self.address, "POST", target, &[], b"")
+    }
+
+    fn submit(&self, task: &Value) -> Reply {
+        self.submit_text(&task.to_string(), &[])
+    }
+
+    fn submit_text(&self, body: &str, headers: &[(&str, &str)]) -> Reply {
+        let json = ("content-type", "application/json");
+        let headers: Vec<_> = std::iter::once(json)
+            .chain(headers.iter().copied())
+            .collect();
+        client::send(self.address, "POST", "/v1/tasks", &headers, body.as_bytes())
+    }
+
+    /// Submits a task and gives its id.
+    fn submitted(&self, task: &Value) -> String {
+        let reply = self.submit(task);
+        assert_eq!(reply.status, 201, "{}", reply.json());
+        reply.json()["id"].as_str().expect("id").to_owned()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.runtime.block_on(async {
+            self.handle.stop(false).await;
+            // A test may have stopped it already, or made it fail.
+            let _ = self.driver.stop().await;
+        });
+    }
+}
+
+/// A core without a way to agents.
+fn core(mut store: MemoryStore, pending_max: u64) -> (Core, Uplinks, DriverHandle) {
+    let parts = Parts {
+        stored: store.load().expect("load"),
+        store: Box::new(store),
+        outbound: Box::new(Nowhere),
+        settings: Settings {
+            pending_max,
+            ..Settings::default()
+        },
+        policy: Policy::default(),
+        bounds: Bounds::default(),
+        metrics: Metrics::register(&mut Registry::default()),
+    };
+    driver::start(parts).expect("a driver")
+}
+
+/// Loses everything, as a network may.
+struct Nowhere;
+
+impl Outbound for Nowhere {
+    fn put_credential(&mut self, _: &AgentId, _: &Credential) {}
+    fn send(&mut self, _: &AgentId, _: &Downlink) {}
+    fn answer_join(&mut self, _: &AgentId, _: &Downlink) {}
+}
+
+fn hello(name: &str) -> Hello {
+    Hello {
+        incarnation: Incarnation(Uuid::from_u128(7)),
+        boot: Boot(1),
+        link: 1,
+        facts: facts(name),
+        core: None,
+        applied_rev: Revision(0),
+        last_seq: Sequence(0),
+        acked_seq: Sequence(0),
+        holds: Vec::new(),
+        load: Load::default(),
+        sent_at: Timestamp(0),
+    }
+}
+
+fn facts(name: &str) -> Facts {
+    Facts {
+        version: "0.1.0".to_owned(),
+        region: name.starts_with("board").then(|| "au-south".to_owned()),
+        labels: Labels::from([("name".to_owned(), name.to_owned())]),
+        arch: "aarch64".to_owned(),
+        capacity: Resources {
+            cpu_millis: 4_000,
+            ..Resources::default()
+        },
+        tasks_max: 8,
+        runtimes: vec!["exec".to_owned(), "noop".to_owned()],
+        ..Facts::default()
+    }
+}
+
+fn agent(name: &str) -> Change {
+    Change::AgentPut(Box::new(AgentRow {
+        id: name.parse::<AgentId>().expect("id"),
+        joined_at: Timestamp(0),
+        facts: facts(name),
+        flags: Flags::default(),
+        boot: Boot(1),
+        link: 1,
+        inbox: Inbox {
+            incarnation: NO_INCARNATION,
+            acked: Sequence(0),
+        },
+        desired_rev: Revision(0),
+        last_seen: None,
+    }))
+}
+
+/// A task that runs nothing.
+fn noop() -> Value {
+    json!({"run": {"noop": {}}})
+}
