@@ -109,7 +109,9 @@ impl<'a> Fields<'a> {
 
     /// A field as it stands; `None` when absent or null.
     pub fn raw(&mut self, name: &'static str) -> Option<&'a Value> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.map.get(name).filter(|value| !value.is_null())
     }
 
