@@ -1,3 +1,12 @@
-//! x
+//! The cloud core's outside: everything that touches the world. It decides nothing; what follows
+//! from what is in `cloud-core-logic`, and the driver here commits before it speaks.
 
+pub mod app;
 pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod http;
+pub mod link;
+pub mod observe;
+pub mod store;

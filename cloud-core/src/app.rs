@@ -1,0 +1,193 @@
+//! The only place that builds adapters and puts them together: data folder, store, broker, link,
+//! driver, HTTP. What it has started it also stops, in the opposite order.
+
+mod data;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use shared::id::CoreId;
+use shared_runtime::clock::new_uuid_v4;
+use shared_runtime::link::{LinkConfigError, LinkSender};
+use shared_runtime::seal::{JoinToken, TokenError};
+use shared_runtime::secret::SecretError;
+use tokio::task::JoinHandle;
+
+use crate::broker::{Broker, BrokerError, CredentialBook};
+use crate::config::{BrokerChoice, Config};
+use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
+use crate::http::{self, HttpError, ServerHandle};
+use crate::link::{self, Credentials, Doorman, SealedSender};
+use crate::observe::Metrics;
+use crate::store::{SqliteStore, Store, StoreError};
+use data::DataFolder;
+
+/// How long the last messages may take on their way out.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// Why the core does not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data folder cannot be made or locked.
+    #[error("cannot use the data folder {}: {source}; make it writable for this user, or choose another with --data", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another core works in the data folder.
+    #[error("another core uses the data folder {}{}; stop that one, or choose another folder with --data", path.display(), holder.as_ref().map_or(String::new(), |pid| format!(" (process {pid})")))]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The process that has it, if it said so.
+        holder: Option<String>,
+    },
+    /// The join token cannot be used.
+    #[error("join token: {0}")]
+    Token(#[from] TokenError),
+    /// A secret file cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The embedded broker does not start.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The link cannot work.
+    #[error("broker: {0}")]
+    Link(#[from] LinkConfigError),
+    /// The driver does not start, or ended.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// HTTP cannot be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+/// Starts cores.
+#[derive(Debug)]
+pub struct App;
+
+/// A core that runs. Stop it with [`RunningApp::stop`]; dropping it lets go of everything without
+/// waiting, and loses nothing that was acknowledged.
+pub struct RunningApp {
+    /// Where HTTP is served.
+    pub http_url: String,
+    /// The same as an address.
+    pub http_addr: SocketAddr,
+    /// Where the embedded broker listens without TLS, if it does.
+    pub broker_addr: Option<SocketAddr>,
+    /// The broker as an agent on this machine would be told: `mqtt://…` or `mqtts://…`.
+    pub broker_url: String,
+    /// What agents join with.
+    pub join_token: JoinToken,
+    /// The file that it is in.
+    pub join_token_file: PathBuf,
+    /// The core.
+    pub core: Core,
+    driver: DriverHandle,
+    server: ServerHandle,
+    link: LinkSender,
+    listening: JoinHandle<()>,
+    broker: Option<Box<dyn Broker>>,
+    // Last, so that the folder is let go of when everything else has ended.
+    _data: DataFolder,
+}
+
+impl App {
+    /// Starts a core and returns once HTTP is served. Agents may still be on their way.
+    ///
+    /// # Errors
+    /// What is in the way, in words that say what to do about it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(config: Config) -> Result<RunningApp, AppError> {
+        let data = DataFolder::lock(&config.data)?;
+        let join_token = data::join_token(&config)?;
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let fresh = CoreId(new_uuid_v4());
+        let mut store: Box<dyn Store> = Box::new(SqliteStore::open(&config.store_path, fresh)?);
+        let stored = store.load()?;
+
+        let embedded = matches!(config.broker, BrokerChoice::Embedded(_));
+        let book = embedded.then(|| Arc::new(CredentialBook::new(Some(join_token.clone()))));
+        let credentials = Arc::new(Credentials::new(book.clone()));
+        for (agent, credential) in &stored.credentials {
+            credentials.put(agent, credential);
+        }
+        let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
+        let (link, events) = wiring::link(endpoint.link)?;
+
+        let outbound = SealedSender::new(
+            link.clone(),
+            Arc::clone(&credentials),
+            join_token.clone(),
+            metrics.clone(),
+        );
+        let (core, uplinks, driver) = driver::start(Parts {
+            stored,
+            store,
+            outbound: Box::new(outbound),
+            settings: config.core.clone(),
+            policy: config.policy.clone(),
+            bounds: config.queue,
+            metrics: metrics.clone(),
+        })?;
+        let doorman = Doorman::new(credentials, join_token.clone());
+        let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics));
+        let (server, http_addr) = http::start(core.clone(), registry, &config.http)?;
+        Ok(RunningApp {
+            http_url: format!("http://{http_addr}"),
+            http_addr,
+            broker_addr: endpoint.plain,
+            broker_url: endpoint.url,
+            join_token,
+            join_token_file: config.join_token_file,
+            core,
+            driver,
+            server,
+            link,
+            listening,
+            broker,
+            _data: data,
+        })
+    }
+}
+
+impl RunningApp {
+    /// Waits until the core cannot go on by itself. Losing the race in a `select!` loses nothing.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn failed(&mut self) -> Result<(), AppError> {
+        Ok(self.driver.ended().await?)
+    }
+
+    /// Stops everything: no new requests, then the driver, which finishes what it has taken, then
+    /// the link, which sends what is queued, then the broker.
+    ///
+    /// # Errors
+    /// When the driver had ended by itself.
+    pub async fn stop(mut self) -> Result<(), AppError> {
+        self.server.stop(true).await;
+        let ended = self.driver.stop().await;
+        self.link.shutdown_after_flush(FLUSH_MAX).await;
+        self.listening.abort();
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown().await;
+        }
+        Ok(ended?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

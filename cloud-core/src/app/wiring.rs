@@ -1,0 +1,77 @@
+//! The broker and the link to it, as configured: the embedded one is started here, another one is
+//! only addressed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use shared::wire::Topic;
+use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, TlsConfig};
+use shared_runtime::seal::BrokerPassword;
+use shared_runtime::secret::secret_file;
+
+use super::AppError;
+use crate::broker::{
+    Broker, BrokerSettings, CORE_USERNAME, CredentialBook, EmbeddedBroker, Gatekeeper,
+};
+use crate::config::{BrokerChoice, ExternalBroker};
+
+/// Where the broker is, for the core and for agents.
+pub(super) struct Endpoint {
+    /// How the core reaches it.
+    pub(super) link: LinkConfig,
+    /// Where an embedded one listens without TLS.
+    pub(super) plain: Option<SocketAddr>,
+    /// What an agent on this machine would be told.
+    pub(super) url: String,
+}
+
+/// Starts the embedded broker, or notes where the other one is. `book` belongs to the former.
+pub(super) async fn broker(
+    choice: &BrokerChoice,
+    book: Option<Arc<CredentialBook>>,
+) -> Result<(Option<Box<dyn Broker>>, Endpoint), AppError> {
+    match choice {
+        BrokerChoice::Embedded(settings) => {
+            let book = book.unwrap_or_else(|| Arc::new(CredentialBook::new(None)));
+            embedded(settings, book).await
+        }
+        BrokerChoice::External(external) => Ok((None, elsewhere(external)?)),
+    }
+}
+
+async fn embedded(
+    settings: &BrokerSettings,
+    book: Arc<CredentialBook>,
+) -> Result<(Option<Box<dyn Broker>>, Endpoint), AppError> {
+    let gatekeeper: Arc<dyn Gatekeeper> = book.clone();
+    let broker = EmbeddedBroker::start(settings, gatekeeper).await?;
+    let bound = broker.bound().clone();
+    let host = bound.core.ip().to_string();
+    let mut link = LinkConfig::for_core(host, bound.core.port(), CORE_USERNAME.to_owned());
+    link.username = Some(CORE_USERNAME.to_owned());
+    link.password = Some(book.core_password().clone());
+    let url = match (bound.plain, bound.tls) {
+        (None, Some(tls)) => format!("mqtts://{tls}"),
+        (plain, _) => format!("mqtt://{}", plain.unwrap_or(bound.core)),
+    };
+    let endpoint = Endpoint { link, plain: bound.plain, url };
+    Ok((Some(Box::new(broker)), endpoint))
+}
+
+fn elsewhere(external: &ExternalBroker) -> Result<Endpoint, AppError> {
+    let host = external.host.clone();
+    let mut link = LinkConfig::for_core(host, external.port, CORE_USERNAME.to_owned());
+    link.username = external.username.clone();
+    if let Some(path) = &external.password_file {
+        link.password = Some(BrokerPassword::from_text(secret_file(path)?));
+    }
+    link.tls =
+        external.tls.then(|| TlsConfig { ca_file: external.ca_file.clone(), client: None });
+    let url = link.target();
+    Ok(Endpoint { link, plain: None, url })
+}
+
+/// Starts the link. It connects by itself, and again after every loss.
+pub(super) fn link(config: LinkConfig) -> Result<(LinkSender, LinkEvents), LinkConfigError> {
+    Link::start(config, Topic::core_filters().to_vec(), None)
+}

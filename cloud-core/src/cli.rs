@@ -1,0 +1,101 @@
+//! The command line of `ambit`: what can be asked, and what each answer does to the exit status.
+//! Parses and hands over; the work is elsewhere.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use shared_runtime::shutdown::Shutdown;
+use shared_runtime::telemetry;
+
+use crate::app::App;
+use crate::config::{Config, Overrides};
+
+/// Runs work on the right device in the right place.
+#[derive(Debug, Parser)]
+#[command(name = "ambit", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the cloud core, with its own broker unless another one is named
+    Core(CoreArgs),
+}
+
+/// What `ambit core` is told.
+#[derive(Debug, Args)]
+pub struct CoreArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to serve HTTP on; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Folder for everything the core keeps [default: ambit-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address for the embedded broker, or another broker's mqtt:// or mqtts:// URL [default: 127.0.0.1:1883]
+    #[arg(long, value_name = "ADDRESS:PORT|URL")]
+    broker: Option<String>,
+    /// Least important log lines to write: off, error, warn, info, debug, trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl From<CoreArgs> for Overrides {
+    fn from(args: CoreArgs) -> Self {
+        let CoreArgs { config, listen, data, broker, log } = args;
+        Self { config, listen, data, broker, log }
+    }
+}
+
+/// The exit status of a program that was told something it cannot do.
+const EXIT_USAGE: u8 = 2;
+/// The exit status of a program that failed at what it was told.
+const EXIT_FAILED: u8 = 1;
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Core(args) => core(args),
+    }
+}
+
+fn core(args: CoreArgs) -> ExitCode {
+    let environment = Overrides::from_environment(|name| std::env::var(name).ok());
+    let config = match Config::resolve(args.into(), environment) {
+        Ok(config) => config,
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    telemetry::init(config.log_level, config.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(EXIT_FAILED, &error),
+    };
+    match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILED, &error),
+    }
+}
+
+/// Runs a core until a signal, or until it cannot go on.
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals()?;
+    let mut app = App::start(config).await?;
+    println!("ready {}", app.http_url);
+    let ended = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        ended = app.failed() => ended,
+    };
+    let stopped = app.stop().await;
+    Ok(ended.and(stopped)?)
+}
+
+fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("ambit: {error}");
+    ExitCode::from(status)
+}

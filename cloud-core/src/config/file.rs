@@ -1,0 +1,258 @@
+//! The configuration file, section by section. `configs/cloud.toml` shows every key with its
+//! default; a test holds the two together.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cloud_core_logic::Settings;
+use cloud_core_logic::placement::Policy;
+use serde::Deserialize;
+use shared_runtime::telemetry::{Format, Level};
+
+use super::{BrokerChoice, Config, ConfigProblem};
+use crate::broker::CLIENTS_MAX_DEFAULT;
+use crate::driver::Bounds;
+use crate::http::HttpSettings;
+
+/// The data folder of a core that is told of none, in the folder it is started in.
+pub const DATA_DEFAULT: &str = "ambit-data";
+
+/// The whole file. Every key may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileConfig {
+    /// The folder for everything the core keeps; [`DATA_DEFAULT`] when left out.
+    pub data: Option<PathBuf>,
+    /// How HTTP is served.
+    pub http: HttpSection,
+    /// The database.
+    pub store: StoreSection,
+    /// The broker.
+    pub broker: BrokerSection,
+    /// How agents join.
+    pub join: JoinSection,
+    /// How to decide.
+    pub core: Settings,
+    /// How to place.
+    pub policy: Policy,
+    /// The driver's bounds.
+    pub queue: Bounds,
+    /// The log.
+    pub log: LogSection,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSection {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Whether to serve other machines although nobody is asked who they are.
+    pub allow_remote_without_token: bool,
+    /// Threads that serve connections.
+    pub workers: usize,
+    /// The most connections at once.
+    pub connections_max: usize,
+    /// How long an idle connection is kept, in seconds.
+    pub keep_alive_s: u64,
+    /// How long a client may take to send the head of a request, in seconds.
+    pub head_timeout_s: u64,
+    /// How long requests under way may take once the server is stopped, in seconds.
+    pub stop_timeout_s: u64,
+    /// Names, beside `localhost` and addresses, under which it may be addressed.
+    pub hosts: Vec<String>,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// The database; `core.db` in the data folder when left out.
+    pub path: Option<PathBuf>,
+}
+
+/// `[broker]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrokerSection {
+    /// Where the embedded broker listens without TLS; port 0 picks a free one.
+    pub listen: Option<SocketAddr>,
+    /// Where it listens with TLS.
+    pub tls_listen: Option<SocketAddr>,
+    /// Its certificate chain, PEM.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// The most clients it bears at once.
+    pub clients_max: usize,
+    /// Another broker to use instead.
+    pub url: Option<String>,
+    /// The core's user name there.
+    pub username: Option<String>,
+    /// The file with its password.
+    pub password_file: Option<PathBuf>,
+    /// The authorities to trust with `mqtts://`, PEM; the system's when left out.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[join]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JoinSection {
+    /// The file with the join token; `join-token` in the data folder when left out.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// The least important lines that are written.
+    pub level: Level,
+    /// What a line looks like.
+    pub format: Format,
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        let HttpSettings {
+            listen,
+            workers,
+            connections_max,
+            keep_alive_s,
+            head_timeout_s,
+            stop_timeout_s,
+            hosts,
+        } = HttpSettings::default();
+        Self {
+            listen,
+            allow_remote_without_token: false,
+            workers,
+            connections_max,
+            keep_alive_s,
+            head_timeout_s,
+            stop_timeout_s,
+            hosts,
+        }
+    }
+}
+
+impl HttpSection {
+    fn settings(self) -> Result<HttpSettings, ConfigProblem> {
+        if !self.listen.ip().is_loopback() && !self.allow_remote_without_token {
+            return Err(ConfigProblem::OpenToAll(self.listen));
+        }
+        for (key, value) in
+            [("http.workers", self.workers), ("http.connections_max", self.connections_max)]
+        {
+            at_least(key, value as u64, 1)?;
+        }
+        Ok(HttpSettings {
+            listen: self.listen,
+            workers: self.workers,
+            connections_max: self.connections_max,
+            keep_alive_s: self.keep_alive_s,
+            head_timeout_s: self.head_timeout_s,
+            stop_timeout_s: self.stop_timeout_s,
+            hosts: self.hosts,
+        })
+    }
+}
+
+impl Default for BrokerSection {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            tls_listen: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            clients_max: CLIENTS_MAX_DEFAULT,
+            url: None,
+            username: None,
+            password_file: None,
+            ca_file: None,
+        }
+    }
+}
+
+impl FileConfig {
+    /// Reads the paths in the file as seen from the file's folder, not from wherever the program
+    /// was started.
+    pub(super) fn anchor(&mut self, folder: &Path) {
+        let BrokerSection { tls_cert_file, tls_key_file, password_file, ca_file, .. } =
+            &mut self.broker;
+        let optional = [
+            &mut self.data,
+            &mut self.store.path,
+            &mut self.join.token_file,
+            tls_cert_file,
+            tls_key_file,
+            password_file,
+            ca_file,
+        ];
+        for path in optional.into_iter().flatten() {
+            *path = folder.join(&path);
+        }
+    }
+
+    /// Checks what the file can get wrong as a whole.
+    pub(super) fn check(self) -> Result<Config, ConfigProblem> {
+        check_settings(&self.core)?;
+        if let Err(problems) = self.policy.check() {
+            let all = problems.iter().map(|problem| {
+                format!("{} {}", problem.pointer.replace('/', "."), problem.detail)
+            });
+            let what = all.map(|line| line.trim_start_matches('.').to_owned()).collect::<Vec<_>>();
+            return Err(ConfigProblem::key("policy", what.join("; ")));
+        }
+        at_least("queue.requests_max", self.queue.requests_max as u64, 1)?;
+        at_least("queue.uplinks_max", self.queue.uplinks_max as u64, 1)?;
+        at_least("queue.batch_max", self.queue.batch_max as u64, 2)?;
+        let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let join_token_made = self.join.token_file.is_none();
+        Ok(Config {
+            http: self.http.settings()?,
+            store_path: self.store.path.unwrap_or_else(|| data.join("core.db")),
+            broker: BrokerChoice::of(self.broker)?,
+            join_token_file: self.join.token_file.unwrap_or_else(|| data.join("join-token")),
+            join_token_made,
+            core: self.core,
+            policy: self.policy,
+            queue: self.queue,
+            log_level: self.log.level,
+            log_format: self.log.format,
+            data,
+        })
+    }
+}
+
+/// The bounds are wide: they keep out what could not work and what would overflow, no more.
+fn check_settings(core: &Settings) -> Result<(), ConfigProblem> {
+    const HOUR_MS: u64 = 3_600_000;
+    for (key, value, least, most) in [
+        ("core.pending_max", core.pending_max, 1, 100_000_000),
+        ("core.agents_max", core.agents_max, 1, 100_000_000),
+        ("core.heartbeat_ms", core.heartbeat_ms, 100, HOUR_MS),
+        ("core.suspect_after_beats", core.suspect_after_beats, 1, 1_000),
+        ("core.offline_after_beats", core.offline_after_beats, core.suspect_after_beats, 1_000),
+        ("core.recover_beats", core.recover_beats, 1, 1_000),
+        ("core.offer_timeout_ms", core.offer_timeout_ms, 1_000, 24 * HOUR_MS),
+        ("core.grace_ms", core.grace_ms, 0, HOUR_MS),
+        ("core.resend_ms", core.resend_ms, 100, HOUR_MS),
+        ("core.placements_per_step", core.placements_per_step as u64, 1, 1_000_000),
+    ] {
+        within(key, value, least, most)?;
+    }
+    Ok(())
+}
+
+fn at_least(key: &'static str, value: u64, least: u64) -> Result<(), ConfigProblem> {
+    within(key, value, least, 1_000_000_000)
+}
+
+fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigProblem> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigProblem::key(key, format!("must be from {least} to {most}, not {value}")))
+}

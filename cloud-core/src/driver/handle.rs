@@ -1,0 +1,208 @@
+//! What callers hold of the driver: they ask, wait for the answer, and are told at once when
+//! there will be none.
+
+use std::sync::Arc;
+
+use cloud_core_logic::Answer;
+use cloud_core_logic::change::IdempotencyKey;
+use cloud_core_logic::fleet::Fleet;
+use cloud_core_logic::input::Operation;
+use cloud_core_logic::placement::Policy;
+use shared::id::{AgentId, TaskId};
+use shared::spec::TaskSpec;
+use shared_runtime::clock::{Clock, new_uuid_v7};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Status;
+use crate::store::Reader;
+
+/// When a caller who was refused may try again, in seconds: a full queue is decided in less.
+const RETRY_AFTER_S: u64 = 1;
+
+/// Why the core does not answer. Nothing is said about whether it will be done, except where a
+/// variant says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CoreBusy {
+    /// As many requests wait as may wait. Nothing was done.
+    #[error("as many requests wait as may wait; try again in {retry_after_s} s")]
+    QueueFull {
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+    /// The core is stopping. What was asked may have been done.
+    #[error("the core is stopping; try again once it is back")]
+    Stopping,
+    /// The store cannot be written now. Nothing was done.
+    #[error("the core cannot write its store now; try again in {retry_after_s} s")]
+    StoreFailing {
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+}
+
+impl CoreBusy {
+    pub(super) const STORE_FAILING: Self = Self::StoreFailing { retry_after_s: RETRY_AFTER_S };
+}
+
+/// An immutable look at the fleet.
+#[derive(Debug, Clone)]
+pub struct FleetView {
+    /// The agents.
+    pub fleet: Fleet,
+    /// The placement policy in force.
+    pub policy: Policy,
+}
+
+/// Whether the core can do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether it is stopping, or has stopped.
+    pub stopping: bool,
+    /// Whether its store can be written.
+    pub store_writable: bool,
+    /// Whether its link to the broker is up.
+    pub broker_up: bool,
+}
+
+impl Readiness {
+    /// Whether nothing is in the way.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.reasons().is_empty()
+    }
+
+    /// What is in the way, in words.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&'static str> {
+        let reasons = [
+            (self.stopping, "the core is stopping"),
+            (!self.store_writable, "the store cannot be written"),
+            (!self.broker_up, "the link to the broker is down"),
+        ];
+        reasons.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()
+    }
+}
+
+/// Where a caller waits.
+pub(super) type Slot = oneshot::Sender<Result<Answer, CoreBusy>>;
+
+/// What a caller asks.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// To take a task on.
+    Submit { id: TaskId, spec: Arc<TaskSpec>, key: Option<IdempotencyKey>, slot: Slot },
+    /// To call a task off.
+    Cancel { task: TaskId, slot: Slot },
+    /// To do something to an agent.
+    Operate { agent: AgentId, operation: Operation, slot: Slot },
+    /// To see the fleet as it is after everything asked before.
+    Fleet { slot: oneshot::Sender<Result<Arc<FleetView>, CoreBusy>> },
+}
+
+impl Ask {
+    /// Tells the caller that there will be no answer. A caller who is gone does not mind.
+    pub(super) fn refuse(self, busy: CoreBusy) {
+        match self {
+            Self::Submit { slot, .. } | Self::Cancel { slot, .. } | Self::Operate { slot, .. } => {
+                let _ = slot.send(Err(busy));
+            }
+            Self::Fleet { slot } => {
+                let _ = slot.send(Err(busy));
+            }
+        }
+    }
+}
+
+/// A handle of the running core. Clones are the same core.
+#[derive(Clone)]
+pub struct Core {
+    asks: mpsc::Sender<Ask>,
+    reader: Arc<dyn Reader>,
+    clock: Arc<Clock>,
+    status: Arc<Status>,
+}
+
+impl Core {
+    pub(super) fn new(
+        asks: mpsc::Sender<Ask>,
+        reader: Arc<dyn Reader>,
+        clock: Arc<Clock>,
+        status: Arc<Status>,
+    ) -> Self {
+        Self { asks, reader, clock, status }
+    }
+
+    /// Takes a task on, under a new id. The answer comes once it is on disk.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn submit(
+        &self,
+        spec: Arc<TaskSpec>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer, CoreBusy> {
+        let id = TaskId(new_uuid_v7(&self.clock.now()));
+        self.ask(|slot| Ask::Submit { id, spec, key, slot }).await
+    }
+
+    /// Calls a task off.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn cancel(&self, task: TaskId) -> Result<Answer, CoreBusy> {
+        self.ask(|slot| Ask::Cancel { task, slot }).await
+    }
+
+    /// Does something to an agent.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn operate(&self, agent: AgentId, operation: Operation) -> Result<Answer, CoreBusy> {
+        self.ask(|slot| Ask::Operate { agent, operation, slot }).await
+    }
+
+    /// The fleet as it is after everything that this caller was answered before. All who ask at
+    /// the same time share one view.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn fleet(&self) -> Result<Arc<FleetView>, CoreBusy> {
+        self.ask(|slot| Ask::Fleet { slot }).await
+    }
+
+    /// A way to read what is committed. Its calls block.
+    #[must_use]
+    pub fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader)
+    }
+
+    /// Whether the core can do its work.
+    #[must_use]
+    pub fn is_ready(&self) -> Readiness {
+        Readiness {
+            stopping: Status::is(&self.status.stopping),
+            store_writable: !Status::is(&self.status.store_failing),
+            broker_up: Status::is(&self.status.broker_up),
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, CoreBusy>>) -> Ask,
+    ) -> Result<T, CoreBusy> {
+        if Status::is(&self.status.stopping) {
+            return Err(CoreBusy::Stopping);
+        }
+        if Status::is(&self.status.store_failing) {
+            return Err(CoreBusy::STORE_FAILING);
+        }
+        let (slot, answer) = oneshot::channel();
+        self.asks.try_send(ask(slot)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                CoreBusy::QueueFull { retry_after_s: RETRY_AFTER_S }
+            }
+            mpsc::error::TrySendError::Closed(_) => CoreBusy::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(CoreBusy::Stopping))
+    }
+}

@@ -1,0 +1,304 @@
+//! The loop: gather, step, commit, speak. Nothing of a batch is spoken before its transaction is
+//! on disk; while that fails, the same transaction is tried again and nothing new is taken.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloud_core_logic::change::Change;
+use cloud_core_logic::effect::Outcome;
+use cloud_core_logic::{Cloud, Input, ReplyTo, Submission};
+use shared::time::Monotonic;
+use shared_runtime::clock::Clock;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::handle::{Ask, CoreBusy, FleetView, Slot};
+use super::{DriverError, Outbound, Status, speak};
+use crate::observe::{BatchCommitted, CommitFailed, CommitRecovered, InputTaken, Metrics};
+use crate::store::{Store, StoreError};
+
+/// The longest sleep: the clock that counts while the machine is suspended is asked at least this
+/// often.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The first and the longest wait before a failed commit is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Counting walks over all tasks and agents: it may take this share of the driver's time.
+const COUNTING_SHARE: u32 = 100;
+/// And happens at most this often.
+const COUNTING_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A loop that took longer than this for one round was deaf: its store was stuck, or the machine
+/// asleep. The silence of agents in that time says nothing.
+const DEAF_MS: u64 = 3_000;
+
+/// What the loop works with.
+pub(super) struct Inside {
+    pub(super) cloud: Cloud,
+    pub(super) store: Box<dyn Store>,
+    pub(super) outbound: Box<dyn Outbound>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Arc<Clock>,
+    pub(super) status: Arc<Status>,
+    pub(super) asks: mpsc::Receiver<Ask>,
+    pub(super) uplinks: mpsc::Receiver<Input>,
+    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) batch_max: usize,
+}
+
+/// The running loop.
+pub(super) struct Run {
+    inside: Inside,
+    /// Callers whose answer is not out yet.
+    slots: HashMap<ReplyTo, Slot>,
+    last_reply: u64,
+    /// When counting may happen again, and whether it is due.
+    counting_at: Instant,
+    uncounted: bool,
+    /// When it last listened.
+    listened: Monotonic,
+}
+
+type FleetSlot = oneshot::Sender<Result<Arc<FleetView>, CoreBusy>>;
+
+/// What is decided together.
+#[derive(Default)]
+struct Batch {
+    uplinks: Vec<Input>,
+    asks: Vec<Ask>,
+}
+
+/// How a wait ended.
+enum Wait {
+    /// There is something to do.
+    Over,
+    /// The driver is to stop.
+    Stop,
+}
+
+impl Run {
+    pub(super) fn new(inside: Inside) -> Self {
+        Self {
+            listened: inside.clock.now().mono,
+            inside,
+            slots: HashMap::new(),
+            last_reply: 0,
+            counting_at: Instant::now(),
+            uncounted: true,
+        }
+    }
+
+    /// Runs until it is asked to stop.
+    pub(super) async fn run(mut self) -> Result<(), DriverError> {
+        loop {
+            let mut batch = Batch::default();
+            let next = match self.gather(&mut batch).await {
+                Wait::Over => self.decide(batch).await?,
+                Wait::Stop => Wait::Stop,
+            };
+            if let Wait::Stop = next {
+                self.refuse_waiting(CoreBusy::Stopping);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for something to do, then takes what there is without waiting.
+    async fn gather(&mut self, batch: &mut Batch) -> Wait {
+        let sleep = self.sleep();
+        let Inside { asks, uplinks, stopped, batch_max, .. } = &mut self.inside;
+        // Half for each, so that neither a storm of submissions nor one of heartbeats keeps the
+        // other out.
+        let half = *batch_max / 2;
+        let idle = tokio::time::sleep(sleep);
+        tokio::select! {
+            biased;
+            // An error says that the handle was dropped: nobody could stop this any more.
+            _ = stopped.wait_for(|stop| *stop) => return Wait::Stop,
+            _ = uplinks.recv_many(&mut batch.uplinks, half), if !uplinks.is_closed() || !uplinks.is_empty() => {}
+            _ = asks.recv_many(&mut batch.asks, half), if !asks.is_closed() || !asks.is_empty() => {}
+            () = idle => {}
+        }
+        while batch.uplinks.len() < half {
+            let Ok(input) = uplinks.try_recv() else { break };
+            batch.uplinks.push(input);
+        }
+        while batch.uplinks.len() + batch.asks.len() < *batch_max {
+            let Ok(ask) = asks.try_recv() else { break };
+            batch.asks.push(ask);
+        }
+        Wait::Over
+    }
+
+    /// How long to sleep when nothing comes.
+    fn sleep(&self) -> Duration {
+        let counting = if self.uncounted {
+            self.counting_at.saturating_duration_since(Instant::now())
+        } else {
+            SLEEP_MAX
+        };
+        let Some(due) = self.inside.cloud.next_wakeup() else { return counting };
+        let due = Duration::from_millis(due.since_ms(self.inside.clock.now().mono));
+        due.min(counting).min(SLEEP_MAX)
+    }
+
+    /// Steps, commits and speaks.
+    async fn decide(&mut self, batch: Batch) -> Result<Wait, DriverError> {
+        let now = self.inside.clock.now();
+        let deaf = now.mono.since_ms(self.listened) > DEAF_MS;
+        self.listened = now.mono;
+        let idle = batch.uplinks.is_empty() && batch.asks.is_empty();
+        let due = self.inside.cloud.next_wakeup().is_some_and(|due| due <= now.mono);
+        if !idle || due || deaf {
+            let (mut inputs, fleet_slots) = self.inputs(batch);
+            if deaf {
+                // As after a loss of the link: every agent is given its time again.
+                inputs.insert(0, Input::Broker { up: Status::is(&self.inside.status.broker_up) });
+            }
+            let count = inputs.len();
+            let outcome = self.inside.cloud.step_batch(inputs, now);
+            if let Wait::Stop = self.commit(&outcome.changes, count).await? {
+                return Ok(Wait::Stop);
+            }
+            self.speak(outcome, fleet_slots);
+            self.uncounted = true;
+        }
+        self.count();
+        Ok(Wait::Over)
+    }
+
+    /// Turns what was gathered into inputs, and puts callers where their answers find them.
+    fn inputs(&mut self, batch: Batch) -> (Vec<Input>, Vec<FleetSlot>) {
+        let mut inputs = batch.uplinks;
+        let mut fleet_slots = Vec::new();
+        for ask in batch.asks {
+            let input = match ask {
+                Ask::Submit { id, spec, key, slot } => {
+                    let reply = self.keep(slot);
+                    Input::Submit(Box::new(Submission { id, spec, key, reply }))
+                }
+                Ask::Cancel { task, slot } => Input::Cancel { task, reply: self.keep(slot) },
+                Ask::Operate { agent, operation, slot } => {
+                    Input::Operate { agent, operation, reply: self.keep(slot) }
+                }
+                Ask::Fleet { slot } => {
+                    fleet_slots.push(slot);
+                    continue;
+                }
+            };
+            inputs.push(input);
+        }
+        for input in &inputs {
+            self.inside.metrics.record(InputTaken { kind: speak::kind(input) });
+            if let Input::Broker { up } = input {
+                Status::set(&self.inside.status.broker_up, *up);
+            }
+        }
+        (inputs, fleet_slots)
+    }
+
+    fn keep(&mut self, slot: Slot) -> ReplyTo {
+        self.last_reply += 1;
+        let reply = ReplyTo(self.last_reply);
+        self.slots.insert(reply, slot);
+        reply
+    }
+
+    /// Brings the changes to disk, however long it takes.
+    async fn commit(&mut self, changes: &[Change], inputs: usize) -> Result<Wait, DriverError> {
+        if changes.is_empty() {
+            return Ok(Wait::Over);
+        }
+        let mut failures = 0;
+        let mut delay = RETRY_FIRST;
+        loop {
+            let begun = Instant::now();
+            let Err(error) = self.inside.store.commit(changes) else {
+                let took = begun.elapsed();
+                let changes = changes.len();
+                self.inside.metrics.record(BatchCommitted { inputs, changes, took });
+                if failures > 0 {
+                    Status::set(&self.inside.status.store_failing, false);
+                    self.inside.metrics.record(CommitRecovered { failures });
+                }
+                return Ok(Wait::Over);
+            };
+            // Before anything else, so that a caller who hears of the failure finds it there.
+            Status::set(&self.inside.status.store_failing, true);
+            if error.is_permanent() {
+                self.refuse_waiting(CoreBusy::STORE_FAILING);
+                return Err(error.into());
+            }
+            failures += 1;
+            self.tell_failure(&error, failures);
+            if let Wait::Stop = self.wait_to_retry(delay).await {
+                return Ok(Wait::Stop);
+            }
+            delay = (delay * 2).min(RETRY_MAX);
+        }
+    }
+
+    fn tell_failure(&self, error: &StoreError, failures: u64) {
+        self.inside.metrics.record(CommitFailed { error, first: failures == 1 });
+    }
+
+    /// Waits before the next try, and refuses whoever asks meanwhile. Messages of agents stay
+    /// where they are: their queue fills up and the broker keeps the rest.
+    async fn wait_to_retry(&mut self, delay: Duration) -> Wait {
+        let Inside { asks, stopped, .. } = &mut self.inside;
+        let retry = tokio::time::sleep(delay);
+        tokio::pin!(retry);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return Wait::Stop,
+                () = &mut retry => return Wait::Over,
+                Some(ask) = asks.recv() => ask.refuse(CoreBusy::STORE_FAILING),
+            }
+        }
+    }
+
+    /// Says what follows from a batch that is on disk, in order.
+    fn speak(&mut self, outcome: Outcome, fleet_slots: Vec<FleetSlot>) {
+        let Inside { cloud, outbound, metrics, .. } = &mut self.inside;
+        speak::observe(&outcome.changes, metrics);
+        speak::put_credentials(&outcome.changes, outbound.as_mut());
+        for effect in outcome.effects {
+            speak::perform(effect, outbound.as_mut(), &mut self.slots);
+        }
+        if !fleet_slots.is_empty() {
+            let view = FleetView { fleet: cloud.fleet().clone(), policy: cloud.policy().clone() };
+            let view = Arc::new(view);
+            for slot in fleet_slots {
+                // A caller who is gone does not mind.
+                let _ = slot.send(Ok(Arc::clone(&view)));
+            }
+        }
+    }
+
+    /// Brings the gauges up to date, when that is due.
+    fn count(&mut self) {
+        let begun = Instant::now();
+        if !self.uncounted || begun < self.counting_at {
+            return;
+        }
+        self.inside.metrics.count(&self.inside.cloud.counts());
+        let took = begun.elapsed();
+        self.counting_at = begun + (took * COUNTING_SHARE).max(COUNTING_INTERVAL);
+        self.uncounted = false;
+    }
+
+    /// Refuses everyone who waits in the queue or for an answer.
+    fn refuse_waiting(&mut self, busy: CoreBusy) {
+        Status::set(&self.inside.status.stopping, true);
+        self.inside.asks.close();
+        self.inside.uplinks.close();
+        while let Ok(ask) = self.inside.asks.try_recv() {
+            ask.refuse(busy);
+        }
+        // What was asked here may have been decided and not committed, or be on disk after all.
+        for (_, slot) in self.slots.drain() {
+            let _ = slot.send(Err(CoreBusy::Stopping));
+        }
+    }
+}
