@@ -83,7 +83,9 @@ pub fn sites_max() -> usize {
 pub fn sites(count: usize) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::with_capacity(count);
     for (index, line) in CITIES.lines().skip(1).enumerate().take(count) {
-        let Some(mut site) = site(line, &BOARDS[index % BOARDS.len()]) else { continue };
+        let Some(mut site) = site(line, &BOARDS[index % BOARDS.len()]) else {
+            continue;
+        };
         let like = |other: &&Site| other.city == site.city;
         let namesakes = sites.iter().filter(like).count();
         if namesakes > 0 {
@@ -130,7 +132,9 @@ fn slug(name: &str) -> String {
         }
     }
     let slug = slug.trim_end_matches('-');
-    slug.chars().take(shared::id::AGENT_ID_LENGTH_MAX - 4).collect()
+    slug.chars()
+        .take(shared::id::AGENT_ID_LENGTH_MAX - 4)
+        .collect()
 }
 
 #[cfg(test)]
@@ -143,14 +147,20 @@ mod tests {
     fn every_city_has_a_board_with_an_id_of_its_own() {
         let all = sites(sites_max());
         assert_eq!(all.len(), sites_max());
-        let ids: BTreeSet<AgentId> = all.iter().map(|site| site.id.parse().expect("an id")).collect();
+        let ids: BTreeSet<AgentId> = all
+            .iter()
+            .map(|site| site.id.parse().expect("an id"))
+            .collect();
         assert_eq!(ids.len(), all.len());
     }
 
     #[test]
     fn the_list_begins_with_the_most_populous() {
         let first = &sites(12)[0];
-        assert_eq!((first.id.as_str(), first.region.as_str()), ("shanghai", "asia"));
+        assert_eq!(
+            (first.id.as_str(), first.region.as_str()),
+            ("shanghai", "asia")
+        );
         assert!(first.round_trip_ms > 100.0 && first.round_trip_ms < 200.0);
         assert_eq!(sites(12)[11].id, "sao-paulo");
     }

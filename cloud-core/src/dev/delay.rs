@@ -81,7 +81,9 @@ async fn relay(
     one_way: Duration,
     mut joined: watch::Receiver<bool>,
 ) {
-    let Ok(upstream) = TcpStream::connect(broker).await else { return };
+    let Ok(upstream) = TcpStream::connect(broker).await else {
+        return;
+    };
     // Without this the delay would be that of Nagle's algorithm on top of the one asked for.
     let _ = agent.set_nodelay(true);
     let _ = upstream.set_nodelay(true);
@@ -94,11 +96,7 @@ async fn relay(
     }
 }
 
-async fn carry(
-    mut from: tcp::OwnedReadHalf,
-    mut to: tcp::OwnedWriteHalf,
-    one_way: Duration,
-) {
+async fn carry(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, one_way: Duration) {
     let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY_MAX);
     let read = async move {
         let mut buffer = vec![0; READ_BYTES];
@@ -140,7 +138,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_link_takes_its_time_and_can_be_cut_and_joined() {
-        let link = DelayedLink::start(echo().await, Duration::from_millis(30)).await.expect("link");
+        let link = DelayedLink::start(echo().await, Duration::from_millis(30))
+            .await
+            .expect("link");
         let mut stream = TcpStream::connect(link.address()).await.expect("connect");
         let sent = Instant::now();
         stream.write_all(b"hello").await.expect("write");
