@@ -4,6 +4,7 @@ use serde_json::json;
 use shared::api::{AssignmentDocument, Terms};
 use shared::assignment::AssignmentStatus;
 use shared::id::Attempt;
+use shared::report::{End, Finish, Output, ReportEvent};
 use shared::time::Timestamp;
 
 use super::{Served, client, noop};
@@ -111,6 +112,32 @@ fn a_task_is_placed_where_the_plan_said() {
         served.get("/v1/agents?status=online").json()["items"][0]["assignments"],
         1
     );
+}
+
+#[test]
+fn a_task_that_failed_and_waits_says_both() {
+    let served = Served::new();
+    served.greet("lamp-1");
+    let id = served.submitted(&noop());
+    let status = || served.get(&format!("/v1/tasks/{id}")).json()["status"].clone();
+    served.until(|| status() == "assigned");
+    let finish = Finish {
+        end: End::Exited { code: 3 },
+        started_at: None,
+        ran_ms: Some(5),
+        output: Output::default(),
+    };
+    let task = id.parse().expect("id");
+    served.report("lamp-1", task, ReportEvent::Finished(Box::new(finish)));
+    served.until(|| status() == "pending");
+    let explained = served.get(&format!("/v1/tasks/{id}/explain")).json();
+    let summary = explained["summary"].as_str().expect("summary");
+    assert!(
+        summary.starts_with("Attempt 1 failed on lamp-1: exited with code 3. It waits until "),
+        "{summary}"
+    );
+    assert_eq!(explained["placed"]["agent"], "lamp-1");
+    assert_eq!(explained["plan"]["agents"], 4);
 }
 
 #[test]

@@ -17,11 +17,14 @@ use cloud_core_logic::{Input, Settings};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use shared::capacity::Resources;
-use shared::id::{AgentId, Boot, CoreId, Incarnation, Revision, Sequence};
+use shared::id::{
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, TaskId,
+};
 use shared::label::Labels;
 use shared::mailbox::Inbox;
+use shared::report::{Report, ReportEvent};
 use shared::time::Timestamp;
-use shared::wire::uplink::{Facts, Hello, Load};
+use shared::wire::uplink::{Facts, Hello, Load, NumberedReport, Reports};
 use shared::wire::{Downlink, Uplink};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -31,6 +34,9 @@ use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::observe::Metrics;
 use crate::store::{MemoryStore, Store};
 use client::Reply;
+
+/// The database of every agent that says hello.
+const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(7));
 
 /// A core that serves on a port of its own until it is dropped.
 struct Served {
@@ -89,6 +95,34 @@ impl Served {
             .block_on(self.uplinks.send(input))
             .expect("a driver");
         self.until(|| self.get(&format!("/v1/agents/{name}")).status == 200);
+    }
+
+    /// Lets an agent tell the first thing about the first attempt of a task.
+    fn report(&self, name: &str, task: TaskId, event: ReportEvent) {
+        let assignment = AssignmentId {
+            task,
+            attempt: Attempt(1),
+        };
+        let report = Report {
+            assignment,
+            at: Timestamp(0),
+            event,
+        };
+        let message = Uplink::Reports(Reports {
+            incarnation: INCARNATION,
+            after: Sequence(0),
+            items: vec![NumberedReport {
+                seq: Sequence(1),
+                report,
+            }],
+        });
+        let input = Input::Uplink {
+            agent: name.parse().expect("id"),
+            message,
+        };
+        self.runtime
+            .block_on(self.uplinks.send(input))
+            .expect("a driver");
     }
 
     /// Waits for what comes about by itself.
@@ -169,7 +203,7 @@ impl Outbound for Nowhere {
 
 fn hello(name: &str) -> Hello {
     Hello {
-        incarnation: Incarnation(Uuid::from_u128(7)),
+        incarnation: INCARNATION,
         boot: Boot(1),
         link: 1,
         facts: facts(name),

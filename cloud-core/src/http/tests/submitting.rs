@@ -1,5 +1,7 @@
 //! Submitting, finding, canceling.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{CoreId, HttpSettings, MemoryStore, Served, Uuid, noop};
@@ -34,7 +36,7 @@ fn a_key_makes_one_task_of_many_submissions() {
         (again.status, &again.json()["id"]),
         (200, &first.json()["id"])
     );
-    let other = served.submit_text(r#"{"name":"b","run":{"noop":{}}}"#, &key);
+    let other = served.submit_text(r#"{"name":"a","run":{"noop":{}},"priority":51}"#, &key);
     assert_eq!(
         (other.status, other.problem().as_str()),
         (422, "idempotency-key-reused")
@@ -114,6 +116,8 @@ fn a_list_is_paged_newest_first_and_filtered() {
     let ids: Vec<String> = (0..5)
         .map(|n| {
             let team = if n % 2 == 0 { "air" } else { "sea" };
+            // Ids sort by the millisecond of the submission.
+            std::thread::sleep(Duration::from_millis(2));
             served.submitted(
                 &json!({"name": format!("t{n}"), "labels": {"team": team}, "run": {"noop": {}}}),
             )
