@@ -1,0 +1,93 @@
+//! A whole core on loopback: it starts, serves, keeps what it acknowledged, and shares its data
+//! folder with no other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cloud_core_logic::Answer;
+use shared::spec::{Run, TaskSpec};
+
+use super::*;
+
+fn config(data: &Path) -> Config {
+    let mut config = Config::with_data(data).expect("defaults");
+    config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.broker = BrokerChoice::Embedded(crate::broker::BrokerSettings::plain(listen));
+    config
+}
+
+async fn ready(app: &RunningApp) {
+    for _ in 0..500 {
+        if app.core.is_ready().is_ready() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not ready: {:?}", app.core.is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_starts_works_stops_and_comes_back() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = folder.path().join("data");
+    let app = App::start(config(&data)).await.expect("start");
+    assert!(app.broker_addr.is_some() && app.broker_url.starts_with("mqtt://127.0.0.1:"));
+    ready(&app).await;
+    let spec = TaskSpec::new(Run::Noop {}).into();
+    let Ok(Answer::Submitted(task)) = app.core.submit(spec, None).await else {
+        panic!("not submitted")
+    };
+    let token = JoinToken::from_file(&data.join("join-token")).expect("a private file");
+    app.stop().await.expect("in order");
+
+    let app = App::start(config(&data)).await.expect("again");
+    ready(&app).await;
+    assert!(app.core.reader().task(task.summary.id).expect("read").is_some());
+    let id = "a".parse().expect("an id");
+    let same = app.join_token.join_key(&id) == token.join_key(&id);
+    assert!(same, "the token is made once");
+    app.stop().await.expect("in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_cores_never_share_a_data_folder() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = App::start(config(folder.path())).await.expect("start");
+    let Err(error) = App::start(config(folder.path())).await else { panic!("shared") };
+    assert!(matches!(error, AppError::InUse { .. }), "{error}");
+    let said = error.to_string();
+    assert!(said.contains(&format!("(process {})", std::process::id())), "{said}");
+    first.stop().await.expect("in order");
+    App::start(config(folder.path())).await.expect("free again").stop().await.expect("in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_token_file_that_is_missing_is_not_made_up() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut config = config(folder.path());
+    config.join_token_file = folder.path().join("token");
+    config.join_token_made = false;
+    let Err(error) = App::start(config).await else { panic!("started") };
+    assert!(error.to_string().contains("cannot read the secret"), "{error}");
+    assert!(!folder.path().join("token").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_not_there_leaves_the_core_up_and_not_ready() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut config = config(folder.path());
+    config.broker = BrokerChoice::External(crate::config::ExternalBroker {
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        tls: false,
+        ca_file: None,
+        username: None,
+        password_file: None,
+    });
+    let app = App::start(config).await.expect("start");
+    let spec = TaskSpec::new(Run::Noop {}).into();
+    assert!(matches!(app.core.submit(spec, None).await, Ok(Answer::Submitted(_))));
+    assert_eq!(app.core.is_ready().reasons(), ["the link to the broker is down"]);
+    app.stop().await.expect("in order");
+}

@@ -65,8 +65,7 @@ fn elsewhere(external: &ExternalBroker) -> Result<Endpoint, AppError> {
     if let Some(path) = &external.password_file {
         link.password = Some(BrokerPassword::from_text(secret_file(path)?));
     }
-    link.tls =
-        external.tls.then(|| TlsConfig { ca_file: external.ca_file.clone(), client: None });
+    link.tls = external.tls.then(|| TlsConfig { ca_file: external.ca_file.clone(), client: None });
     let url = link.target();
     Ok(Endpoint { link, plain: None, url })
 }

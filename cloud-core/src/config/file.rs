@@ -199,9 +199,9 @@ impl FileConfig {
     pub(super) fn check(self) -> Result<Config, ConfigProblem> {
         check_settings(&self.core)?;
         if let Err(problems) = self.policy.check() {
-            let all = problems.iter().map(|problem| {
-                format!("{} {}", problem.pointer.replace('/', "."), problem.detail)
-            });
+            let all = problems
+                .iter()
+                .map(|problem| format!("{} {}", problem.pointer.replace('/', "."), problem.detail));
             let what = all.map(|line| line.trim_start_matches('.').to_owned()).collect::<Vec<_>>();
             return Err(ConfigProblem::key("policy", what.join("; ")));
         }

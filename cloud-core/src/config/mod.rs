@@ -17,7 +17,9 @@ use crate::driver::Bounds;
 use crate::http::HttpSettings;
 
 pub use broker::{BrokerChoice, ExternalBroker};
-pub use file::{BrokerSection, FileConfig, HttpSection, JoinSection, LogSection, StoreSection, DATA_DEFAULT};
+pub use file::{
+    BrokerSection, DATA_DEFAULT, FileConfig, HttpSection, JoinSection, LogSection, StoreSection,
+};
 
 /// What was written where a more exact source wins over the file: flags, or variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +97,9 @@ pub enum ConfigProblem {
     #[error(transparent)]
     File(#[from] ConfigError),
     /// An address is none.
-    #[error("{origin}: `{text}` is not an address; write ADDRESS:PORT, such as 127.0.0.1:{example}")]
+    #[error(
+        "{origin}: `{text}` is not an address; write ADDRESS:PORT, such as 127.0.0.1:{example}"
+    )]
     Address {
         /// Where it was written.
         origin: &'static str,

@@ -68,7 +68,9 @@ pub enum DriverError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A bug; the log has the place.
-    #[error("the core stopped by a bug; the message above says where. Start it again: nothing acknowledged is lost")]
+    #[error(
+        "the core stopped by a bug; the message above says where. Start it again: nothing acknowledged is lost"
+    )]
     Panicked,
     /// The system gives no thread.
     #[error("cannot start the core's thread: {0}")]
@@ -108,7 +110,9 @@ impl DriverHandle {
     /// # Errors
     /// Why it ended, unless it was asked to. Told once.
     pub async fn ended(&mut self) -> Result<(), DriverError> {
-        let Some(ended) = &mut self.ended else { return Ok(()) };
+        let Some(ended) = &mut self.ended else {
+            return Ok(());
+        };
         let result = ended.await.unwrap_or(Err(DriverError::Panicked));
         self.ended = None;
         result

@@ -137,7 +137,9 @@ impl Run {
         } else {
             SLEEP_MAX
         };
-        let Some(due) = self.inside.cloud.next_wakeup() else { return counting };
+        let Some(due) = self.inside.cloud.next_wakeup() else {
+            return counting;
+        };
         let due = Duration::from_millis(due.since_ms(self.inside.clock.now().mono));
         due.min(counting).min(SLEEP_MAX)
     }

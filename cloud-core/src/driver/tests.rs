@@ -1,0 +1,410 @@
+//! The driver with stores that fail, hang and come back: what is said, and when.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use cloud_core_logic::Answer;
+use cloud_core_logic::change::{Change, Credential};
+use shared::id::{AgentId, CoreId, Incarnation, TaskId};
+use shared::spec::{Run as TaskRun, TaskSpec};
+use shared::task::{FailureReason, TaskStatus};
+use shared::wire::Downlink;
+use shared::wire::uplink::Join;
+use uuid::Uuid;
+
+use super::*;
+use crate::store::{MemoryStore, Reader, SqliteStore, TaskFilter};
+
+/// What a store is told to do with the next commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Works,
+    Full,
+    Contradicts,
+    Hangs,
+}
+
+/// What the store did and what the driver said, in one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Happened {
+    Committed { changes: usize },
+    Failed,
+    CredentialPut(AgentId),
+    Sent(AgentId),
+    JoinAnswered(AgentId, bool),
+}
+
+#[derive(Debug)]
+struct Stage {
+    mood: Mutex<Mood>,
+    changed: Condvar,
+    happened: Mutex<Vec<Happened>>,
+}
+
+impl Stage {
+    fn note(&self, happened: Happened) {
+        self.happened.lock().expect("lock").push(happened);
+    }
+
+    fn happened(&self) -> Vec<Happened> {
+        self.happened.lock().expect("lock").clone()
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().expect("lock") = mood;
+        self.changed.notify_all();
+    }
+
+    fn commits(&self) -> usize {
+        let committed = |happened: &&Happened| matches!(happened, Happened::Committed { .. });
+        self.happened.lock().expect("lock").iter().filter(committed).count()
+    }
+
+    async fn until(&self, what: impl Fn(&[Happened]) -> bool) {
+        for _ in 0..1_000 {
+            if what(&self.happened.lock().expect("lock")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never happened: {:?}", self.happened());
+    }
+}
+
+/// A store that fails as it is told.
+struct Moody {
+    store: Box<dyn Store>,
+    stage: Arc<Stage>,
+}
+
+impl Store for Moody {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        self.store.load()
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut mood = self.stage.mood.lock().expect("lock");
+        while *mood == Mood::Hangs {
+            mood = self.stage.changed.wait(mood).expect("wait");
+        }
+        let error = match *mood {
+            Mood::Works | Mood::Hangs => {
+                self.store.commit(changes)?;
+                self.stage.note(Happened::Committed { changes: changes.len() });
+                return Ok(());
+            }
+            Mood::Full => StoreError::Full { source: "no room".into() },
+            Mood::Contradicts => StoreError::Contradiction { what: "told to".to_owned() },
+        };
+        self.stage.note(Happened::Failed);
+        Err(error)
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        self.store.reader()
+    }
+}
+
+struct Recorder(Arc<Stage>);
+
+impl Outbound for Recorder {
+    fn put_credential(&mut self, agent: &AgentId, _credential: &Credential) {
+        self.0.note(Happened::CredentialPut(agent.clone()));
+    }
+
+    fn send(&mut self, agent: &AgentId, _message: &Downlink) {
+        self.0.note(Happened::Sent(agent.clone()));
+    }
+
+    fn answer_join(&mut self, agent: &AgentId, message: &Downlink) {
+        let granted = matches!(message, Downlink::Joined);
+        self.0.note(Happened::JoinAnswered(agent.clone(), granted));
+    }
+}
+
+struct Rig {
+    core: Core,
+    uplinks: Uplinks,
+    driver: DriverHandle,
+    stage: Arc<Stage>,
+}
+
+fn rig_on(store: Box<dyn Store>, bounds: Bounds) -> Rig {
+    let stage = Arc::new(Stage {
+        mood: Mutex::new(Mood::Works),
+        changed: Condvar::new(),
+        happened: Mutex::default(),
+    });
+    let mut store = Moody { store, stage: Arc::clone(&stage) };
+    let parts = Parts {
+        stored: store.load().expect("load"),
+        store: Box::new(store),
+        outbound: Box::new(Recorder(Arc::clone(&stage))),
+        settings: Settings::default(),
+        policy: Policy::default(),
+        bounds,
+        metrics: Metrics::unread(),
+    };
+    let (core, uplinks, driver) = start(parts).expect("start");
+    Rig { core, uplinks, driver, stage }
+}
+
+fn rig() -> Rig {
+    let store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+    rig_on(Box::new(store), Bounds::default())
+}
+
+fn spec() -> Arc<TaskSpec> {
+    TaskSpec::new(TaskRun::Noop {}).into()
+}
+
+fn agent(id: &str) -> AgentId {
+    id.parse().expect("an agent id")
+}
+
+fn join(id: &str) -> Input {
+    let credential = Credential { password_hash: "0".repeat(64), seal_key: "1".repeat(64) };
+    let incarnation = Incarnation(Uuid::from_u128(9));
+    Input::Join { agent: agent(id), join: Join { nonce: "2".repeat(64), incarnation }, credential }
+}
+
+fn submitted(answer: Result<Answer, CoreBusy>) -> TaskId {
+    match answer {
+        Ok(Answer::Submitted(task)) => task.summary.id,
+        other => panic!("not submitted: {other:?}"),
+    }
+}
+
+/// Submits in the background.
+fn submitting(core: &Core) -> tokio::task::JoinHandle<Result<Answer, CoreBusy>> {
+    let core = core.clone();
+    tokio::spawn(async move { core.submit(spec(), None).await })
+}
+
+fn count(core: &Core) -> usize {
+    core.reader().tasks(&TaskFilter::default(), 1_000, None).expect("list").items.len()
+}
+
+#[tokio::test]
+async fn an_acknowledgement_never_leaves_before_the_commit() {
+    let Rig { core, stage, driver: _driver, .. } = rig();
+    stage.set(Mood::Full);
+    let waiting = submitting(&core);
+    stage.until(|happened| happened.len() >= 3).await;
+    assert!(!waiting.is_finished(), "acknowledged without a commit");
+    assert_eq!(count(&core), 0);
+    // Meanwhile nothing new is taken, and that is said at once.
+    assert!(!core.is_ready().store_writable);
+    assert!(matches!(core.submit(spec(), None).await, Err(CoreBusy::StoreFailing { .. })));
+    assert!(matches!(core.fleet().await, Err(CoreBusy::StoreFailing { .. })));
+    stage.set(Mood::Works);
+    let id = submitted(waiting.await.expect("task"));
+    assert!(core.reader().task(id).expect("read").is_some());
+    assert_eq!(count(&core), 1, "what was refused was not done");
+    assert!(core.is_ready().store_writable);
+    submitted(core.submit(spec(), None).await);
+}
+
+#[tokio::test]
+async fn whoever_waits_in_the_queue_when_the_store_fails_is_refused() {
+    let Rig { core, stage, driver: _driver, .. } = rig();
+    stage.set(Mood::Hangs);
+    let first = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let second = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stage.set(Mood::Full);
+    let busy = second.await.expect("task").expect_err("refused");
+    assert!(matches!(busy, CoreBusy::StoreFailing { .. }), "{busy:?}");
+    assert!(!first.is_finished());
+    stage.set(Mood::Works);
+    submitted(first.await.expect("task"));
+    assert_eq!(count(&core), 1);
+}
+
+#[tokio::test]
+async fn a_join_is_on_disk_and_in_force_before_it_is_answered() {
+    let Rig { uplinks, stage, driver: _driver, .. } = rig();
+    stage.set(Mood::Full);
+    uplinks.send(join("a")).await.expect("taken");
+    stage.until(|happened| happened.len() >= 2).await;
+    assert!(stage.happened().iter().all(|happened| *happened == Happened::Failed));
+    stage.set(Mood::Works);
+    stage.until(|happened| happened.contains(&Happened::JoinAnswered(agent("a"), true))).await;
+    let after: Vec<_> =
+        stage.happened().into_iter().skip_while(|happened| *happened == Happened::Failed).collect();
+    assert_eq!(
+        after,
+        [
+            Happened::Committed { changes: 1 },
+            Happened::CredentialPut(agent("a")),
+            Happened::JoinAnswered(agent("a"), true),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn messages_of_agents_wait_out_a_failing_store() {
+    let Rig { core, uplinks, stage, driver: _driver, .. } = rig();
+    stage.set(Mood::Full);
+    let first = submitting(&core);
+    stage.until(|happened| !happened.is_empty()).await;
+    for id in ["a", "b", "c"] {
+        uplinks.send(join(id)).await.expect("taken");
+    }
+    stage.set(Mood::Works);
+    submitted(first.await.expect("task"));
+    stage.until(|happened| happened.contains(&Happened::JoinAnswered(agent("c"), true))).await;
+}
+
+#[tokio::test]
+async fn a_failure_that_does_not_pass_ends_the_driver() {
+    let Rig { core, uplinks, mut driver, stage } = rig();
+    stage.set(Mood::Contradicts);
+    let busy = core.submit(spec(), None).await.expect_err("refused");
+    assert_eq!(busy, CoreBusy::Stopping);
+    let error = driver.ended().await.expect_err("an error");
+    assert!(matches!(error, DriverError::Store(StoreError::Contradiction { .. })), "{error}");
+    assert_eq!(core.submit(spec(), None).await, Err(CoreBusy::Stopping));
+    assert_eq!(uplinks.send(Input::Tick).await, Err(Stopped));
+    assert!(!core.is_ready().is_ready());
+    assert_eq!(stage.happened(), [Happened::Failed], "it was not tried again");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_loses_nothing_it_took() {
+    let store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+    let bounds = Bounds { requests_max: 4, ..Bounds::default() };
+    let Rig { core, stage, driver: _driver, .. } = rig_on(Box::new(store), bounds);
+    stage.set(Mood::Hangs);
+    let mut taken = vec![submitting(&core)];
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    taken.extend((0..4).map(|_| submitting(&core)));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refused = core.submit(spec(), None).await;
+    assert!(matches!(refused, Err(CoreBusy::QueueFull { retry_after_s: 1.. })), "{refused:?}");
+    stage.set(Mood::Works);
+    for waiting in taken {
+        submitted(waiting.await.expect("task"));
+    }
+    assert_eq!(count(&core), 5);
+}
+
+#[tokio::test]
+async fn many_submissions_share_one_transaction() {
+    let Rig { core, stage, driver: _driver, .. } = rig();
+    stage.set(Mood::Hangs);
+    let mut waiting = vec![submitting(&core)];
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    waiting.extend((0..500).map(|_| submitting(&core)));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stage.set(Mood::Works);
+    for waiting in waiting {
+        submitted(waiting.await.expect("task"));
+    }
+    assert!(stage.commits() <= 3, "{} commits for 501 submissions", stage.commits());
+}
+
+#[tokio::test]
+async fn a_caller_who_is_gone_does_not_undo_what_was_asked() {
+    let Rig { core, stage, driver: _driver, .. } = rig();
+    stage.set(Mood::Hangs);
+    let gone = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    gone.abort();
+    stage.set(Mood::Works);
+    submitted(core.submit(spec(), None).await);
+    assert_eq!(count(&core), 2);
+}
+
+#[tokio::test]
+async fn a_look_at_the_fleet_is_shared_by_all_who_ask_together() {
+    let Rig { core, stage, uplinks, driver: _driver, .. } = rig();
+    stage.set(Mood::Hangs);
+    let first = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let looks: Vec<_> = (0..2)
+        .map(|_| {
+            let core = core.clone();
+            tokio::spawn(async move { core.fleet().await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stage.set(Mood::Works);
+    let mut views = Vec::new();
+    for look in looks {
+        views.push(look.await.expect("task").expect("a view"));
+    }
+    assert!(Arc::ptr_eq(&views[0], &views[1]));
+    submitted(first.await.expect("task"));
+    uplinks.send(Input::Broker { up: true }).await.expect("taken");
+    core.fleet().await.expect("a view");
+    assert!(core.is_ready().is_ready());
+}
+
+#[tokio::test]
+async fn time_passes_without_any_input() {
+    let Rig { core, driver: _driver, .. } = rig();
+    let mut spec = (*spec()).clone();
+    spec.deadline_s = Some(1);
+    let id = submitted(core.submit(spec.into(), None).await);
+    for _ in 0..300 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let task = core.reader().task(id).expect("read").expect("there");
+        if task.summary.status == TaskStatus::Failed {
+            assert_eq!(task.summary.reason, Some(FailureReason::DeadlinePassed));
+            return;
+        }
+    }
+    panic!("its deadline never passed");
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_was_taken_and_refuses_the_rest() {
+    let Rig { core, mut driver, stage, .. } = rig();
+    stage.set(Mood::Hangs);
+    let taken = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let queued = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let reader = core.reader();
+    let stopping = tokio::spawn(async move { driver.stop().await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stage.set(Mood::Works);
+    let id = submitted(taken.await.expect("task"));
+    assert_eq!(queued.await.expect("task"), Err(CoreBusy::Stopping));
+    stopping.await.expect("task").expect("in order");
+    assert_eq!(core.submit(spec(), None).await, Err(CoreBusy::Stopping));
+    assert!(reader.task(id).expect("read").is_some());
+    assert_eq!(core.is_ready().reasons().first(), Some(&"the core is stopping"));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_store_that_fails() {
+    let Rig { core, mut driver, stage, .. } = rig();
+    stage.set(Mood::Full);
+    let waiting = submitting(&core);
+    stage.until(|happened| happened.len() >= 2).await;
+    driver.stop().await.expect("in order");
+    assert_eq!(waiting.await.expect("task"), Err(CoreBusy::Stopping), "nothing was acknowledged");
+    assert_eq!(count(&core), 0);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("core.db");
+    let open = || SqliteStore::open(&path, CoreId(Uuid::from_u128(1))).expect("open");
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let Rig { core, mut driver, .. } = rig_on(Box::new(open()), Bounds::default());
+        for _ in 0..20 {
+            ids.push(submitted(core.submit(spec(), None).await));
+        }
+        driver.stop().await.expect("in order");
+    }
+    let stored: Vec<TaskId> =
+        open().load().expect("load").tasks.iter().map(|task| task.id).collect();
+    ids.sort();
+    assert_eq!(stored, ids);
+}

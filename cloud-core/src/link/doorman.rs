@@ -85,7 +85,10 @@ impl Doorman {
                 Ok(Input::Join { agent, join, credential })
             }
             // The join key is no agent's own: it proves nothing beyond the right to join.
-            _ => Err(Dropped::because(DropCause::WrongSeal, "only a join is sealed with the join key")),
+            _ => Err(Dropped::because(
+                DropCause::WrongSeal,
+                "only a join is sealed with the join key",
+            )),
         }
     }
 

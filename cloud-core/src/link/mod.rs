@@ -18,12 +18,7 @@ pub use sender::SealedSender;
 
 /// Passes on what the link tells, until the link ends or the driver is gone. Waits when the
 /// driver is behind; the link's own bound and then the broker hold back the rest.
-pub async fn listen(
-    mut events: LinkEvents,
-    doorman: Doorman,
-    uplinks: Uplinks,
-    metrics: Metrics,
-) {
+pub async fn listen(mut events: LinkEvents, doorman: Doorman, uplinks: Uplinks, metrics: Metrics) {
     while let Some(event) = events.recv().await {
         let input = match event {
             LinkEvent::Up => {

@@ -233,10 +233,10 @@ impl DropCause {
         }
     }
 
-    /// Whether a person should hear of it. Lost messages are sent again by the protocol, and a
-    /// link that is down has said so itself.
+    /// Whether a person should hear of it here. A link that is down or may not publish has said so
+    /// itself, and an agent of another core is none of this core's business.
     fn is_told(self) -> bool {
-        !matches!(self, Self::UnknownAgent | Self::LinkDown)
+        !matches!(self, Self::UnknownAgent | Self::LinkDown | Self::BrokerRefused)
     }
 }
 
@@ -323,11 +323,12 @@ impl Event for LinkChanged<'_> {
         if !up {
             metrics.inner.link_losses.inc();
         }
+        // The link writes its own lines for people; these are for following one event.
         match self.state {
-            LinkState::Up => tracing::info!("link to the broker is up"),
-            LinkState::Down(reason) => tracing::warn!(%reason, "link to the broker is down"),
+            LinkState::Up => tracing::debug!("link to the broker is up"),
+            LinkState::Down(reason) => tracing::debug!(%reason, "link to the broker is down"),
             LinkState::Refused(reason) => {
-                tracing::error!(%reason, "the broker does not let the core in");
+                tracing::debug!(%reason, "the broker does not let the core in");
             }
         }
     }

@@ -150,7 +150,11 @@ impl Inner {
     fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("ambit");
         self.register_driver(registry);
-        registry.register("placements", "Attempts that were given an agent", self.placements.clone());
+        registry.register(
+            "placements",
+            "Attempts that were given an agent",
+            self.placements.clone(),
+        );
         registry.register("outcomes", "Tasks settled, by status and reason", self.outcomes.clone());
         let help = "Reports of stale attempts, kept without effect";
         registry.register("late_reports", help, self.late_reports.clone());

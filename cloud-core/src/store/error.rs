@@ -37,7 +37,9 @@ pub enum StoreError {
         what: String,
     },
     /// A cursor that no page ever gave.
-    #[error("the cursor is none of this list; pass the `next_cursor` of an earlier page, or leave it out")]
+    #[error(
+        "the cursor is none of this list; pass the `next_cursor` of an earlier page, or leave it out"
+    )]
     BadCursor,
 }
 

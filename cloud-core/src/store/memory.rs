@@ -278,9 +278,10 @@ impl State {
 impl Reader for MemoryStore {
     fn task(&self, id: TaskId) -> Result<Option<TaskDocument>, StoreError> {
         let state = self.read();
-        Ok(state.tasks.get(&id).map(|row| {
-            document::task(row, &state.assignments_of(id), state.late_reports_of(id))
-        }))
+        Ok(state
+            .tasks
+            .get(&id)
+            .map(|row| document::task(row, &state.assignments_of(id), state.late_reports_of(id))))
     }
 
     fn tasks(

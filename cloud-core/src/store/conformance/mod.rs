@@ -1,6 +1,7 @@
 //! What every store must do, whichever way it keeps things. A new store passes [`conformance`]
 //! and [`random::alike`] against the one in memory before anybody uses it.
 
+mod listing;
 pub mod random;
 pub mod sample;
 
@@ -29,10 +30,10 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     an_outcome_is_written_once(&mut *make());
     a_batch_is_kept_whole_or_not_at_all(&mut *make());
     what_contradicts_the_store_is_refused(&mut *make());
-    a_task_is_found_by_its_key(&mut *make());
-    a_list_goes_newest_first_page_by_page(&mut *make());
-    a_list_is_filtered(&mut *make());
-    a_cursor_from_elsewhere_is_refused(&mut *make());
+    listing::a_task_is_found_by_its_key(&mut *make());
+    listing::a_list_goes_newest_first_page_by_page(&mut *make());
+    listing::a_list_is_filtered(&mut *make());
+    listing::a_cursor_from_elsewhere_is_refused(&mut *make());
     late_reports_are_kept_once_and_bounded(&mut *make());
     desired_state_is_one_row_per_assignment(&mut *make());
     counters_of_any_size_survive(&mut *make());
@@ -180,108 +181,6 @@ fn what_contradicts_the_store_is_refused(store: &mut dyn Store) {
     commit(store, &[Change::WantedRemoved { agent: agent_id("nobody"), assignment }]);
 }
 
-fn a_task_is_found_by_its_key(store: &mut dyn Store) {
-    let mut task = task_row(1);
-    task.key = sample::key("k");
-    commit(store, &[added(&task), added(&task_row(2)), moved(1, settled(1, "a", 0))]);
-    let found = store.reader().task_by_key("k").expect("read");
-    assert_eq!(found, Some((task_id(1), "hash of k".to_owned())));
-    assert_eq!(store.reader().task_by_key("K").expect("read"), None);
-}
-
-fn a_list_goes_newest_first_page_by_page(store: &mut dyn Store) {
-    let changes: Vec<Change> = (1..=7).map(|number| added(&task_row(number))).collect();
-    commit(store, &changes);
-    let reader = store.reader();
-    let mut cursor: Option<String> = None;
-    let mut pages = Vec::new();
-    loop {
-        let page = reader.tasks(&TaskFilter::default(), 3, cursor.as_deref()).expect("page");
-        pages.push(page.items.iter().map(|item| item.id).collect::<Vec<_>>());
-        // What is submitted meanwhile is newer and moves no page.
-        commit(store, &[added(&task_row(100 + pages.len() as u128))]);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    let expected = [vec![7, 6, 5], vec![4, 3, 2], vec![1]];
-    assert_eq!(pages, expected.map(|page| page.into_iter().map(task_id).collect::<Vec<_>>()));
-    let all = reader.tasks(&TaskFilter::default(), 0, None).expect("page");
-    assert_eq!(all.items.len(), 1, "a limit of nothing is a limit of one");
-    let all = reader.tasks(&TaskFilter::default(), usize::MAX, None).expect("page");
-    assert_eq!(all.items.len(), 10);
-}
-
-fn a_list_is_filtered(store: &mut dyn Store) {
-    let labelled = |number, labels: &[(&str, &str)], name: Option<&str>| {
-        let mut row = task_row(number);
-        let mut spec = (*row.spec).clone();
-        spec.name = name.map(str::to_owned);
-        spec.labels =
-            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        row.spec = spec.into();
-        added(&row)
-    };
-    commit(
-        store,
-        &[
-            labelled(1, &[("team", "air")], Some("x")),
-            labelled(2, &[("team", "water"), ("site", "north")], Some("y")),
-            labelled(3, &[("site", "north")], Some("x")),
-            labelled(4, &[("team", "air"), ("site", "south")], None),
-            moved(1, settled(1, "a", 0)),
-            moved(2, assigned(1, "a")),
-            moved(4, assigned(1, "b")),
-        ],
-    );
-    let reader = store.reader();
-    let label = |key: &str, value: Option<&str>| {
-        Some((key.to_owned(), value.map(str::to_owned)))
-    };
-    let none = TaskFilter::default;
-    let status = Some(TaskStatus::Assigned);
-    let agent = Some(agent_id("a"));
-    let name = Some("x".to_owned());
-    let cases: [(TaskFilter, &[u128]); 12] = [
-        (none(), &[4, 3, 2, 1]),
-        (TaskFilter { status, ..none() }, &[4, 2]),
-        (TaskFilter { agent: agent.clone(), ..none() }, &[2, 1]),
-        (TaskFilter { name: name.clone(), ..none() }, &[3, 1]),
-        (TaskFilter { label: label("team", None), ..none() }, &[4, 2, 1]),
-        (TaskFilter { label: label("team", Some("air")), ..none() }, &[4, 1]),
-        (TaskFilter { label: label("team", Some("")), ..none() }, &[]),
-        (TaskFilter { status, agent: agent.clone(), ..none() }, &[2]),
-        (TaskFilter { status, label: label("site", Some("south")), ..none() }, &[4]),
-        (TaskFilter { name: name.clone(), label: label("site", None), ..none() }, &[3]),
-        (TaskFilter { agent: Some(agent_id("A")), ..none() }, &[]),
-        (TaskFilter { status, agent, label: label("team", None), name: None }, &[2]),
-    ];
-    for (filter, expected) in cases {
-        let expected: Vec<TaskId> = expected.iter().copied().map(task_id).collect();
-        assert_eq!(ids(&*reader, &filter), expected, "{filter:?}");
-        // And page by page.
-        let mut paged = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = reader.tasks(&filter, 1, cursor.as_deref()).expect("page");
-            paged.extend(page.items.iter().map(|item| item.id));
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        assert_eq!(paged, expected, "{filter:?}");
-    }
-}
-
-fn a_cursor_from_elsewhere_is_refused(store: &mut dyn Store) {
-    for cursor in ["", "x", "0", "' OR 1=1 --", &"a".repeat(100_000)] {
-        let result = store.reader().tasks(&TaskFilter::default(), 1, Some(cursor));
-        assert!(matches!(result, Err(StoreError::BadCursor)), "{cursor}");
-    }
-}
-
 fn late_reports_are_kept_once_and_bounded(store: &mut dyn Store) {
     commit(store, &[added(&task_row(1))]);
     let late = |task, agent: &str, attempt, code| Change::LateReport {
@@ -290,7 +189,10 @@ fn late_reports_are_kept_once_and_bounded(store: &mut dyn Store) {
     };
     // Also of a task that this store has never heard of.
     commit(store, &[late(1, "a", 1, 0), late(1, "a", 1, 0), late(404, "a", 1, 0)]);
-    commit(store, &[late(1, "a", 1, 0), late(1, "b", 1, 0), late(1, "a", 2, 0), late(1, "a", 1, 9)]);
+    commit(
+        store,
+        &[late(1, "a", 1, 0), late(1, "b", 1, 0), late(1, "a", 2, 0), late(1, "a", 1, 9)],
+    );
     let kept = store.reader().task(task_id(1)).expect("read").expect("there").late_reports;
     let expected = [("a", 1, 0), ("b", 1, 0), ("a", 2, 0), ("a", 1, 9)];
     assert_eq!(kept, expected.map(|(agent, attempt, code)| history(agent, attempt, code)));
@@ -335,7 +237,8 @@ fn counters_of_any_size_survive(store: &mut dyn Store) {
     let rows = [u64::MAX, 1].map(|rev| wanted(u128::from(rev), 1, rev));
     let put = rows.map(|row| Change::WantedPut { agent: agent_id("a"), row });
     commit(store, &put);
-    let loaded: Vec<_> = store.load().expect("load").wanted.into_iter().map(|(_, row)| row).collect();
+    let loaded: Vec<_> =
+        store.load().expect("load").wanted.into_iter().map(|(_, row)| row).collect();
     assert_eq!(loaded, [rows[1], rows[0]], "in the order of their revisions");
 }
 

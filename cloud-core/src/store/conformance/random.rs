@@ -60,10 +60,9 @@ impl Script {
                 Some(Change::AgentPut(Box::new(row)))
             }
             9 => self.about_agent(number, at, how),
-            10 => Some(Change::CredentialPut {
-                agent: agent_id(name),
-                credential: credential(how),
-            }),
+            10 => {
+                Some(Change::CredentialPut { agent: agent_id(name), credential: credential(how) })
+            }
             _ => Some(Change::LateReport {
                 task: task_id(number),
                 entry: Box::new(history(name, u32::from(how % 2), i32::from(how % 3))),
@@ -142,7 +141,8 @@ fn assignment(number: u128, name: &str, how: u8) -> AssignmentRow {
 fn filters() -> Vec<TaskFilter> {
     let none = TaskFilter::default;
     let mut filters = vec![none()];
-    filters.extend(TaskStatus::ALL.map(|(_, status)| TaskFilter { status: Some(status), ..none() }));
+    filters
+        .extend(TaskStatus::ALL.map(|(_, status)| TaskFilter { status: Some(status), ..none() }));
     for name in AGENTS {
         let agent = Some(agent_id(name));
         let pending = Some(TaskStatus::Pending);
@@ -167,8 +167,7 @@ pub fn alike(
 ) -> Result<(), TestCaseError> {
     let mut script = Script::default();
     for moves in batches {
-        let changes: Vec<Change> =
-            moves.into_iter().filter_map(|step| script.play(step)).collect();
+        let changes: Vec<Change> = moves.into_iter().filter_map(|step| script.play(step)).collect();
         let taken = (left.commit(&changes).is_ok(), right.commit(&changes).is_ok());
         prop_assert_eq!(taken, (true, true));
         prop_assert_eq!(left.load().expect("load"), right.load().expect("load"));

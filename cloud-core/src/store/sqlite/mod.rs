@@ -73,7 +73,9 @@ impl From<rusqlite::Error> for StoreError {
                 return Self::Corrupt { source: error.into() };
             }
             Some(ErrorCode::ConstraintViolation) => return Self::contradiction(error.to_string()),
-            Some(ErrorCode::DiskFull) => return Self::Full { source: error.into() },
+            Some(ErrorCode::DiskFull) => {
+                return Self::Full { source: error.into() };
+            }
             _ => {}
         }
         match error {

@@ -113,9 +113,7 @@ impl Reader for SqliteReader {
 
     fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
         let whole = self.whole(id)?;
-        Ok(whole.map(|(row, assignments, late)| {
-            placement_input(&row, &assignments, late)
-        }))
+        Ok(whole.map(|(row, assignments, late)| placement_input(&row, &assignments, late)))
     }
 }
 
@@ -140,8 +138,9 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     let credentials = all(connection, sql, [], rows::credential)?;
     // Sorted here: the database sorts a revision by its bits, as a signed number.
     let sql = "SELECT agent, rev, task, attempt, wanted FROM wanted ORDER BY agent, task, attempt";
-    let mut wanted =
-        all(connection, sql, [], |row| Ok((rows::from_text::<AgentId>(row, 0)?, rows::wanted(row)?)))?;
+    let mut wanted = all(connection, sql, [], |row| {
+        Ok((rows::from_text::<AgentId>(row, 0)?, rows::wanted(row)?))
+    })?;
     wanted.sort_by(|(left, a), (right, b)| (left, a.rev).cmp(&(right, b.rev)));
     Ok(Stored { core, tasks, assignments, agents, credentials, wanted })
 }

@@ -160,7 +160,10 @@ fn every_list_is_answered_by_an_index_in_its_order() {
     let cases = [
         (none(), "SEARCH t USING INDEX sqlite_autoindex_tasks_1 (id<?)"),
         (TaskFilter { status, ..none() }, "tasks_by_status (status=? AND id<?)"),
-        (TaskFilter { status, agent: agent.clone(), ..none() }, "tasks_by_agent (agent=? AND id<?)"),
+        (
+            TaskFilter { status, agent: agent.clone(), ..none() },
+            "tasks_by_agent (agent=? AND id<?)",
+        ),
         (TaskFilter { status, agent, name, label: None }, "tasks_by_name (name=? AND id<?)"),
         (TaskFilter { label, status, ..none() }, "PRIMARY KEY (key=? AND value=? AND task<?)"),
         (
@@ -206,7 +209,10 @@ fn readers_do_not_wait_for_the_writer_nor_for_each_other() {
             scope.spawn(|| {
                 for _ in 0..50 {
                     assert!(reader.task(task_id(1)).expect("read").is_some());
-                    assert_eq!(reader.tasks(&TaskFilter::default(), 9, None).expect("list").items.len(), 2);
+                    assert_eq!(
+                        reader.tasks(&TaskFilter::default(), 9, None).expect("list").items.len(),
+                        2
+                    );
                 }
             });
         }

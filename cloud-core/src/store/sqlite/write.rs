@@ -187,11 +187,7 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
     Ok(())
 }
 
-fn put_credential(
-    connection: &Connection,
-    agent: &AgentId,
-    credential: &Credential,
-) -> Result<()> {
+fn put_credential(connection: &Connection, agent: &AgentId, credential: &Credential) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO credentials (agent, password_hash, seal_key) VALUES ($1, $2, $3) \
@@ -231,11 +227,7 @@ fn put_wanted(connection: &Connection, agent: &AgentId, row: WantedRow) -> Resul
     Ok(())
 }
 
-fn remove_wanted(
-    connection: &Connection,
-    agent: &AgentId,
-    assignment: AssignmentId,
-) -> Result<()> {
+fn remove_wanted(connection: &Connection, agent: &AgentId, assignment: AssignmentId) -> Result<()> {
     connection
         .prepare_cached("DELETE FROM wanted WHERE agent = $1 AND task = $2 AND attempt = $3")?
         .execute(params![agent.as_str(), assignment.task.to_string(), assignment.attempt.0])?;
