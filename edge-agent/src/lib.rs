@@ -1,4 +1,15 @@
-//! The edge agent's I/O: what it runs, measures, stores and says.
+//! The edge agent's I/O: what it runs, measures, stores and says. What it decides is in
+//! `edge-agent-logic`; `driver` is where the two meet.
 
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod driver;
 pub mod exec;
+pub mod folder;
+pub mod identity;
+pub mod link;
+pub mod look;
+pub mod observe;
 pub mod probe;
+pub mod store;

@@ -1,4 +1,4 @@
-//! The edge agent's binary.
+//! The edge agent's binary: supervises a task, or does what the command line says.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,5 @@ fn main() -> ExitCode {
     if let Some(code) = edge_agent::exec::main_if_supervisor() {
         return code;
     }
-    eprintln!("ambit-agent: unknown command line");
-    ExitCode::from(2)
+    edge_agent::app::main()
 }

@@ -36,10 +36,7 @@ pub fn check(agent: &Agent, order: &Order) -> Result<(), Refusal> {
     }
     let tasks_max = usize::try_from(agent.facts.tasks_max).unwrap_or(usize::MAX);
     if agent.live.len() >= tasks_max {
-        let detail = format!(
-            "{} tasks are held, at most {tasks_max} may be",
-            agent.live.len()
-        );
+        let detail = format!("{} tasks are held, at most {tasks_max} may be", agent.live.len());
         return refuse(RefusalReason::Busy, detail);
     }
     let held = agent.live.len() + agent.finished.len();
@@ -50,10 +47,7 @@ pub fn check(agent: &Agent, order: &Order) -> Result<(), Refusal> {
         );
         return refuse(RefusalReason::Busy, detail);
     }
-    let shortages = agent
-        .facts
-        .capacity
-        .shortages(&agent.reserved, &order.needs);
+    let shortages = agent.facts.capacity.shortages(&agent.reserved, &order.needs);
     if let Some(shortage) = shortages.first() {
         return refuse(RefusalReason::Resources, describe(shortage));
     }
@@ -61,12 +55,7 @@ pub fn check(agent: &Agent, order: &Order) -> Result<(), Refusal> {
 }
 
 fn describe(shortage: &Shortage) -> String {
-    let Shortage {
-        resource,
-        needed,
-        free,
-        capacity,
-    } = shortage;
+    let Shortage { resource, needed, free, capacity } = shortage;
     let (name, unit) = match resource {
         Resource::Cpu => ("processor", " thousandths of a core"),
         Resource::Memory => ("memory", " MiB"),

@@ -80,11 +80,7 @@ impl Agent {
             reserved: Resources::default(),
             accepted_last: 0,
             finished: stored.finished.iter().copied().collect(),
-            finished_by_report: stored
-                .finished
-                .iter()
-                .map(|(id, seq)| (*seq, *id))
-                .collect(),
+            finished_by_report: stored.finished.iter().map(|(id, seq)| (*seq, *id)).collect(),
             unresolved: BTreeSet::new(),
             alarms: BTreeMap::new(),
             health: Health::default(),
@@ -97,13 +93,7 @@ impl Agent {
     }
 
     fn restore_attempt(&mut self, row: AttemptRow) {
-        let AttemptRow {
-            id,
-            number,
-            accepted_at,
-            order,
-            state,
-        } = row;
+        let AttemptRow { id, number, accepted_at, order, state } = row;
         self.accepted_last = self.accepted_last.max(number);
         self.reserved.add(&order.needs);
         if state.is_active() {
@@ -111,15 +101,7 @@ impl Agent {
         } else {
             self.waiting.insert((Reverse(order.priority), number, id));
         }
-        self.live.insert(
-            id,
-            Live {
-                number,
-                accepted_at,
-                order,
-                state,
-            },
-        );
+        self.live.insert(id, Live { number, accepted_at, order, state });
     }
 
     /// Attempts of which the driver must find out what became of them, and say so with
@@ -192,10 +174,7 @@ impl Agent {
     pub fn next_wakeup(&self) -> Option<Monotonic> {
         let alarms = self.alarms.values().copied();
         let disconnects = self.disconnects().map(|(at, _)| at);
-        alarms
-            .chain(disconnects)
-            .chain(self.link.next_wakeup())
-            .min()
+        alarms.chain(disconnects).chain(self.link.next_wakeup()).min()
     }
 
     /// The attempts that are not to go on without the core, and when they are to be stopped if it
@@ -210,14 +189,8 @@ impl Agent {
 
     /// The attempts of one task that are not over.
     pub(crate) fn attempts_of(&self, task: TaskId) -> impl Iterator<Item = (AssignmentId, &Live)> {
-        let first = AssignmentId {
-            task,
-            attempt: Attempt(0),
-        };
-        let last = AssignmentId {
-            task,
-            attempt: Attempt(u32::MAX),
-        };
+        let first = AssignmentId { task, attempt: Attempt(0) };
+        let last = AssignmentId { task, attempt: Attempt(u32::MAX) };
         self.live.range(first..=last).map(|(id, live)| (*id, live))
     }
 

@@ -158,14 +158,8 @@ impl State {
     pub fn run(&mut self, boot: Boot, started_at: Timestamp) -> Result<(), IllegalStep> {
         match *self {
             Self::Starting { .. } => *self = Self::Running { boot, started_at },
-            Self::Stopping {
-                cause,
-                started_at: None,
-            } => {
-                *self = Self::Stopping {
-                    cause,
-                    started_at: Some(started_at),
-                };
+            Self::Stopping { cause, started_at: None } => {
+                *self = Self::Stopping { cause, started_at: Some(started_at) };
             }
             other => return Err(other.refuse(Move::Run)),
         }
@@ -179,10 +173,7 @@ impl State {
     pub fn stop(&mut self, cause: Cause) -> Result<(), IllegalStep> {
         match *self {
             Self::Starting { .. } | Self::Running { .. } => {
-                *self = Self::Stopping {
-                    cause,
-                    started_at: self.started_at(),
-                };
+                *self = Self::Stopping { cause, started_at: self.started_at() };
             }
             other => return Err(other.refuse(Move::Stop)),
         }
@@ -249,20 +240,10 @@ mod tests {
     fn the_first_cause_stays() {
         let mut state = State::Starting { boot: Boot(1) };
         state.stop(Cause::TimedOut).expect("stop");
-        let canceled = Cause::Requested {
-            reason: StopReason::Canceled,
-        };
+        let canceled = Cause::Requested { reason: StopReason::Canceled };
         assert!(state.stop(canceled).is_err());
-        assert_eq!(
-            state,
-            State::Stopping {
-                cause: Cause::TimedOut,
-                started_at: None
-            }
-        );
-        state
-            .run(Boot(1), Timestamp(3))
-            .expect("seen to run after all");
+        assert_eq!(state, State::Stopping { cause: Cause::TimedOut, started_at: None });
+        state.run(Boot(1), Timestamp(3)).expect("seen to run after all");
         assert_eq!(state.started_at(), Some(Timestamp(3)));
     }
 
@@ -271,18 +252,10 @@ mod tests {
         for state in [
             State::Accepted,
             State::Starting { boot: Boot(2) },
-            State::Running {
-                boot: Boot(2),
-                started_at: Timestamp(5),
-            },
+            State::Running { boot: Boot(2), started_at: Timestamp(5) },
+            State::Stopping { cause: Cause::TimedOut, started_at: None },
             State::Stopping {
-                cause: Cause::TimedOut,
-                started_at: None,
-            },
-            State::Stopping {
-                cause: Cause::Requested {
-                    reason: StopReason::Superseded,
-                },
+                cause: Cause::Requested { reason: StopReason::Superseded },
                 started_at: Some(Timestamp(5)),
             },
         ] {

@@ -43,11 +43,7 @@ impl Agent {
         now: Now,
     ) -> shared::id::Sequence {
         let seq = self.outbox.push();
-        let report = Box::new(Report {
-            assignment,
-            at: now.wall,
-            event,
-        });
+        let report = Box::new(Report { assignment, at: now.wall, event });
         out.changes.push(Change::ReportAdded { seq, report });
         seq
     }
@@ -74,10 +70,7 @@ impl Agent {
         } else {
             self.waiting.insert(turn);
         }
-        out.changes.push(Change::AttemptMoved {
-            id,
-            state: live.state,
-        });
+        out.changes.push(Change::AttemptMoved { id, state: live.state });
         true
     }
 
@@ -97,10 +90,7 @@ impl Agent {
                 out.effects.push(Effect::Terminate { assignment: id });
             }
         }
-        out.note(Notice::Stopping {
-            assignment: id,
-            cause,
-        });
+        out.note(Notice::Stopping { assignment: id, cause });
     }
 
     /// Records the end of an attempt and reports it. Its room is free from now on.
@@ -115,32 +105,19 @@ impl Agent {
         let Some(live) = self.live.remove(&id) else {
             return;
         };
-        self.waiting
-            .remove(&(Reverse(live.order.priority), live.number, id));
+        self.waiting.remove(&(Reverse(live.order.priority), live.number, id));
         self.alarms.remove(&id);
         self.unresolved.remove(&id);
         self.reserved.subtract(&live.order.needs);
-        let Remains {
-            started_at,
-            ran_ms,
-            output,
-        } = remains;
+        let Remains { started_at, ran_ms, output } = remains;
         let started_at = started_at.or(live.state.started_at());
         let success = end.is_success();
-        let finish = Finish {
-            end,
-            started_at,
-            ran_ms,
-            output,
-        };
+        let finish = Finish { end, started_at, ran_ms, output };
         let report = self.report(id, ReportEvent::Finished(Box::new(finish)), out, now);
         self.finished.insert(id, report);
         self.finished_by_report.insert(report, id);
         out.changes.push(Change::AttemptFinished { id, report });
-        out.note(Notice::Finished {
-            assignment: id,
-            success,
-        });
+        out.note(Notice::Finished { assignment: id, success });
     }
 
     /// Writes down how it stands with the core, if that is news.

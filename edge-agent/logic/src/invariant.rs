@@ -24,21 +24,12 @@ type Check = fn(&Agent) -> Result<(), String>;
 /// Every invariant with its name.
 const CHECKS: [(&str, Check); 7] = [
     ("what_is_reserved_is_what_the_held_attempts_need", reserved),
-    (
-        "no_task_has_two_attempts_with_a_process",
-        one_process_per_task,
-    ),
+    ("no_task_has_two_attempts_with_a_process", one_process_per_task),
     ("outbox_counters_are_in_order", outbox_counters),
-    (
-        "every_finished_attempt_has_an_unacknowledged_report",
-        finished_reports,
-    ),
+    ("every_finished_attempt_has_an_unacknowledged_report", finished_reports),
     ("an_attempt_is_either_live_or_finished", live_or_finished),
     ("what_waits_is_exactly_what_is_accepted", waiting),
-    (
-        "alarms_and_questions_are_about_attempts_with_a_process",
-        alarms,
-    ),
+    ("alarms_and_questions_are_about_attempts_with_a_process", alarms),
 ];
 
 /// Checks every invariant.
@@ -61,40 +52,30 @@ fn reserved(agent: &Agent) -> Result<(), String> {
     for live in agent.live.values() {
         sum.add(&live.order.needs);
     }
-    ensure(sum == agent.reserved, || {
-        format!("reserved {:?}, needed {sum:?}", agent.reserved)
-    })
+    ensure(sum == agent.reserved, || format!("reserved {:?}, needed {sum:?}", agent.reserved))
 }
 
 fn one_process_per_task(agent: &Agent) -> Result<(), String> {
     let mut tasks = BTreeSet::new();
     for (id, live) in agent.live.iter().filter(|(_, live)| live.state.is_active()) {
-        ensure(tasks.insert(id.task), || {
-            format!("{id} is {}, and not alone", live.state.name())
-        })?;
+        ensure(tasks.insert(id.task), || format!("{id} is {}, and not alone", live.state.name()))?;
     }
     Ok(())
 }
 
 fn outbox_counters(agent: &Agent) -> Result<(), String> {
     let outbox = &agent.outbox;
-    ensure(
-        outbox.acked <= outbox.sent && outbox.sent <= outbox.last,
-        || format!("{outbox:?}"),
-    )
+    ensure(outbox.acked <= outbox.sent && outbox.sent <= outbox.last, || format!("{outbox:?}"))
 }
 
 fn finished_reports(agent: &Agent) -> Result<(), String> {
-    ensure(
-        agent.finished.len() == agent.finished_by_report.len(),
-        || "the two indexes differ in size".to_owned(),
-    )?;
+    ensure(agent.finished.len() == agent.finished_by_report.len(), || {
+        "the two indexes differ in size".to_owned()
+    })?;
     for (id, seq) in &agent.finished {
         let unacknowledged = *seq > agent.outbox.acked && *seq <= agent.outbox.last;
         let indexed = agent.finished_by_report.get(seq) == Some(id);
-        ensure(unacknowledged && indexed, || {
-            format!("{id} by {seq}, outbox {:?}", agent.outbox)
-        })?;
+        ensure(unacknowledged && indexed, || format!("{id} by {seq}, outbox {:?}", agent.outbox))?;
     }
     Ok(())
 }
@@ -113,24 +94,12 @@ fn waiting(agent: &Agent) -> Result<(), String> {
         .filter(|(_, live)| live.state == State::Accepted)
         .map(|(id, live)| (Reverse(live.order.priority), live.number, *id))
         .collect();
-    ensure(accepted == agent.waiting, || {
-        format!("{accepted:?} accepted, {:?}", agent.waiting)
-    })
+    ensure(accepted == agent.waiting, || format!("{accepted:?} accepted, {:?}", agent.waiting))
 }
 
 fn alarms(agent: &Agent) -> Result<(), String> {
-    let active = |id| {
-        agent
-            .live
-            .get(id)
-            .is_some_and(|live| live.state.is_active())
-    };
-    match agent
-        .alarms
-        .keys()
-        .chain(&agent.unresolved)
-        .find(|id| !active(id))
-    {
+    let active = |id| agent.live.get(id).is_some_and(|live| live.state.is_active());
+    match agent.alarms.keys().chain(&agent.unresolved).find(|id| !active(id)) {
         Some(id) => Err(format!("{id} has no process")),
         None => Ok(()),
     }

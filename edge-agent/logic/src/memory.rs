@@ -41,11 +41,7 @@ impl MemoryStore {
     pub fn stored(&self) -> Stored {
         Stored {
             live: self.live.values().cloned().collect(),
-            finished: self
-                .finished
-                .iter()
-                .map(|(id, report)| (*id, *report))
-                .collect(),
+            finished: self.finished.iter().map(|(id, report)| (*id, *report)).collect(),
             ..self.head.clone()
         }
     }
@@ -102,10 +98,7 @@ impl MemoryStore {
             .range(after.next()..)
             .take_while(|(seq, _)| **seq <= upto)
             .take(items_max)
-            .map(|(seq, report)| NumberedReport {
-                seq: *seq,
-                report: report.clone(),
-            })
+            .map(|(seq, report)| NumberedReport { seq: *seq, report: report.clone() })
             .collect()
     }
 }

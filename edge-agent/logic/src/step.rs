@@ -79,21 +79,13 @@ impl Agent {
 
     /// Applies a run of desired state, all of it or nothing.
     fn apply(&mut self, desired: Desired, out: &mut Outcome, now: Now) {
-        let Desired {
-            incarnation,
-            base,
-            upto,
-            mut rows,
-        } = desired;
+        let Desired { incarnation, base, upto, mut rows } = desired;
         // Before the welcome it is not known whose revisions these are.
         if incarnation != self.incarnation || !self.link.is_met() || upto <= self.applied_rev {
             return;
         }
         if base > self.applied_rev {
-            out.note(Notice::DesiredGap {
-                applied: self.applied_rev,
-                base,
-            });
+            out.note(Notice::DesiredGap { applied: self.applied_rev, base });
             return;
         }
         // What may be added before this is looked at again: a row is accepted, started and
@@ -105,12 +97,7 @@ impl Agent {
             return;
         }
         rows.sort_by_key(|row| row.rev);
-        for DesiredRow {
-            rev,
-            assignment,
-            want,
-        } in rows
-        {
+        for DesiredRow { rev, assignment, want } in rows {
             if rev <= self.applied_rev || rev > upto {
                 continue;
             }

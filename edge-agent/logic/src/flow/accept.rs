@@ -39,23 +39,12 @@ pub(crate) fn run(
     };
     // Whatever becomes of the new attempt: the core gave up the old one.
     for older in older {
-        agent.stop(
-            older,
-            Cause::Requested {
-                reason: StopReason::Superseded,
-            },
-            out,
-            now,
-        );
+        agent.stop(older, Cause::Requested { reason: StopReason::Superseded }, out, now);
     }
     match admitted {
         Ok(()) => take(agent, id, order, out, now),
         Err(Refusal { reason, detail }) => {
-            out.note(Notice::Refused {
-                assignment: id,
-                reason,
-                detail: detail.clone(),
-            });
+            out.note(Notice::Refused { assignment: id, reason, detail: detail.clone() });
             agent.report(id, ReportEvent::Refused { reason, detail }, out, now);
         }
     }
@@ -67,22 +56,8 @@ fn take(agent: &mut Agent, id: AssignmentId, order: &Arc<Order>, out: &mut Outco
     let order = Arc::clone(order);
     agent.reserved.add(&order.needs);
     agent.waiting.insert((Reverse(order.priority), number, id));
-    let row = AttemptRow {
-        id,
-        number,
-        accepted_at,
-        order: Arc::clone(&order),
-        state,
-    };
-    agent.live.insert(
-        id,
-        Live {
-            number,
-            accepted_at,
-            order,
-            state,
-        },
-    );
+    let row = AttemptRow { id, number, accepted_at, order: Arc::clone(&order), state };
+    agent.live.insert(id, Live { number, accepted_at, order, state });
     out.changes.push(Change::AttemptAdded(Box::new(row)));
     agent.report(id, ReportEvent::Accepted, out, now);
     out.note(Notice::Accepted { assignment: id });

@@ -49,12 +49,7 @@ pub(crate) fn ended(
     let Some(live) = agent.live.get(&id) else {
         return out.nonsense(id, None);
     };
-    let ProcessEnd {
-        exit,
-        started_at,
-        ran_ms,
-        output,
-    } = process;
+    let ProcessEnd { exit, started_at, ran_ms, output } = process;
     let end = match (live.state, exit) {
         // What the agent brought about is told as what it is, whatever the process made of it.
         (State::Stopping { cause, .. }, _) => cause.end(),
@@ -63,17 +58,7 @@ pub(crate) fn ended(
         (_, Exit::OutOfMemory) => End::OutOfMemory,
         (_, Exit::SpawnFailed { message }) => End::SpawnFailed { message },
     };
-    agent.conclude(
-        id,
-        end,
-        Remains {
-            started_at,
-            ran_ms,
-            output,
-        },
-        out,
-        now,
-    );
+    agent.conclude(id, end, Remains { started_at, ran_ms, output }, out, now);
 }
 
 /// Nothing of it runs, and nobody knows how it ended.
@@ -83,9 +68,7 @@ pub(crate) fn gone(agent: &mut Agent, id: AssignmentId, out: &mut Outcome, now: 
     };
     let end = match live.state {
         State::Stopping { cause, .. } => cause.end(),
-        _ => End::Vanished {
-            message: GONE.to_owned(),
-        },
+        _ => End::Vanished { message: GONE.to_owned() },
     };
     agent.conclude(id, end, Remains::default(), out, now);
 }
@@ -97,8 +80,7 @@ impl Agent {
             return;
         };
         if let (State::Running { .. }, Some(timeout_ms)) = (live.state, live.order.timeout_ms) {
-            self.alarms
-                .insert(id, now.mono + timeout_ms.saturating_sub(ran_ms));
+            self.alarms.insert(id, now.mono + timeout_ms.saturating_sub(ran_ms));
         }
     }
 }

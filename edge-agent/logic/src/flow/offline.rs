@@ -23,20 +23,10 @@ pub(crate) fn heard(agent: &mut Agent, now: Now) {
 /// Stops what must not go on without the core. The silence is counted from the start of this
 /// process at the earliest: what was before it nobody measured.
 pub(crate) fn tick(agent: &mut Agent, out: &mut Outcome, now: Now) {
-    let due: Vec<AssignmentId> = agent
-        .disconnects()
-        .filter(|(at, _)| *at <= now.mono)
-        .map(|(_, id)| id)
-        .collect();
+    let due: Vec<AssignmentId> =
+        agent.disconnects().filter(|(at, _)| *at <= now.mono).map(|(_, id)| id).collect();
     for id in due {
-        agent.stop(
-            id,
-            Cause::Requested {
-                reason: StopReason::Disconnected,
-            },
-            out,
-            now,
-        );
+        agent.stop(id, Cause::Requested { reason: StopReason::Disconnected }, out, now);
     }
 }
 

@@ -26,20 +26,14 @@ pub(crate) fn running(
     };
     let (state, grace_ms, boot) = (live.state, live.order.grace_ms, agent.boot);
     match state {
-        State::Starting { .. }
-        | State::Stopping {
-            started_at: None, ..
-        } => {
+        State::Starting { .. } | State::Stopping { started_at: None, .. } => {
             agent.advance(id, |state| state.run(boot, started_at), out);
             agent.report(id, ReportEvent::Started, out, now);
         }
         State::Running { .. } | State::Stopping { .. } => {}
         State::Accepted => return out.nonsense(id, None),
     }
-    out.note(Notice::Adopted {
-        assignment: id,
-        ran_ms,
-    });
+    out.note(Notice::Adopted { assignment: id, ran_ms });
     if matches!(state, State::Stopping { .. }) {
         // Whether it was told before the agent went down is not known; telling it again is safe.
         out.effects.push(Effect::Terminate { assignment: id });
@@ -67,10 +61,7 @@ pub(crate) fn never_started(
             agent.advance(id, State::wait_again, out);
             true
         }
-        State::Stopping {
-            cause,
-            started_at: None,
-        } => {
+        State::Stopping { cause, started_at: None } => {
             agent.conclude(id, cause.end(), Remains::default(), out, now);
             true
         }

@@ -19,15 +19,9 @@ pub(crate) fn send(agent: &mut Agent, out: &mut Outcome, now: Now) {
     let window_end = outbox.acked.0.saturating_add(agent.settings.outbox_window);
     let upto = Sequence(outbox.last.0.min(window_end));
     if upto > outbox.sent {
-        out.effects.push(Effect::SendReports {
-            after: outbox.sent,
-            upto,
-        });
+        out.effects.push(Effect::SendReports { after: outbox.sent, upto });
         outbox.sent = upto;
-        let first = Resend {
-            at: now.mono + agent.settings.resend_ms,
-            times: 0,
-        };
+        let first = Resend { at: now.mono + agent.settings.resend_ms, times: 0 };
         agent.link.resend.get_or_insert(first);
     }
 }
@@ -44,10 +38,7 @@ pub(crate) fn acknowledged(
         return;
     }
     if seq > agent.outbox.last {
-        out.note(Notice::AheadOfUs {
-            acked: seq,
-            last: agent.outbox.last,
-        });
+        out.note(Notice::AheadOfUs { acked: seq, last: agent.outbox.last });
         return;
     }
     let Some(upto) = agent.outbox.acknowledge(seq) else {
@@ -65,10 +56,7 @@ pub(crate) fn acknowledged(
     }
     agent.link.congested = false;
     let more = agent.outbox.sent > upto;
-    let again = Resend {
-        at: now.mono + agent.settings.resend_ms,
-        times: 0,
-    };
+    let again = Resend { at: now.mono + agent.settings.resend_ms, times: 0 };
     agent.link.resend = more.then_some(again);
 }
 
@@ -78,10 +66,7 @@ pub(crate) fn cut(agent: &mut Agent, sent: Sequence, now: Now) {
     let outbox = &mut agent.outbox;
     outbox.sent = sent.clamp(outbox.acked, outbox.sent);
     agent.link.congested = true;
-    let again = Resend {
-        at: now.mono + agent.settings.resend_ms,
-        times: 0,
-    };
+    let again = Resend { at: now.mono + agent.settings.resend_ms, times: 0 };
     agent.link.resend.get_or_insert(again);
 }
 
@@ -99,8 +84,5 @@ pub(crate) fn tick(agent: &mut Agent, now: Now) {
     let (first_ms, max_ms) = (agent.settings.resend_ms, agent.settings.resend_ms_max);
     let wait_ms = delay_ms(times.saturating_add(1), first_ms, max_ms, now.chance).max(first_ms);
     let waiting = agent.outbox.waiting() > 0;
-    agent.link.resend = waiting.then_some(Resend {
-        at: now.mono + wait_ms,
-        times,
-    });
+    agent.link.resend = waiting.then_some(Resend { at: now.mono + wait_ms, times });
 }

@@ -45,10 +45,7 @@ fn greet(agent: &mut Agent, hellos: u32, out: &mut Outcome, now: Now) {
     let hellos = hellos.saturating_add(1);
     let (first_ms, max_ms) = (agent.settings.hello_ms, agent.settings.hello_ms_max);
     let wait_ms = delay_ms(hellos, first_ms, max_ms, now.chance);
-    agent.link.conversation = Conversation::Greeting {
-        hellos,
-        again_at: now.mono + wait_ms,
-    };
+    agent.link.conversation = Conversation::Greeting { hellos, again_at: now.mono + wait_ms };
     agent.link.ping = None;
     agent.link.resend = None;
     agent.link.told_position = agent.facts.position;
@@ -80,15 +77,10 @@ pub(crate) fn welcome(agent: &mut Agent, welcome: &Welcome, out: &mut Outcome, n
         return;
     }
     meet(agent, welcome, out);
-    let heartbeat_ms = welcome
-        .heartbeat_ms
-        .clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
+    let heartbeat_ms = welcome.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
     let spread_ms = FIRST_BEAT_MS_MAX.min(heartbeat_ms / 2);
     let beat_at = now.mono + mix(now.chance, CHANCE_FIRST_BEAT) % (spread_ms + 1);
-    agent.link.conversation = Conversation::Met {
-        heartbeat_ms,
-        beat_at,
-    };
+    agent.link.conversation = Conversation::Met { heartbeat_ms, beat_at };
     agent.link.congested = false;
     agent.outbox.rewind();
     agent.see_link(LinkSeen::Connected, out, now);
@@ -100,19 +92,13 @@ pub(crate) fn welcome(agent: &mut Agent, welcome: &Welcome, out: &mut Outcome, n
 fn meet(agent: &mut Agent, welcome: &Welcome, out: &mut Outcome) {
     if agent.core != Some(welcome.core) {
         if let Some(before) = agent.core.replace(welcome.core) {
-            out.note(Notice::AnotherCore {
-                before,
-                now: welcome.core,
-            });
+            out.note(Notice::AnotherCore { before, now: welcome.core });
         }
         out.changes.push(Change::CoreMet { core: welcome.core });
     }
     if welcome.acked_seq < agent.outbox.acked {
         let deleted = agent.outbox.acked;
-        out.note(Notice::CoreForgot {
-            acked: welcome.acked_seq,
-            deleted,
-        });
+        out.note(Notice::CoreForgot { acked: welcome.acked_seq, deleted });
     }
 }
 
@@ -123,13 +109,7 @@ pub(crate) fn refused(agent: &mut Agent, refusal: Refusal, out: &mut Outcome, no
     }
     let until = now.mono + agent.settings.refused_ms;
     agent.link.conversation = Conversation::Refused { until };
-    agent.see_link(
-        LinkSeen::Refused {
-            detail: refusal.detail.clone(),
-        },
-        out,
-        now,
-    );
+    agent.see_link(LinkSeen::Refused { detail: refusal.detail.clone() }, out, now);
     out.note(Notice::NotLetIn(refusal));
 }
 
@@ -156,10 +136,7 @@ pub(crate) fn tick(agent: &mut Agent, out: &mut Outcome, now: Now) {
             greet(agent, hellos, out, now);
         }
         Conversation::Refused { until } if until <= now.mono => greet(agent, 0, out, now),
-        Conversation::Met {
-            heartbeat_ms,
-            beat_at,
-        } if beat_at <= now.mono => {
+        Conversation::Met { heartbeat_ms, beat_at } if beat_at <= now.mono => {
             let silence_ms = now.mono.since_ms(agent.link.heard);
             if silence_ms >= heartbeat_ms.saturating_mul(agent.settings.silent_beats) {
                 out.note(Notice::CoreSilent);
@@ -170,15 +147,8 @@ pub(crate) fn tick(agent: &mut Agent, out: &mut Outcome, now: Now) {
             }
             // Keeps the pace; after a long sleep it starts anew instead of catching up.
             let next = beat_at + heartbeat_ms;
-            let beat_at = if next > now.mono {
-                next
-            } else {
-                now.mono + heartbeat_ms
-            };
-            agent.link.conversation = Conversation::Met {
-                heartbeat_ms,
-                beat_at,
-            };
+            let beat_at = if next > now.mono { next } else { now.mono + heartbeat_ms };
+            agent.link.conversation = Conversation::Met { heartbeat_ms, beat_at };
             beat(agent, out, now);
             ping(agent, out, now);
         }
@@ -206,10 +176,7 @@ fn beat(agent: &mut Agent, out: &mut Outcome, now: Now) {
 
 fn ping(agent: &mut Agent, out: &mut Outcome, now: Now) {
     let nonce = mix(now.chance, CHANCE_PING);
-    agent.link.ping = Some(Ping {
-        nonce,
-        sent: now.mono,
-    });
+    agent.link.ping = Some(Ping { nonce, sent: now.mono });
     out.effects.push(Effect::Send(Uplink::Ping { nonce }));
 }
 

@@ -18,11 +18,8 @@ pub(crate) fn fill(agent: &mut Agent, out: &mut Outcome, now: Now) {
         };
         let order = std::sync::Arc::clone(&live.order);
         if matches!(order.run, Run::Noop {}) {
-            let remains = Remains {
-                started_at: Some(now.wall),
-                ran_ms: Some(0),
-                ..Remains::default()
-            };
+            let remains =
+                Remains { started_at: Some(now.wall), ran_ms: Some(0), ..Remains::default() };
             agent.conclude(id, End::Exited { code: 0 }, remains, out, now);
             continue;
         }
@@ -30,10 +27,7 @@ pub(crate) fn fill(agent: &mut Agent, out: &mut Outcome, now: Now) {
         if !agent.advance(id, |state| state.begin(boot), out) {
             return;
         }
-        out.effects.push(Effect::Spawn {
-            assignment: id,
-            order,
-        });
+        out.effects.push(Effect::Spawn { assignment: id, order });
     }
 }
 
@@ -46,10 +40,7 @@ fn next(agent: &Agent) -> Option<AssignmentId> {
     if agent.live.len() - agent.waiting.len() >= agent.running_max() {
         return None;
     }
-    let free = |id: &AssignmentId| {
-        agent
-            .attempts_of(id.task)
-            .all(|(_, other)| !other.state.is_active())
-    };
+    let free =
+        |id: &AssignmentId| agent.attempts_of(id.task).all(|(_, other)| !other.state.is_active());
     agent.waiting.iter().map(|(_, _, id)| *id).find(free)
 }

@@ -40,15 +40,8 @@ fn live_through(ops: &[Op], small: bool) -> World {
         assert!(world.agent.live().count() <= TASKS_MAX as usize);
         let outbox = world.agent.outbox();
         assert!(outbox.waiting() <= settings.outbox_max, "{outbox:?}");
-        assert!(
-            outbox.sent.0 - outbox.acked.0 <= settings.outbox_window,
-            "{outbox:?}"
-        );
-        let running = world
-            .agent
-            .live()
-            .filter(|(_, state)| state.is_active())
-            .count();
+        assert!(outbox.sent.0 - outbox.acked.0 <= settings.outbox_window, "{outbox:?}");
+        let running = world.agent.live().filter(|(_, state)| state.is_active()).count();
         assert!(running <= settings.running_max.unwrap_or(TASKS_MAX) as usize);
     }
     world
@@ -78,12 +71,8 @@ fn random_histories_accept_and_finish_a_lot() {
     let mut accepted = 0;
     for seed in 0..60_u64 {
         let pick = |n: u64| shared::time::mix(seed, n);
-        let ops: Vec<Op> = (0..250)
-            .map(|n| Op {
-                kind: (pick(n) % 26) as u8,
-                pick: pick(n + 1_000),
-            })
-            .collect();
+        let ops: Vec<Op> =
+            (0..250).map(|n| Op { kind: (pick(n) % 26) as u8, pick: pick(n + 1_000) }).collect();
         let mut world = live_through(&ops, seed % 2 == 0);
         world.settle();
         accepted += world.accepted.len();

@@ -12,11 +12,7 @@ use super::world::TASKS_MAX;
 
 pub fn facts() -> Facts {
     Facts {
-        capacity: Resources {
-            cpu_millis: 1_000,
-            memory_mib: 1_000,
-            ..Resources::default()
-        },
+        capacity: Resources { cpu_millis: 1_000, memory_mib: 1_000, ..Resources::default() },
         tasks_max: TASKS_MAX,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
@@ -25,17 +21,11 @@ pub fn facts() -> Facts {
 
 pub fn order(pick: u64) -> Order {
     let noop = pick % 11 == 3;
-    let exec = Exec {
-        command: "true".to_owned(),
-        ..Exec::default()
-    };
+    let exec = Exec { command: "true".to_owned(), ..Exec::default() };
     Order {
         name: None,
         run: if noop { Run::Noop {} } else { Run::Exec(exec) },
-        needs: Resources {
-            cpu_millis: (pick >> 4) % 400,
-            ..Resources::default()
-        },
+        needs: Resources { cpu_millis: (pick >> 4) % 400, ..Resources::default() },
         priority: u8::try_from((pick >> 12) % 3).expect("small"),
         timeout_ms: (pick & 0x40 == 0).then_some(30_000),
         grace_ms: 1_000,
@@ -45,10 +35,5 @@ pub fn order(pick: u64) -> Order {
 
 pub fn end(code: i32) -> ProcessEnd {
     let output = Output::default();
-    ProcessEnd {
-        exit: Exit::Code(code),
-        started_at: Some(Timestamp(1)),
-        ran_ms: Some(5),
-        output,
-    }
+    ProcessEnd { exit: Exit::Code(code), started_at: Some(Timestamp(1)), ran_ms: Some(5), output }
 }

@@ -71,11 +71,7 @@ impl World {
     pub fn new(settings: Settings) -> Self {
         let mut store = MemoryStore::new(INCARNATION);
         let stored = store.begin_boot();
-        let now = Now {
-            wall: Timestamp(1_000),
-            mono: Monotonic(0),
-            chance: 0,
-        };
+        let now = Now { wall: Timestamp(1_000), mono: Monotonic(0), chance: 0 };
         Self {
             agent: Agent::restore(stored, settings.clone(), facts(), now),
             store,
@@ -90,10 +86,7 @@ impl World {
             attempts: BTreeMap::new(),
             down: Vec::new(),
             up: Vec::new(),
-            inbox: Inbox {
-                incarnation: INCARNATION,
-                acked: Sequence(0),
-            },
+            inbox: Inbox { incarnation: INCARNATION, acked: Sequence(0) },
             accepted: BTreeSet::new(),
             ended: BTreeMap::new(),
             crash: Crash::No,
@@ -103,19 +96,14 @@ impl World {
     fn now(&mut self) -> Now {
         self.chances += 1;
         let wall = Timestamp(1_000 + i64::try_from(self.clock_ms).expect("small"));
-        Now {
-            wall,
-            mono: Monotonic(self.clock_ms),
-            chance: mix(self.chances, 1),
-        }
+        Now { wall, mono: Monotonic(self.clock_ms), chance: mix(self.chances, 1) }
     }
 
     /// One step as a driver makes it, with the invariants after it.
     pub fn step(&mut self, input: Input) {
         let now = self.now();
         let outcome = self.agent.step(input, now);
-        self.log
-            .push_str(&serde_json::to_string(&outcome).expect("json"));
+        self.log.push_str(&serde_json::to_string(&outcome).expect("json"));
         self.log.push('\n');
         if let Err(broken) = invariant::check(&self.agent) {
             panic!("{broken}");
@@ -138,26 +126,12 @@ impl World {
     fn compare_with_store(&self) {
         let stored = self.store.stored();
         let live: Vec<_> = stored.live.iter().map(|row| (row.id, row.state)).collect();
-        assert_eq!(
-            live,
-            self.agent.live().collect::<Vec<_>>(),
-            "the store holds other attempts"
-        );
-        let held = stored
-            .live
-            .iter()
-            .map(|row| row.id)
-            .chain(stored.finished.iter().map(|f| f.0));
-        assert_eq!(
-            held.collect::<Vec<_>>(),
-            self.agent.holds().collect::<Vec<_>>()
-        );
+        assert_eq!(live, self.agent.live().collect::<Vec<_>>(), "the store holds other attempts");
+        let held = stored.live.iter().map(|row| row.id).chain(stored.finished.iter().map(|f| f.0));
+        assert_eq!(held.collect::<Vec<_>>(), self.agent.holds().collect::<Vec<_>>());
         assert_eq!(stored.applied_rev, self.agent.applied_rev());
         let outbox = self.agent.outbox();
-        assert_eq!(
-            (stored.outbox.last, stored.outbox.acked),
-            (outbox.last, outbox.acked)
-        );
+        assert_eq!((stored.outbox.last, stored.outbox.acked), (outbox.last, outbox.acked));
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -190,10 +164,7 @@ impl World {
         self.agent = Agent::restore(stored, self.settings.clone(), facts(), now);
         for id in self.agent.unresolved() {
             let found = self.find(id);
-            self.step(Input::Found {
-                assignment: id,
-                found,
-            });
+            self.step(Input::Found { assignment: id, found });
         }
     }
 
@@ -205,10 +176,7 @@ impl World {
                 self.processes.remove(&id);
                 Found::NeverStarted
             }
-            Some(Process::Runs) => Found::Running {
-                started_at: Timestamp(1_000),
-                ran_ms: 3,
-            },
+            Some(Process::Runs) => Found::Running { started_at: Timestamp(1_000), ran_ms: 3 },
             Some(Process::Ended) => Found::Ended(Box::new(end(0))),
             Some(Process::Gone) => Found::Gone,
         }
@@ -221,16 +189,11 @@ impl World {
             4..=6 => self.deliver_down(pick),
             7..=9 => self.process_moves(pick),
             10 => self.link_up(),
-            11 if rarely => self.step(Input::LinkDown {
-                reason: "cut".to_owned(),
-            }),
+            11 if rarely => self.step(Input::LinkDown { reason: "cut".to_owned() }),
             12..=14 => self.deliver_up(pick),
             15 => {
                 let seq = Sequence(pick % (self.inbox.acked.0 + 1));
-                self.hear(Downlink::Acked {
-                    incarnation: INCARNATION,
-                    seq,
-                });
+                self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
             }
             16 | 17 => {
                 self.clock_ms += pick % 20_000;
@@ -238,18 +201,13 @@ impl World {
             }
             18 => {
                 let disk_full = pick.is_multiple_of(3);
-                self.step(Input::Measured {
-                    load: Load::default(),
-                    disk_full,
-                });
+                self.step(Input::Measured { load: Load::default(), disk_full });
             }
             19 => self.hear(Downlink::WhoIsThere),
             20 if rarely => self.crash = Crash::BeforeCommit,
             21 if rarely => self.crash = Crash::BeforeEffects,
             22 if rarely => self.restart(),
-            23 => self.step(Input::ReportsCut {
-                sent: Sequence(pick % 20),
-            }),
+            23 => self.step(Input::ReportsCut { sent: Sequence(pick % 20) }),
             _ => {
                 if !self.agent.is_met() {
                     self.link_up();
@@ -289,22 +247,14 @@ impl World {
         if !stop {
             *attempt += 1;
         }
-        let assignment = AssignmentId {
-            task: TaskId(Uuid::from_u128(task)),
-            attempt: Attempt(*attempt),
-        };
+        let assignment =
+            AssignmentId { task: TaskId(Uuid::from_u128(task)), attempt: Attempt(*attempt) };
         let want = if stop {
-            Want::Stop {
-                reason: StopReason::Canceled,
-            }
+            Want::Stop { reason: StopReason::Canceled }
         } else {
             Want::Run(Arc::new(order(pick)))
         };
-        let row = DesiredRow {
-            rev: Revision(self.rev),
-            assignment,
-            want,
-        };
+        let row = DesiredRow { rev: Revision(self.rev), assignment, want };
         self.wanted.insert(assignment, row);
         self.send_down(pick);
     }
@@ -313,20 +263,11 @@ impl World {
     fn send_down(&mut self, pick: u64) {
         let base = (pick >> 8) % (self.agent.applied_rev().0 + 3);
         let base = base.min(self.rev);
-        let mut rows: Vec<_> = self
-            .wanted
-            .values()
-            .filter(|row| row.rev.0 > base)
-            .cloned()
-            .collect();
+        let mut rows: Vec<_> =
+            self.wanted.values().filter(|row| row.rev.0 > base).cloned().collect();
         rows.sort_by_key(|row| row.rev);
         let (base, upto) = (Revision(base), Revision(self.rev));
-        let desired = Desired {
-            incarnation: INCARNATION,
-            base,
-            upto,
-            rows,
-        };
+        let desired = Desired { incarnation: INCARNATION, base, upto, rows };
         self.down.push(Downlink::Desired(desired));
         keep_last(&mut self.down);
     }
@@ -354,10 +295,7 @@ impl World {
         }
         self.take(after, items);
         if pick & 0x200 == 0 {
-            self.hear(Downlink::Acked {
-                incarnation: INCARNATION,
-                seq: self.inbox.acked,
-            });
+            self.hear(Downlink::Acked { incarnation: INCARNATION, seq: self.inbox.acked });
         }
     }
 
@@ -373,11 +311,15 @@ impl World {
                 ReportEvent::Accepted => {
                     assert!(self.accepted.insert(id), "{id} was accepted twice");
                 }
+                ReportEvent::Finished(finish)
+                    if !self.accepted.contains(&id) || self.ended.contains_key(&id) =>
+                {
+                    // The answer to a tombstone for what was never here, or is here no more.
+                    let never_ran = finish.started_at.is_none()
+                        && matches!(finish.end, shared::report::End::Stopped { .. });
+                    assert!(never_ran, "{id} ended without being accepted");
+                }
                 ReportEvent::Finished(_) => {
-                    assert!(
-                        self.accepted.contains(&id),
-                        "{id} ended without being accepted"
-                    );
                     *self.ended.entry(id).or_default() += 1;
                 }
                 ReportEvent::Refused { .. } => {
@@ -405,10 +347,7 @@ impl World {
             (Process::Asked, 0..=4) => (Process::Runs, ProcessEvent::Started),
             (_, 5) => (Process::Gone, ProcessEvent::Gone),
             // An agent may miss the start of what ends quickly.
-            _ => (
-                Process::Ended,
-                ProcessEvent::Ended(Box::new(end((pick >> 16) as i32 % 3))),
-            ),
+            _ => (Process::Ended, ProcessEvent::Ended(Box::new(end((pick >> 16) as i32 % 3)))),
         };
         self.processes.insert(assignment, next);
         self.step(Input::Process { assignment, event });
@@ -417,10 +356,7 @@ impl World {
     /// The faults stop; everything has to come to its end.
     pub fn settle(&mut self) {
         self.crash = Crash::No;
-        self.step(Input::Measured {
-            load: Load::default(),
-            disk_full: false,
-        });
+        self.step(Input::Measured { load: Load::default(), disk_full: false });
         self.link_up();
         self.welcome();
         for round in 0..200 {
@@ -433,20 +369,14 @@ impl World {
             for (after, items) in std::mem::take(&mut self.up) {
                 self.take(after, items);
             }
-            self.hear(Downlink::Acked {
-                incarnation: INCARNATION,
-                seq: self.inbox.acked,
-            });
+            self.hear(Downlink::Acked { incarnation: INCARNATION, seq: self.inbox.acked });
             let quiet = self.agent.holds().next().is_none() && self.agent.outbox().waiting() == 0;
             if quiet && round > 0 {
                 return;
             }
         }
         let held: Vec<_> = self.agent.live().collect();
-        panic!(
-            "something is stuck: {held:?}, outbox {:?}",
-            self.agent.outbox()
-        );
+        panic!("something is stuck: {held:?}, outbox {:?}", self.agent.outbox());
     }
 }
 

@@ -19,23 +19,14 @@ pub const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(0xA));
 pub const CORE: CoreId = CoreId(Uuid::from_u128(0xC));
 
 pub fn id(task: u128, attempt: u32) -> AssignmentId {
-    AssignmentId {
-        task: TaskId(Uuid::from_u128(task)),
-        attempt: Attempt(attempt),
-    }
+    AssignmentId { task: TaskId(Uuid::from_u128(task)), attempt: Attempt(attempt) }
 }
 
 pub fn exec() -> Order {
     Order {
         name: Some("probe".to_owned()),
-        run: Run::Exec(Exec {
-            command: "true".to_owned(),
-            ..Exec::default()
-        }),
-        needs: Resources {
-            cpu_millis: 100,
-            ..Resources::default()
-        },
+        run: Run::Exec(Exec { command: "true".to_owned(), ..Exec::default() }),
+        needs: Resources { cpu_millis: 100, ..Resources::default() },
         priority: 50,
         timeout_ms: None,
         grace_ms: 1_000,
@@ -44,10 +35,7 @@ pub fn exec() -> Order {
 }
 
 pub fn noop() -> Order {
-    Order {
-        run: Run::Noop {},
-        ..exec()
-    }
+    Order { run: Run::Noop {}, ..exec() }
 }
 
 pub fn exited(code: i32) -> ProcessEnd {
@@ -61,10 +49,7 @@ pub fn exited(code: i32) -> ProcessEnd {
 
 pub fn facts() -> Facts {
     Facts {
-        capacity: Resources {
-            cpu_millis: 1_000,
-            ..Resources::default()
-        },
+        capacity: Resources { cpu_millis: 1_000, ..Resources::default() },
         tasks_max: 4,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
@@ -83,19 +68,9 @@ impl Bench {
     pub fn new(settings: Settings) -> Self {
         let mut store = MemoryStore::new(INCARNATION);
         let stored = store.begin_boot();
-        let now = Now {
-            wall: Timestamp(0),
-            mono: Monotonic(0),
-            chance: 7,
-        };
+        let now = Now { wall: Timestamp(0), mono: Monotonic(0), chance: 7 };
         let agent = Agent::restore(stored, settings.clone(), facts(), now);
-        Self {
-            agent,
-            store,
-            mono_ms: 0,
-            settings,
-            rev: 0,
-        }
+        Self { agent, store, mono_ms: 0, settings, rev: 0 }
     }
 
     /// One that the core knows already.
@@ -112,11 +87,7 @@ impl Bench {
 
     fn now(&self) -> Now {
         let wall = Timestamp(i64::try_from(self.mono_ms).expect("small") + 1_000_000);
-        Now {
-            wall,
-            mono: Monotonic(self.mono_ms),
-            chance: 7,
-        }
+        Now { wall, mono: Monotonic(self.mono_ms), chance: 7 }
     }
 
     pub fn step(&mut self, input: Input) -> Outcome {
@@ -145,17 +116,8 @@ impl Bench {
     pub fn want(&mut self, assignment: AssignmentId, want: Want) -> Outcome {
         self.rev += 1;
         let (base, upto) = (Revision(self.rev - 1), Revision(self.rev));
-        let rows = vec![DesiredRow {
-            rev: upto,
-            assignment,
-            want,
-        }];
-        self.hear(Downlink::Desired(Desired {
-            incarnation: INCARNATION,
-            base,
-            upto,
-            rows,
-        }))
+        let rows = vec![DesiredRow { rev: upto, assignment, want }];
+        self.hear(Downlink::Desired(Desired { incarnation: INCARNATION, base, upto, rows }))
     }
 
     pub fn run(&mut self, assignment: AssignmentId, order: Order) -> Outcome {
@@ -191,10 +153,7 @@ pub fn welcome(acked: u64) -> Downlink {
 }
 
 pub fn acked(seq: u64) -> Downlink {
-    Downlink::Acked {
-        incarnation: INCARNATION,
-        seq: Sequence(seq),
-    }
+    Downlink::Acked { incarnation: INCARNATION, seq: Sequence(seq) }
 }
 
 pub fn reports(outcome: &Outcome) -> Vec<&Report> {
@@ -208,10 +167,7 @@ pub fn reports(outcome: &Outcome) -> Vec<&Report> {
 }
 
 pub fn events(outcome: &Outcome) -> Vec<&ReportEvent> {
-    reports(outcome)
-        .into_iter()
-        .map(|report| &report.event)
-        .collect()
+    reports(outcome).into_iter().map(|report| &report.event).collect()
 }
 
 pub fn sent(outcome: &Outcome) -> Vec<&Uplink> {
@@ -225,10 +181,7 @@ pub fn sent(outcome: &Outcome) -> Vec<&Uplink> {
 }
 
 pub fn hellos(outcome: &Outcome) -> usize {
-    sent(outcome)
-        .into_iter()
-        .filter(|message| matches!(message, Uplink::Hello(_)))
-        .count()
+    sent(outcome).into_iter().filter(|message| matches!(message, Uplink::Hello(_))).count()
 }
 
 pub fn notices(outcome: &Outcome) -> Vec<&Notice> {

@@ -29,9 +29,7 @@ fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
         "{waits:?}"
     );
     let outcome = bench.hear(welcome(0));
-    assert!(outcome.changes.contains(&Change::CoreMet {
-        core: super::bench::CORE
-    }));
+    assert!(outcome.changes.contains(&Change::CoreMet { core: super::bench::CORE }));
     assert_eq!(hellos(&bench.tick_at(201_000)), 0);
 }
 
@@ -40,9 +38,7 @@ fn heartbeats_keep_their_pace_and_carry_the_round_trip() {
     let mut bench = Bench::new(Settings::default());
     bench.step(Input::LinkUp { link: 1 });
     let outcome = bench.hear(welcome(0));
-    let &Uplink::Ping { nonce } = sent(&outcome)[0] else {
-        panic!("no ping at once")
-    };
+    let &Uplink::Ping { nonce } = sent(&outcome)[0] else { panic!("no ping at once") };
     bench.mono_ms = 12;
     bench.hear(Downlink::Pong { nonce: nonce ^ 1 });
     bench.hear(Downlink::Pong { nonce });
@@ -75,10 +71,7 @@ fn a_core_that_says_nothing_is_greeted_again() {
             greeted_at = Some(mono_ms);
         }
     }
-    assert!(
-        (20_000..=26_000).contains(&greeted_at.expect("greeted")),
-        "{greeted_at:?}"
-    );
+    assert!((20_000..=26_000).contains(&greeted_at.expect("greeted")), "{greeted_at:?}");
 }
 
 #[test]
@@ -93,10 +86,7 @@ fn a_refusal_is_kept_for_people_and_waited_out() {
     let mut bench = Bench::new(Settings::default());
     bench.step(Input::LinkUp { link: 1 });
     let detail = "an agent with this id is online; give this one another id".to_owned();
-    let refusal = Refusal {
-        reason: RefusedBecause::IdInUse,
-        detail: detail.clone(),
-    };
+    let refusal = Refusal { reason: RefusedBecause::IdInUse, detail: detail.clone() };
     let outcome = bench.hear(Downlink::Refused(refusal));
     let seen = LinkSeen::Refused { detail };
     assert!(matches!(&outcome.changes[0], Change::LinkMoved { seen: now, .. } if *now == seen));
@@ -106,26 +96,18 @@ fn a_refusal_is_kept_for_people_and_waited_out() {
 
 #[test]
 fn reports_stay_within_the_window_and_are_sent_again_from_what_is_acknowledged() {
-    let mut bench = Bench::new(Settings {
-        outbox_window: 4,
-        ..Settings::default()
-    });
+    let mut bench = Bench::new(Settings { outbox_window: 4, ..Settings::default() });
     bench.meet();
     assert_eq!(acts(&bench.run(id(1, 1), noop())), ["reports 0..2"]);
     assert_eq!(acts(&bench.run(id(2, 1), noop())), ["reports 2..4"]);
-    assert!(
-        acts(&bench.run(id(3, 1), noop())).is_empty(),
-        "the window is full"
-    );
+    assert!(acts(&bench.run(id(3, 1), noop())).is_empty(), "the window is full");
     assert_eq!(acts(&bench.hear(acked(2))), ["forget 1", "reports 4..6"]);
     // Nothing is acknowledged: from the first unacknowledged one, ever more slowly.
     assert!(acts(&bench.tick_at(4_999)).is_empty());
     assert_eq!(acts(&bench.tick_at(5_000)), ["reports 2..6"]);
     assert!(acts(&bench.tick_at(9_999)).is_empty());
     // A new connection: nothing before the welcome, then all that the core does not have.
-    bench.step(Input::LinkDown {
-        reason: "cut".to_owned(),
-    });
+    bench.step(Input::LinkDown { reason: "cut".to_owned() });
     assert!(acts(&bench.step(Input::LinkUp { link: 2 })).is_empty());
     assert_eq!(acts(&bench.hear(welcome(4))), ["forget 1", "reports 4..6"]);
     assert_eq!(acts(&bench.hear(acked(6))), ["forget 1"]);
@@ -149,17 +131,11 @@ fn a_core_with_another_memory_is_noticed() {
     // It lost what it had acknowledged.
     bench.step(Input::LinkUp { link: 2 });
     let outcome = bench.hear(welcome(1));
-    let forgot = Notice::CoreForgot {
-        acked: Sequence(1),
-        deleted: Sequence(2),
-    };
+    let forgot = Notice::CoreForgot { acked: Sequence(1), deleted: Sequence(2) };
     assert!(notices(&outcome).contains(&&forgot));
     // It remembers what was never said.
     let outcome = bench.hear(acked(9));
-    let ahead = Notice::AheadOfUs {
-        acked: Sequence(9),
-        last: Sequence(2),
-    };
+    let ahead = Notice::AheadOfUs { acked: Sequence(9), last: Sequence(2) };
     assert!(notices(&outcome).contains(&&ahead));
     assert_eq!(bench.agent.outbox().acked, Sequence(2));
     // It is another core, which counts revisions on from what the hello told.
@@ -170,20 +146,13 @@ fn a_core_with_another_memory_is_noticed() {
         welcome.core = CoreId(Uuid::from_u128(0xD));
     }
     let outcome = bench.hear(other);
-    assert!(
-        notices(&outcome)
-            .iter()
-            .any(|notice| matches!(notice, Notice::AnotherCore { .. }))
-    );
+    assert!(notices(&outcome).iter().any(|notice| matches!(notice, Notice::AnotherCore { .. })));
     assert_eq!(bench.agent.applied_rev(), Revision(1));
 }
 
 #[test]
 fn desired_state_waits_while_too_many_reports_do() {
-    let mut bench = Bench::new(Settings {
-        outbox_max: 6,
-        ..Settings::default()
-    });
+    let mut bench = Bench::new(Settings { outbox_max: 6, ..Settings::default() });
     bench.meet();
     bench.run(id(1, 1), noop());
     bench.run(id(2, 1), noop());
@@ -200,38 +169,18 @@ fn the_largest_hello_fits_into_one_message() {
     let mut stored = bench.store.begin_boot();
     let held = u128::try_from(HELD_MAX_LIMIT).expect("small");
     stored.finished = (1..=held)
-        .map(|task| {
-            (
-                id(u128::MAX - task, u32::MAX),
-                Sequence(u64::try_from(task).expect("small")),
-            )
-        })
+        .map(|task| (id(u128::MAX - task, u32::MAX), Sequence(u64::try_from(task).expect("small"))))
         .collect();
     stored.outbox.last = Sequence(held.try_into().expect("small"));
     let long = |length: usize, n: usize| format!("{n:04}{}", "\u{1}".repeat(length - 4));
     let labels: Labels = (0..LABELS_MAX)
-        .map(|n| {
-            (
-                long(LABEL_KEY_BYTES_MAX, n),
-                "x".repeat(LABEL_VALUE_BYTES_MAX),
-            )
-        })
+        .map(|n| (long(LABEL_KEY_BYTES_MAX, n), "x".repeat(LABEL_VALUE_BYTES_MAX)))
         .collect();
-    let facts = shared::wire::uplink::Facts {
-        labels,
-        tasks_max: TASKS_MAX_LIMIT,
-        ..facts()
-    };
-    let now = Now {
-        wall: Timestamp(0),
-        mono: Monotonic(0),
-        chance: 1,
-    };
+    let facts = shared::wire::uplink::Facts { labels, tasks_max: TASKS_MAX_LIMIT, ..facts() };
+    let now = Now { wall: Timestamp(0), mono: Monotonic(0), chance: 1 };
     let mut agent = edge_agent_logic::Agent::restore(stored, Settings::default(), facts, now);
     let outcome = agent.step(Input::LinkUp { link: u64::MAX }, now);
-    let Effect::Send(hello) = &outcome.effects[0] else {
-        panic!("no hello")
-    };
+    let Effect::Send(hello) = &outcome.effects[0] else { panic!("no hello") };
     encode(hello).expect("fits");
 }
 
@@ -240,10 +189,7 @@ fn what_is_sent_is_what_the_store_holds() {
     let mut bench = Bench::met();
     bench.run(id(1, 1), noop());
     let items: Vec<NumberedReport> = bench.store.reports(Sequence(0), Sequence(2), 10);
-    assert_eq!(
-        items.iter().map(|item| item.seq.0).collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(items.iter().map(|item| item.seq.0).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(bench.store.reports(Sequence(1), Sequence(2), 10).len(), 1);
     assert_eq!(bench.store.reports(Sequence(0), Sequence(2), 1).len(), 1);
 }

@@ -37,19 +37,9 @@ fn an_attempt_is_on_disk_before_it_is_reported_and_starting_before_it_is_spawned
         matches!(&outcome.changes[0], Change::AttemptAdded(row) if row.state == State::Accepted)
     );
     assert_eq!(events(&outcome), [&ReportEvent::Accepted]);
-    assert!(
-        outcome
-            .changes
-            .contains(&Change::Applied { rev: Revision(1) })
-    );
+    assert!(outcome.changes.contains(&Change::Applied { rev: Revision(1) }));
     let starting = |change: &Change| {
-        matches!(
-            change,
-            Change::AttemptMoved {
-                state: State::Starting { .. },
-                ..
-            }
-        )
+        matches!(change, Change::AttemptMoved { state: State::Starting { .. }, .. })
     };
     assert!(outcome.changes.iter().any(starting));
     assert_eq!(acts(&outcome), ["spawn 1", "reports 0..1"]);
@@ -69,10 +59,7 @@ fn an_attempt_is_on_disk_before_it_is_reported_and_starting_before_it_is_spawned
 fn a_noop_is_accepted_and_finished_in_one_transaction() {
     let mut bench = Bench::met();
     let outcome = bench.run(id(1, 1), noop());
-    assert!(matches!(
-        events(&outcome)[..],
-        [ReportEvent::Accepted, ReportEvent::Finished(_)]
-    ));
+    assert!(matches!(events(&outcome)[..], [ReportEvent::Accepted, ReportEvent::Finished(_)]));
     assert_eq!(end_of(&outcome), Some(End::Exited { code: 0 }));
     assert_eq!(acts(&outcome), ["reports 0..2"]);
 }
@@ -95,10 +82,7 @@ fn every_refusal_has_its_name() {
     assert_eq!(refused(|_| {}, exec()), None);
     assert_eq!(refused(|_| {}, large()), Some(RefusalReason::Resources));
     let full = |bench: &mut Bench| {
-        bench.step(Input::Measured {
-            load: Load::default(),
-            disk_full: true,
-        });
+        bench.step(Input::Measured { load: Load::default(), disk_full: true });
     };
     assert_eq!(refused(full, exec()), Some(RefusalReason::DiskFull));
     let stopping = |bench: &mut Bench| {
@@ -123,10 +107,7 @@ fn every_refusal_has_its_name() {
     let stored = bench.store.stored();
     bench.agent = edge_agent_logic::Agent::restore(stored, Settings::default(), lame, now);
     bench.meet();
-    assert_eq!(
-        refusal(&bench.run(id(9, 1), exec())),
-        Some(RefusalReason::Runtime)
-    );
+    assert_eq!(refusal(&bench.run(id(9, 1), exec())), Some(RefusalReason::Runtime));
 }
 
 #[test]
@@ -138,30 +119,17 @@ fn a_shortage_says_what_is_short_and_how_much_is_free() {
     let outcome = bench.run(id(2, 1), order);
     let expected = "processor: 700 thousandths of a core needed, 300 of 1000 free";
     let is_it = |event: &&ReportEvent| matches!(event, ReportEvent::Refused { detail, .. } if detail == expected);
-    assert!(
-        events(&outcome).iter().any(is_it),
-        "{:?}",
-        reports(&outcome)
-    );
+    assert!(events(&outcome).iter().any(is_it), "{:?}", reports(&outcome));
 }
 
 #[test]
 fn higher_priority_starts_first_then_the_order_of_acceptance() {
-    let mut bench = Bench::new(Settings {
-        running_max: Some(1),
-        ..Settings::default()
-    });
+    let mut bench = Bench::new(Settings { running_max: Some(1), ..Settings::default() });
     bench.meet();
     bench.run(id(1, 1), exec());
     bench.run(id(2, 2), exec());
     bench.run(id(3, 3), exec());
-    bench.run(
-        id(4, 4),
-        Order {
-            priority: 90,
-            ..exec()
-        },
-    );
+    bench.run(id(4, 4), Order { priority: 90, ..exec() });
     for (task, next) in [(1, "spawn 4"), (4, "spawn 2"), (2, "spawn 3")] {
         let attempt = u32::try_from(task).expect("small");
         let outcome = bench.ended(id(task, attempt), exited(0));
@@ -171,24 +139,16 @@ fn higher_priority_starts_first_then_the_order_of_acceptance() {
 
 #[test]
 fn what_has_not_started_is_stopped_at_once_and_what_runs_gets_its_grace() {
-    let mut bench = Bench::new(Settings {
-        running_max: Some(1),
-        ..Settings::default()
-    });
+    let mut bench = Bench::new(Settings { running_max: Some(1), ..Settings::default() });
     bench.meet();
     bench.run(id(1, 1), exec());
     bench.run(id(2, 1), exec());
-    let stopped = Some(End::Stopped {
-        reason: StopReason::Canceled,
-    });
+    let stopped = Some(End::Stopped { reason: StopReason::Canceled });
     assert_eq!(end_of(&bench.stop(id(2, 1), StopReason::Canceled)), stopped);
 
     bench.started(id(1, 1));
     let outcome = bench.stop(id(1, 1), StopReason::Canceled);
-    assert_eq!(
-        (end_of(&outcome), acts(&outcome)),
-        (None, vec!["terminate 1".to_owned()])
-    );
+    assert_eq!((end_of(&outcome), acts(&outcome)), (None, vec!["terminate 1".to_owned()]));
     assert!(bench.agent.next_wakeup() <= Some(shared::time::Monotonic(1_000)));
     assert!(acts(&bench.tick_at(999)).iter().all(|act| act != "kill 1"));
     assert!(acts(&bench.tick_at(1_000)).contains(&"kill 1".to_owned()));
@@ -208,16 +168,8 @@ fn a_stop_that_comes_before_the_process_is_seen_still_ends_it_once() {
     );
     assert_eq!(events(&bench.started(id(1, 1))), [&ReportEvent::Started]);
     let outcome = bench.ended(id(1, 1), exited(0));
-    assert_eq!(
-        end_of(&outcome),
-        Some(End::Stopped {
-            reason: StopReason::DeadlinePassed
-        })
-    );
-    assert!(matches!(
-        notices(&bench.started(id(1, 1)))[..],
-        [Notice::Nonsense { .. }]
-    ));
+    assert_eq!(end_of(&outcome), Some(End::Stopped { reason: StopReason::DeadlinePassed }));
+    assert!(matches!(notices(&bench.started(id(1, 1)))[..], [Notice::Nonsense { .. }]));
 }
 
 #[test]
@@ -225,33 +177,20 @@ fn a_stop_for_what_was_never_here_says_nothing() {
     let mut bench = Bench::met();
     let outcome = bench.stop(id(1, 1), StopReason::Canceled);
     assert!(reports(&outcome).is_empty());
-    assert!(
-        outcome
-            .changes
-            .contains(&Change::Applied { rev: Revision(1) })
-    );
+    assert!(outcome.changes.contains(&Change::Applied { rev: Revision(1) }));
 }
 
 #[test]
 fn a_timeout_counts_from_the_start_of_the_process() {
     let mut bench = Bench::met();
-    bench.run(
-        id(1, 1),
-        Order {
-            timeout_ms: Some(10_000),
-            ..exec()
-        },
-    );
+    bench.run(id(1, 1), Order { timeout_ms: Some(10_000), ..exec() });
     bench.mono_ms = 5_000;
     bench.started(id(1, 1));
     assert!(!acts(&bench.tick_at(14_999)).contains(&"terminate 1".to_owned()));
     assert!(acts(&bench.tick_at(15_000)).contains(&"terminate 1".to_owned()));
     // A cancel that comes now changes nothing any more; nor does a friendly exit.
     bench.stop(id(1, 1), StopReason::Canceled);
-    assert_eq!(
-        end_of(&bench.ended(id(1, 1), exited(0))),
-        Some(End::TimedOut)
-    );
+    assert_eq!(end_of(&bench.ended(id(1, 1), exited(0))), Some(End::TimedOut));
 }
 
 #[test]
@@ -261,20 +200,14 @@ fn every_end_of_a_process_is_told_as_it_was() {
         (Exit::Signal(11), End::Signaled { signal: 11 }),
         (Exit::OutOfMemory, End::OutOfMemory),
         (
-            Exit::SpawnFailed {
-                message: "no such file".to_owned(),
-            },
-            End::SpawnFailed {
-                message: "no such file".to_owned(),
-            },
+            Exit::SpawnFailed { message: "no such file".to_owned() },
+            End::SpawnFailed { message: "no such file".to_owned() },
         ),
     ] {
         let mut bench = Bench::met();
         bench.run(id(1, 1), exec());
-        let outcome = bench.ended(
-            id(1, 1),
-            edge_agent_logic::input::ProcessEnd { exit, ..exited(0) },
-        );
+        let outcome =
+            bench.ended(id(1, 1), edge_agent_logic::input::ProcessEnd { exit, ..exited(0) });
         assert_eq!(end_of(&outcome), Some(end));
     }
     let mut bench = Bench::met();
@@ -292,12 +225,7 @@ fn a_newer_attempt_waits_until_the_older_one_of_its_task_is_over() {
     assert_eq!(acts(&outcome)[0], "terminate 1");
     assert!(!acts(&outcome).contains(&"spawn 2".to_owned()));
     let outcome = bench.ended(id(1, 1), exited(0));
-    assert_eq!(
-        end_of(&outcome),
-        Some(End::Stopped {
-            reason: StopReason::Superseded
-        })
-    );
+    assert_eq!(end_of(&outcome), Some(End::Stopped { reason: StopReason::Superseded }));
     assert_eq!(acts(&outcome)[0], "spawn 2");
     // Wanted again, it is the same attempt, whatever the revision.
     assert!(reports(&bench.run(id(1, 1), exec())).is_empty());
@@ -305,30 +233,19 @@ fn a_newer_attempt_waits_until_the_older_one_of_its_task_is_over() {
     // And an older one that comes late is not taken.
     let mut bench = Bench::met();
     bench.run(id(1, 2), exec());
-    assert_eq!(
-        refusal(&bench.run(id(1, 1), exec())),
-        Some(RefusalReason::Busy)
-    );
+    assert_eq!(refusal(&bench.run(id(1, 1), exec())), Some(RefusalReason::Busy));
 }
 
 #[test]
 fn what_must_not_go_on_without_the_core_is_stopped_after_its_time() {
     let mut bench = Bench::met();
-    bench.run(
-        id(1, 1),
-        Order {
-            stop_after_ms: Some(60_000),
-            ..exec()
-        },
-    );
+    bench.run(id(1, 1), Order { stop_after_ms: Some(60_000), ..exec() });
     bench.run(id(2, 2), exec());
     bench.started(id(1, 1));
     bench.mono_ms = 30_000;
     // Any word from the core counts, a link alone does not.
     bench.hear(Downlink::Pong { nonce: 1 });
-    bench.step(Input::LinkDown {
-        reason: "cut".to_owned(),
-    });
+    bench.step(Input::LinkDown { reason: "cut".to_owned() });
     bench.step(Input::LinkUp { link: 2 });
     assert!(!acts(&bench.tick_at(89_999)).contains(&"terminate 1".to_owned()));
     assert!(bench.agent.next_wakeup() <= Some(shared::time::Monotonic(90_000)));
@@ -336,12 +253,7 @@ fn what_must_not_go_on_without_the_core_is_stopped_after_its_time() {
     assert!(acts(&outcome).contains(&"terminate 1".to_owned()));
     assert!(!acts(&outcome).contains(&"terminate 2".to_owned()));
     let end = end_of(&bench.ended(id(1, 1), exited(0)));
-    assert_eq!(
-        end,
-        Some(End::Stopped {
-            reason: StopReason::Disconnected
-        })
-    );
+    assert_eq!(end, Some(End::Stopped { reason: StopReason::Disconnected }));
 }
 
 #[test]
@@ -366,10 +278,7 @@ fn desired_state_is_applied_once_in_order_and_never_over_a_gap() {
     assert_eq!(bench.agent.applied_rev(), Revision(0));
 
     bench.hear(desired(0, 2, &[(2, run()), (1, run())]));
-    assert_eq!(
-        (bench.agent.applied_rev(), bench.agent.live().count()),
-        (Revision(2), 2)
-    );
+    assert_eq!((bench.agent.applied_rev(), bench.agent.live().count()), (Revision(2), 2));
     // Repeated, overlapping, and with a row beyond what it claims to hold.
     assert!(reports(&bench.hear(desired(0, 2, &[(1, run()), (2, run())]))).is_empty());
     let outcome = bench.hear(desired(1, 3, &[(2, run()), (3, run()), (4, run())]));

@@ -13,13 +13,7 @@ use super::bench::{Bench, acts, events, exec, exited, id};
 /// An agent that went down with one attempt in this state.
 fn down_with(prepare: fn(&mut Bench)) -> Bench {
     let mut bench = Bench::met();
-    bench.run(
-        id(1, 1),
-        Order {
-            timeout_ms: Some(10_000),
-            ..exec()
-        },
-    );
+    bench.run(id(1, 1), Order { timeout_ms: Some(10_000), ..exec() });
     prepare(&mut bench);
     bench.mono_ms = 4_000;
     bench.restart();
@@ -28,10 +22,7 @@ fn down_with(prepare: fn(&mut Bench)) -> Bench {
 }
 
 fn found(bench: &mut Bench, found: Found) -> edge_agent_logic::Outcome {
-    bench.step(Input::Found {
-        assignment: id(1, 1),
-        found,
-    })
+    bench.step(Input::Found { assignment: id(1, 1), found })
 }
 
 fn starting(_: &mut Bench) {}
@@ -52,10 +43,7 @@ fn end(outcome: &edge_agent_logic::Outcome) -> Option<&End> {
     })
 }
 
-const RUNS: Found = Found::Running {
-    started_at: Timestamp(1_000_500),
-    ran_ms: 4_000,
-};
+const RUNS: Found = Found::Running { started_at: Timestamp(1_000_500), ran_ms: 4_000 };
 
 #[test]
 fn what_runs_is_adopted_with_the_time_it_has_left() {
@@ -70,10 +58,7 @@ fn what_runs_is_adopted_with_the_time_it_has_left() {
 fn a_start_that_nobody_saw_is_told_when_it_is_found() {
     let mut bench = down_with(starting);
     assert_eq!(events(&found(&mut bench, RUNS)), [&ReportEvent::Started]);
-    let state = State::Running {
-        boot: Boot(2),
-        started_at: Timestamp(1_000_500),
-    };
+    let state = State::Running { boot: Boot(2), started_at: Timestamp(1_000_500) };
     assert_eq!(bench.agent.live().next(), Some((id(1, 1), state)));
 }
 
@@ -86,12 +71,7 @@ fn what_ended_meanwhile_is_told_as_it_ended() {
     }
     let mut bench = down_with(stopping);
     let outcome = found(&mut bench, Found::Ended(Box::new(exited(4))));
-    assert_eq!(
-        end(&outcome),
-        Some(&End::Stopped {
-            reason: StopReason::Canceled
-        })
-    );
+    assert_eq!(end(&outcome), Some(&End::Stopped { reason: StopReason::Canceled }));
 }
 
 #[test]
@@ -107,15 +87,10 @@ fn what_never_started_starts_now_and_what_did_never_starts_again() {
 fn what_nobody_knows_is_said_to_be_unknown() {
     for prepare in [starting, running] {
         let mut bench = down_with(prepare);
-        assert!(matches!(
-            end(&found(&mut bench, Found::Gone)),
-            Some(End::Vanished { .. })
-        ));
+        assert!(matches!(end(&found(&mut bench, Found::Gone)), Some(End::Vanished { .. })));
     }
     let mut bench = down_with(stopping);
-    let stopped = End::Stopped {
-        reason: StopReason::Canceled,
-    };
+    let stopped = End::Stopped { reason: StopReason::Canceled };
     assert_eq!(end(&found(&mut bench, Found::Gone)), Some(&stopped));
 }
 
@@ -133,14 +108,8 @@ fn nothing_starts_while_something_is_unknown() {
         bench.run(id(task, 1), exec());
     }
     bench.restart();
-    let first = Input::Found {
-        assignment: id(1, 1),
-        found: Found::NeverStarted,
-    };
+    let first = Input::Found { assignment: id(1, 1), found: Found::NeverStarted };
     assert!(acts(&bench.step(first)).is_empty());
-    let second = Input::Found {
-        assignment: id(2, 1),
-        found: Found::NeverStarted,
-    };
+    let second = Input::Found { assignment: id(2, 1), found: Found::NeverStarted };
     assert_eq!(acts(&bench.step(second)), ["spawn 1", "spawn 1"]);
 }

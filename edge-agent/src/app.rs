@@ -1,0 +1,145 @@
+//! The only place that builds adapters and puts them together: from a command line to a running
+//! agent, and from an error to an exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use edge_agent_logic::Agent;
+use shared::id::Incarnation;
+use shared_runtime::clock::{Clock, new_uuid_v4};
+use shared_runtime::shutdown::Shutdown;
+use shared_runtime::telemetry;
+
+use crate::cli::{Cli, Command, LookArgs, Output, RunArgs};
+use crate::config::{Config, SetupError, credential_in, data_default, database_in};
+use crate::driver::{Driver, DriverError, Parts, TaskEnvironment};
+use crate::exec::{Executor, ExecutorError};
+use crate::folder::{Folder, FolderError};
+use crate::identity::CredentialFile;
+use crate::link::{self, Line, LineError, Me};
+use crate::look;
+use crate::observe;
+use crate::probe::{HostFacts, HostProbe, PositionProbe};
+use crate::store::{Store, StoreError};
+
+/// The binary as the system's link to it, which stays right when the file is replaced.
+const OWN_EXE: &str = "/proc/self/exe";
+
+/// Why the agent cannot run, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// It was told something wrong.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot run tasks.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// It has no way to its core.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// It cannot go on.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The system does not give what every program needs.
+    #[error("cannot set up the program: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl AppError {
+    /// 2: what it was told is wrong, and trying again does not help. 3: the data folder is in
+    /// use. 1: anything else.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setup(_)
+            | Self::Driver(DriverError::Link(_))
+            | Self::Line(_)
+            | Self::Store(StoreError::OtherAgent { .. }) => 2,
+            Self::Folder(FolderError::InUse { .. }) => 3,
+            _ => 1,
+        }
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Status(args) => {
+            show(&args, look::status_json, |data| look::status_table(data, Clock::new().now()))
+        }
+        Command::Tasks(args) => show(&args, look::tasks_json, look::tasks_table),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ambit-agent: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn show(
+    args: &LookArgs,
+    json: fn(&Path) -> Result<String, StoreError>,
+    table: impl Fn(&Path) -> Result<String, StoreError>,
+) -> Result<(), AppError> {
+    use std::io::Write as _;
+    let data = args.data.clone().unwrap_or_else(data_default);
+    let text = match args.output {
+        Output::Json => json(&data)?,
+        Output::Table => table(&data)?,
+    };
+    // A reader that has seen enough is no error.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    Ok(())
+}
+
+fn run(args: &RunArgs) -> Result<(), AppError> {
+    let config = Config::of(args)?;
+    telemetry::init(config.log.0, config.log.1);
+    let _folder = Folder::take(&config.data)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signals()?;
+        let driver = assemble(&config, link::mqtt(&config), Path::new(OWN_EXE))?;
+        Ok(driver.run(shutdown).await?)
+    })
+}
+
+/// Builds an agent that speaks over the links that `dial` makes. `own_exe` is the program that
+/// supervises tasks. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// A part of it cannot be made.
+pub fn assemble(config: &Config, dial: link::Dial, own_exe: &Path) -> Result<Driver, AppError> {
+    let fresh = Incarnation(new_uuid_v4());
+    let mut store = Store::open(&database_in(&config.data), &config.id, fresh)?;
+    let stored = store.begin_boot()?;
+    let me = Me { agent: config.id.clone(), incarnation: stored.incarnation, boot: stored.boot };
+    let broker = config.broker.to_string();
+    observe::started(&me.agent, me.incarnation, me.boot, &config.data, &broker);
+    let credential = CredentialFile::of(&credential_in(&config.data), &config.id);
+    let line = Line::new(me, dial, credential, config.join_token.clone())?;
+    let (executor, exec_events) = Executor::new(&config.data, own_exe)?;
+    let facts = config.facts(&HostFacts::of(&config.data));
+    let now = Clock::new().now();
+    Ok(Driver::new(Parts {
+        agent: Agent::restore(stored, config.settings.clone(), facts, now),
+        store,
+        line,
+        executor,
+        exec_events,
+        host: HostProbe::new(&config.data),
+        position: config.position_file.as_deref().map(PositionProbe::new),
+        environment: TaskEnvironment::new(config.id.clone(), config.tail_bytes),
+        disk_reserve_mib: config.disk_reserve_mib,
+    }))
+}

@@ -1,0 +1,77 @@
+//! The configuration file as it is written: every key, none of them required.
+
+use std::path::PathBuf;
+
+use edge_agent_logic::Settings;
+use serde::Deserialize;
+use shared::geo::Position;
+use shared::id::AgentId;
+use shared::label::Labels;
+use shared_runtime::telemetry::{Format, Level};
+
+use super::broker::BrokerUrl;
+use super::capacity::CapacityWish;
+
+/// The configuration file; configs/edge.toml says what each key means.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileConfig {
+    /// The agent's id.
+    pub id: Option<AgentId>,
+    /// The data folder.
+    pub data: Option<PathBuf>,
+    /// The join token's file.
+    pub join_token_file: Option<PathBuf>,
+    /// The region.
+    pub region: Option<String>,
+    /// Taints.
+    pub taints: Vec<String>,
+    /// The most tasks held at once.
+    pub tasks_max: Option<u32>,
+    /// How much of each output stream's end is reported, in bytes.
+    pub output_tail_bytes: Option<u32>,
+    /// How much of the disk stays free, MiB.
+    pub disk_reserve_mib: Option<u64>,
+    /// A file that tells where the agent is, when it moves.
+    pub position_file: Option<PathBuf>,
+    /// Where the agent is, if it does not move.
+    pub position: Option<Position>,
+    /// Labels.
+    pub labels: Labels,
+    /// What the agent offers; what is not named is measured.
+    pub capacity: CapacityWish,
+    /// The broker.
+    pub broker: BrokerFile,
+    /// The log.
+    pub log: LogFile,
+    /// Bounds and times.
+    pub limits: Settings,
+}
+
+/// The broker, as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrokerFile {
+    /// Where it is.
+    pub url: Option<BrokerUrl>,
+    /// The authorities that its certificate must come from.
+    pub ca_file: Option<PathBuf>,
+    /// The agent's own certificate.
+    pub certificate_file: Option<PathBuf>,
+    /// The key of that.
+    pub key_file: Option<PathBuf>,
+    /// User name at an external broker.
+    pub username: Option<String>,
+    /// Password at an external broker.
+    pub password_file: Option<PathBuf>,
+}
+
+/// The log, as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogFile {
+    /// The least important lines.
+    pub level: Level,
+    /// What lines look like.
+    pub format: Format,
+}

@@ -1,0 +1,212 @@
+//! Between the words of the executor and the link and those of the logic. Translates; decides
+//! nothing.
+
+use std::collections::BTreeMap;
+
+use edge_agent_logic::Input;
+use edge_agent_logic::input::{Exit, Found, ProcessEnd, ProcessEvent};
+use shared::id::{AgentId, AssignmentId};
+use shared::report::Output;
+use shared::spec::{Exec, Run};
+use shared::time::{Now, Timestamp};
+use shared::wire::downlink::Order;
+
+use crate::exec::{self, AttemptDir, End, ExecEvent, ExecEventKind, ExecOrder, ExitRecord};
+use crate::link::LineEvent;
+
+/// Where programs are looked for when the agent itself was not told.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The longest reason that is kept, in characters: it may hold what a broker wrote.
+const REASON_CHARS_MAX: usize = 500;
+
+/// What tasks are given beside their orders.
+#[derive(Debug, Clone)]
+pub struct TaskEnvironment {
+    /// The agent they run on.
+    pub agent: AgentId,
+    /// Where programs are looked for.
+    pub path: String,
+    /// How much of the end of each output stream is reported, in bytes.
+    pub tail_bytes: u32,
+}
+
+impl TaskEnvironment {
+    /// The environment on this machine.
+    #[must_use]
+    pub fn new(agent: AgentId, tail_bytes: u32) -> Self {
+        let path = std::env::var("PATH").ok().filter(|path| !path.is_empty());
+        Self { agent, path: path.unwrap_or_else(|| PATH_DEFAULT.to_owned()), tail_bytes }
+    }
+
+    /// An order as the executor takes it. What the task says of its environment wins, but for the
+    /// names that tell it who it is.
+    pub(super) fn order(&self, id: AssignmentId, order: &Order, dir: &AttemptDir) -> ExecOrder {
+        let Exec { command, args, env, dir: work } = match &order.run {
+            Run::Exec(exec) => exec.clone(),
+            // Other kinds are refused when they are offered, or never get a process.
+            _ => Exec::default(),
+        };
+        let home = work.clone().unwrap_or_else(|| dir.work_path().to_string_lossy().into_owned());
+        let mut environment =
+            BTreeMap::from([("PATH".to_owned(), self.path.clone()), ("HOME".to_owned(), home)]);
+        environment.extend(env);
+        let mut tell = |name: &str, value: String| environment.insert(name.to_owned(), value);
+        tell("AMBIT_TASK_ID", id.task.to_string());
+        tell("AMBIT_ATTEMPT", id.attempt.to_string());
+        tell("AMBIT_AGENT_ID", self.agent.to_string());
+        tell("AMBIT_TASK_NAME", order.name.clone().unwrap_or_default());
+        ExecOrder {
+            id,
+            command,
+            args,
+            env: environment,
+            dir: work,
+            stdout_tail_bytes: self.tail_bytes,
+            stderr_tail_bytes: self.tail_bytes,
+        }
+    }
+}
+
+pub(super) fn input_of_line(event: LineEvent) -> Input {
+    match event {
+        LineEvent::Up { link } => Input::LinkUp { link },
+        LineEvent::Down { reason } => {
+            Input::LinkDown { reason: reason.chars().take(REASON_CHARS_MAX).collect() }
+        }
+        LineEvent::Message(message) => Input::Downlink(*message),
+    }
+}
+
+pub(super) fn input_of_process(ExecEvent { id: assignment, kind }: ExecEvent) -> Input {
+    let event = match kind {
+        ExecEventKind::Started { .. } => ProcessEvent::Started,
+        ExecEventKind::Ended(record) => ProcessEvent::Ended(Box::new(end_of(record))),
+        ExecEventKind::SpawnFailed { message } => return not_spawned(assignment, message),
+        ExecEventKind::Gone => ProcessEvent::Gone,
+    };
+    Input::Process { assignment, event }
+}
+
+/// No process could be made.
+pub(super) fn not_spawned(assignment: AssignmentId, message: String) -> Input {
+    let end = ProcessEnd {
+        exit: Exit::SpawnFailed { message },
+        started_at: None,
+        ran_ms: None,
+        output: Output::default(),
+    };
+    Input::Process { assignment, event: ProcessEvent::Ended(Box::new(end)) }
+}
+
+fn end_of(record: ExitRecord) -> ProcessEnd {
+    let exit = match record.end {
+        _ if record.out_of_memory => Exit::OutOfMemory,
+        End::Exited { code } => Exit::Code(code),
+        End::Signaled { signal } => Exit::Signal(signal),
+        End::SpawnFailed { message } => Exit::SpawnFailed { message },
+    };
+    let ran = !matches!(exit, Exit::SpawnFailed { .. });
+    ProcessEnd {
+        exit,
+        started_at: ran.then_some(Timestamp(record.started_wall_ms)),
+        ran_ms: ran.then_some(record.duration_ms),
+        output: Output {
+            stdout_tail: record.stdout_tail,
+            stderr_tail: record.stderr_tail,
+            stdout_truncated: record.stdout_truncated,
+            stderr_truncated: record.stderr_truncated,
+        },
+    }
+}
+
+/// What was found of an attempt. How long one has run that still runs is measured by the kernel's
+/// own clock, which no change of the wall clock touches.
+pub(super) fn found(found: exec::Found, dir: &AttemptDir, now: Now) -> Found {
+    match found {
+        exec::Found::Running => {
+            let ran_ms = dir.read_child().map_or(0, |child| {
+                let hertz = rustix::param::clock_ticks_per_second().max(1);
+                let started_ms = u128::from(child.start_ticks) * 1_000 / u128::from(hertz);
+                now.mono.0.saturating_sub(u64::try_from(started_ms).unwrap_or(u64::MAX))
+            });
+            let back = i64::try_from(ran_ms).unwrap_or(i64::MAX);
+            Found::Running { started_at: now.wall.plus_ms(back.saturating_neg()), ran_ms }
+        }
+        exec::Found::Ended(record) => Found::Ended(Box::new(end_of(record))),
+        exec::Found::NeverStarted => Found::NeverStarted,
+        exec::Found::Gone => Found::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use shared::capacity::Resources;
+    use shared::id::Attempt;
+
+    use super::*;
+
+    fn assignment() -> AssignmentId {
+        let task = "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b".parse().expect("a task id");
+        AssignmentId { task, attempt: Attempt(2) }
+    }
+
+    fn given(exec: Exec) -> ExecOrder {
+        let agent = "board-7".parse().expect("an agent id");
+        let environment = TaskEnvironment { agent, path: "/bin".to_owned(), tail_bytes: 10 };
+        let order = Order {
+            name: Some("sample".to_owned()),
+            run: Run::Exec(exec),
+            needs: Resources::default(),
+            priority: 0,
+            timeout_ms: None,
+            grace_ms: 0,
+            stop_after_ms: None,
+        };
+        environment.order(assignment(), &order, &AttemptDir::at(Path::new("/data/attempts/x")))
+    }
+
+    #[test]
+    fn a_task_is_told_who_it_is_and_cannot_say_otherwise() {
+        let env = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let order = given(Exec {
+            env: BTreeMap::from([env("PATH", "/mine"), env("AMBIT_ATTEMPT", "7"), env("A", "b")]),
+            ..Exec::default()
+        });
+        assert_eq!(order.env["PATH"], "/mine");
+        assert_eq!(order.env["HOME"], "/data/attempts/x/work");
+        assert_eq!(order.env["AMBIT_ATTEMPT"], "2");
+        assert_eq!(order.env["AMBIT_TASK_ID"], assignment().task.to_string());
+        assert_eq!(order.env["AMBIT_AGENT_ID"], "board-7");
+        assert_eq!(order.env["AMBIT_TASK_NAME"], "sample");
+        assert_eq!(order.env["A"], "b");
+        let order = given(Exec { dir: Some("/srv".to_owned()), ..Exec::default() });
+        assert_eq!((order.env["HOME"].as_str(), order.dir.as_deref()), ("/srv", Some("/srv")));
+    }
+
+    #[test]
+    fn want_of_memory_is_told_before_the_signal_it_came_with() {
+        let mut record = ExitRecord {
+            end: End::Signaled { signal: 9 },
+            started_wall_ms: 5,
+            ended_wall_ms: 6,
+            duration_ms: 1,
+            stdout_tail: "x".to_owned(),
+            stderr_tail: String::new(),
+            stdout_truncated: true,
+            stderr_truncated: false,
+            out_of_memory: true,
+        };
+        assert_eq!(end_of(record.clone()).exit, Exit::OutOfMemory);
+        record.out_of_memory = false;
+        let end = end_of(record.clone());
+        assert_eq!(
+            (end.exit, end.started_at, end.ran_ms),
+            (Exit::Signal(9), Some(Timestamp(5)), Some(1))
+        );
+        assert!(end.output.stdout_truncated);
+        record.end = End::SpawnFailed { message: "no".to_owned() };
+        assert_eq!(end_of(record).started_at, None);
+    }
+}

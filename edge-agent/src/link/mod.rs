@@ -1,0 +1,13 @@
+//! The agent's line to its core: one connection at a time, each with its own number and its own
+//! last will, every message sealed. Before the agent has a credential the line joins; afterwards
+//! it speaks for the agent. Decides nothing but when to connect and as whom.
+//!
+//! A connection that was up and broke is never taken up again: its last will names it, so the
+//! next connection needs another will. Until a connection is up, the link below goes on trying.
+
+mod dial;
+mod join;
+mod line;
+
+pub use dial::{Caller, Dial, mqtt};
+pub use line::{Line, LineError, LineEvent, Me};

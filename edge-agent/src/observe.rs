@@ -1,0 +1,146 @@
+//! What the agent tells its log: one line for each thing that somebody may want to know, quiet
+//! when all is well, never a secret. The only place that knows how things are said.
+
+use std::path::Path;
+
+use edge_agent_logic::Notice;
+use edge_agent_logic::attempt::Cause;
+use shared::id::{AgentId, Boot, Incarnation, Sequence};
+use shared_runtime::link::Unsent;
+use tracing::{debug, error, info, warn};
+
+/// The agent begins.
+pub fn started(agent: &AgentId, incarnation: Incarnation, boot: Boot, data: &Path, broker: &str) {
+    let data = data.display();
+    let version = env!("CARGO_PKG_VERSION");
+    info!(%agent, version, broker, %data, %incarnation, %boot, "agent starts");
+}
+
+/// What was left of the time before the restart.
+pub fn recovered(adopted: usize, ended: usize, never_started: usize, gone: usize) {
+    if gone > 0 {
+        warn!(adopted, ended, never_started, gone, "tasks of the time before the restart");
+    } else {
+        info!(adopted, ended, never_started, gone, "tasks of the time before the restart");
+    }
+}
+
+/// The agent ends.
+pub fn stopped(running: usize, reports_waiting: u64) {
+    info!(running, reports_waiting, "agent stops; what runs goes on running");
+}
+
+/// Something the logic wants to be known.
+pub fn notice(notice: &Notice) {
+    match notice {
+        Notice::Welcomed { core } => info!(%core, "connected to the core"),
+        Notice::AnotherCore { before, now } => {
+            warn!(%before, %now, "the core is another one than before");
+        }
+        Notice::NotLetIn(refusal) => {
+            error!(reason = ?refusal.reason, "the core does not let this agent in: {}", refusal.detail);
+        }
+        Notice::CoreSilent => {
+            warn!("the link is up, but the core says nothing; saying hello again")
+        }
+        Notice::CoreForgot { acked, deleted } => {
+            error!(%acked, %deleted, "the core lost reports that it had acknowledged; they are deleted here and cannot be told again");
+        }
+        Notice::AheadOfUs { acked, last } => {
+            error!(%acked, %last, "the core knows reports that this agent never wrote: another agent uses this id, or old data was put back; give this agent a fresh data folder");
+        }
+        Notice::OutboxFull { waiting } => {
+            warn!(waiting, "too many reports wait for the core; nothing new is taken on");
+        }
+        Notice::DesiredGap { applied, base } => {
+            debug!(%applied, %base, "something is missing before these wishes of the core");
+        }
+        Notice::Accepted { assignment } => debug!(%assignment, "accepted"),
+        Notice::Refused { assignment, reason, detail } => {
+            info!(%assignment, ?reason, detail, "refused");
+        }
+        Notice::Started { assignment } => debug!(%assignment, "started"),
+        Notice::Adopted { assignment, ran_ms } => info!(%assignment, ran_ms, "found running"),
+        Notice::Stopping { assignment, cause: Cause::TimedOut } => {
+            info!(%assignment, "timed out; stopping it");
+        }
+        Notice::Stopping { assignment, cause: Cause::Requested { reason } } => {
+            info!(%assignment, ?reason, "stopping it");
+        }
+        Notice::Finished { assignment, success } => debug!(%assignment, success, "finished"),
+        Notice::Nonsense { assignment, step } => debug!(%assignment, ?step, "ignored"),
+    }
+}
+
+/// The agent has a credential of its own.
+pub fn joined(agent: &AgentId) {
+    info!(%agent, "joined the core");
+}
+
+/// The core does not let the agent join.
+pub fn join_refused(detail: &str) {
+    error!("the core does not let this agent join: {detail}");
+}
+
+/// A credential was granted and cannot be kept.
+pub fn credential_not_kept(reason: &dyn std::fmt::Display) {
+    error!("the credential cannot be kept: {reason}");
+}
+
+/// A message for somebody else.
+pub fn not_for_us(topic: &str) {
+    debug!(topic, "a message for somebody else");
+}
+
+/// A message that proves nothing, or says nothing.
+pub fn unreadable(reason: &str) {
+    warn!(reason, "a message that the core cannot have sent, or cannot have meant; ignored");
+}
+
+/// The broker does not deliver a message.
+pub fn unsent(topic: &str, reason: &Unsent) {
+    warn!(topic, %reason, "a message was not delivered");
+}
+
+/// Changes cannot be committed: nothing is said or started until they are.
+pub fn commit_failed(reason: &dyn std::fmt::Display, tries: u32) {
+    if tries == 1 {
+        error!(%reason, "nothing can be written; the agent says and starts nothing until it can");
+    } else {
+        debug!(%reason, tries, "still nothing can be written");
+    }
+}
+
+/// Changes can be committed again.
+pub fn commit_works_again(tries: u32) {
+    info!(tries, "writing works again");
+}
+
+/// Reports cannot be read.
+pub fn reports_unreadable(reason: &dyn std::fmt::Display) {
+    error!(%reason, "reports cannot be read");
+}
+
+/// A report is too large to send with its output.
+pub fn report_cut(seq: Sequence) {
+    warn!(%seq, "a report did not fit into a message; its output was left out");
+}
+
+/// The disk is nearly full, or no longer.
+pub fn disk(full: bool, free_mib: Option<u64>) {
+    if full {
+        warn!(free_mib, "the disk is nearly full; no new work is taken on");
+    } else {
+        info!(free_mib, "the disk has room again");
+    }
+}
+
+/// The position file says nothing.
+pub fn no_position(reason: &dyn std::fmt::Display) {
+    warn!(%reason, "the position is not known");
+}
+
+/// What is left of a task cannot be removed.
+pub fn not_forgotten(reason: &dyn std::fmt::Display) {
+    warn!(%reason, "a task's directory is left behind");
+}

@@ -1,0 +1,198 @@
+//! What the database says, for the agent at its start and for people at any time: beside an agent
+//! that runs, and when there is none.
+
+use std::path::Path;
+
+use edge_agent_logic::attempt::State;
+use edge_agent_logic::change::{AttemptRow, LinkSeen};
+use rusqlite::Connection;
+use serde::Serialize;
+use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence};
+use shared::time::Timestamp;
+use shared_runtime::sqlite;
+
+use super::StoreError;
+use super::rows::{damaged, id, number, parse};
+
+/// The one row that says where the agent stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Head {
+    pub agent: String,
+    pub incarnation: Incarnation,
+    pub boot: u64,
+    pub core: Option<CoreId>,
+    pub applied_rev: Revision,
+    pub last_seq: Sequence,
+    pub acked_seq: Sequence,
+    pub link: LinkSeen,
+    pub link_at: Option<Timestamp>,
+    pub heard_at: Option<Timestamp>,
+}
+
+struct RawHead {
+    texts: (String, String, Option<String>, String),
+    counters: (i64, i64, i64, i64),
+    times: (Option<i64>, Option<i64>),
+}
+
+pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
+    let raw = connection.query_row(
+        "SELECT agent, incarnation, core, link, boot, applied_rev, last_seq, acked_seq,
+                link_at_ms, heard_at_ms FROM head",
+        [],
+        |row| {
+            Ok(RawHead {
+                texts: (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?),
+                counters: (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?),
+                times: (row.get(8)?, row.get(9)?),
+            })
+        },
+    )?;
+    let (agent, incarnation, core, link) = raw.texts;
+    let (boot, applied_rev, last_seq, acked_seq) = raw.counters;
+    Ok(Head {
+        agent,
+        incarnation: id("its incarnation", &incarnation)?,
+        boot: number(boot),
+        core: core.map(|core| id("its core", &core)).transpose()?,
+        applied_rev: Revision(number(applied_rev)),
+        last_seq: Sequence(number(last_seq)),
+        acked_seq: Sequence(number(acked_seq)),
+        link: parse("its link", &link)?,
+        link_at: raw.times.0.map(Timestamp),
+        heard_at: raw.times.1.map(Timestamp),
+    })
+}
+
+type Attempts = (Vec<AttemptRow>, Vec<(AssignmentId, Sequence)>);
+
+pub(super) fn attempts(connection: &Connection) -> Result<Attempts, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT task, attempt, number, accepted_at_ms, work, state, report FROM attempt
+         ORDER BY task, attempt",
+    )?;
+    let mut rows = statement.query([])?;
+    let (mut live, mut finished) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let task: String = row.get(0)?;
+        let assignment =
+            AssignmentId { task: id("a task's id", &task)?, attempt: Attempt(row.get(1)?) };
+        let (work, state): (Option<String>, Option<String>) = (row.get(4)?, row.get(5)?);
+        match (work, state, row.get::<_, Option<i64>>(6)?) {
+            (Some(work), Some(state), None) => live.push(AttemptRow {
+                id: assignment,
+                number: number(row.get(2)?),
+                accepted_at: Timestamp(row.get(3)?),
+                order: parse("an order", &work)?,
+                state: parse("a state", &state)?,
+            }),
+            (None, None, Some(report)) => finished.push((assignment, Sequence(number(report)))),
+            _ => return Err(damaged("an attempt", &"it is neither live nor over")),
+        }
+    }
+    Ok((live, finished))
+}
+
+/// What an agent's database says about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Glance {
+    /// Its id.
+    pub id: String,
+    /// Made when the database was made.
+    pub incarnation: Incarnation,
+    /// How often its process was started.
+    pub boot: u64,
+    /// The core it last spoke with.
+    pub core: Option<CoreId>,
+    /// How far the core's wishes are applied.
+    pub applied_rev: Revision,
+    /// Reports that the core has not acknowledged.
+    pub reports_waiting: u64,
+    /// How it last stood with its core.
+    #[serde(flatten)]
+    pub link: LinkSeen,
+    /// Since when.
+    pub link_since: Option<Timestamp>,
+    /// When the core was last heard, as far as it was written down.
+    pub last_contact: Option<Timestamp>,
+    /// What it holds.
+    pub tasks: Vec<HeldTask>,
+}
+
+/// A task that an agent holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeldTask {
+    /// The task and its attempt.
+    #[serde(flatten)]
+    pub assignment: AssignmentId,
+    /// Its name.
+    pub name: Option<String>,
+    /// `accepted`, `starting`, `running`, `stopping`, or `finished` while its end is not
+    /// acknowledged.
+    pub state: &'static str,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When its process was seen to start, if it was and it is not over.
+    pub started_at: Option<Timestamp>,
+}
+
+/// Reads the database of an agent, whether it runs or not.
+pub struct Reader {
+    connection: Connection,
+}
+
+impl Reader {
+    /// Opens the database for reading.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: sqlite::open_read_only(path)? })
+    }
+
+    /// What it says about its agent.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub fn glance(&mut self) -> Result<Glance, StoreError> {
+        // One transaction, so that both reads see the same moment.
+        let transaction = self.connection.transaction()?;
+        let head = head(&transaction)?;
+        let tasks = held(&transaction)?;
+        Ok(Glance {
+            id: head.agent,
+            incarnation: head.incarnation,
+            boot: head.boot,
+            core: head.core,
+            applied_rev: head.applied_rev,
+            reports_waiting: head.last_seq.0.saturating_sub(head.acked_seq.0),
+            link: head.link,
+            link_since: head.link_at,
+            last_contact: head.heard_at,
+            tasks,
+        })
+    }
+}
+
+fn held(connection: &Connection) -> Result<Vec<HeldTask>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT task, attempt, name, accepted_at_ms, state FROM attempt ORDER BY number",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut tasks = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (task, state): (String, Option<String>) = (row.get(0)?, row.get(4)?);
+        let state: Option<State> = state.map(|state| parse("a state", &state)).transpose()?;
+        tasks.push(HeldTask {
+            assignment: AssignmentId {
+                task: id("a task's id", &task)?,
+                attempt: Attempt(row.get(1)?),
+            },
+            name: row.get(2)?,
+            state: state.map_or("finished", State::name),
+            accepted_at: Timestamp(row.get(3)?),
+            started_at: state.and_then(State::started_at),
+        });
+    }
+    Ok(tasks)
+}
