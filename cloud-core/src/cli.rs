@@ -10,6 +10,7 @@ use shared_runtime::telemetry;
 
 use crate::app::App;
 use crate::config::{Config, Overrides};
+use crate::dev;
 
 /// Runs work on the right device in the right place.
 #[derive(Debug, Parser)]
@@ -23,6 +24,31 @@ pub struct Cli {
 enum Command {
     /// Run the cloud core, with its own broker unless another one is named
     Core(CoreArgs),
+    /// Run a whole fleet on this machine: core, broker, and one agent in each of the biggest cities
+    Dev(DevArgs),
+}
+
+/// What `ambit dev` is told.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// How many agents, one per city, most populous first
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    agents: usize,
+    /// Address to serve HTTP on; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Folder for everything the fleet keeps [default: one that is gone when the fleet is]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Show the fleet at work
+    #[arg(long)]
+    tour: bool,
+    /// End after the tour: status 0 when everything was seen to happen
+    #[arg(long)]
+    once: bool,
+    /// Least important log lines to write: off, error, warn, info, debug, trace [default: error]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
 }
 
 /// What `ambit core` is told.
@@ -62,6 +88,7 @@ const EXIT_FAILED: u8 = 1;
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Core(args) => core(args),
+        Command::Dev(args) => dev(args),
     }
 }
 
@@ -79,6 +106,42 @@ fn core(args: CoreArgs) -> ExitCode {
     match runtime.block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILED, &error),
+    }
+}
+
+fn dev(args: DevArgs) -> ExitCode {
+    let DevArgs { agents, listen, data, tour, once, log } = args;
+    let wishes = dev::Wishes { agents, tour, once };
+    if let Err(problem) = dev::check(&wishes) {
+        return fail(EXIT_USAGE, &problem);
+    }
+    let passing = match data.is_none().then(dev::PassingFolder::make).transpose() {
+        Ok(folder) => folder,
+        Err(error) => return fail(EXIT_FAILED, &format!("{error:#}")),
+    };
+    let overrides = Overrides {
+        config: None,
+        listen,
+        data: data.or_else(|| passing.as_ref().map(|folder| folder.path().to_owned())),
+        // A free port: the usual one may be a real broker's.
+        broker: Some("127.0.0.1:0".to_owned()),
+        log: Some(log.unwrap_or_else(|| "error".to_owned())),
+    };
+    let config = match Config::resolve(overrides, Overrides::default()) {
+        Ok(config) => config,
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    telemetry::init(config.log_level, config.log_format);
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            runtime.block_on(async { dev::run(config, wishes, Shutdown::on_signals()?).await })
+        });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILED, &format!("{error:#}")),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod app;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod dev;
 pub mod driver;
 pub mod http;
 pub mod link;

@@ -140,10 +140,7 @@ impl AssignmentState {
     }
 
     fn refuse(&self, to: &'static str) -> IllegalAssignmentStep {
-        IllegalAssignmentStep {
-            from: self.status(),
-            to,
-        }
+        IllegalAssignmentStep { from: self.status(), to }
     }
 
     /// The agent has it on its disk.

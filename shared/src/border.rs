@@ -25,10 +25,7 @@ impl Problems {
     /// Notes one more, up to [`PROBLEMS_MAX`].
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         if self.0.len() < PROBLEMS_MAX {
-            self.0.push(Problem {
-                pointer: pointer.into(),
-                detail: detail.into(),
-            });
+            self.0.push(Problem { pointer: pointer.into(), detail: detail.into() });
         }
     }
 
@@ -37,11 +34,7 @@ impl Problems {
     /// # Errors
     /// All that was noted.
     pub fn into_result<T>(self, value: T) -> Result<T, Vec<Problem>> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(self.0)
-        }
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 }
 
@@ -55,9 +48,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let wrong = wrong.to_lowercase();
     let known: Vec<&str> = known.into_iter().collect();
     // Somebody who writes `cpu` means `cpu_millis`, however far apart the two are.
-    let mut longer = known
-        .iter()
-        .filter(|name| wrong.len() >= 2 && name.starts_with(&wrong));
+    let mut longer = known.iter().filter(|name| wrong.len() >= 2 && name.starts_with(&wrong));
     if let (Some(name), None) = (longer.next(), longer.next()) {
         return Some(name);
     }
@@ -86,16 +77,9 @@ impl<'a> Fields<'a> {
     ) -> Option<Self> {
         let pointer = pointer.into();
         match value {
-            Value::Object(map) => Some(Self {
-                pointer,
-                map,
-                known: Vec::new(),
-            }),
+            Value::Object(map) => Some(Self { pointer, map, known: Vec::new() }),
             other => {
-                problems.add(
-                    pointer,
-                    format!("must be an object, not {}", describe(other)),
-                );
+                problems.add(pointer, format!("must be an object, not {}", describe(other)));
                 None
             }
         }
@@ -124,8 +108,7 @@ impl<'a> Fields<'a> {
     /// An object field.
     pub fn object(&mut self, name: &'static str, problems: &mut Problems) -> Option<Fields<'a>> {
         let pointer = self.pointer_of(name);
-        self.raw(name)
-            .and_then(|value| Fields::of(value, pointer, problems))
+        self.raw(name).and_then(|value| Fields::of(value, pointer, problems))
     }
 
     /// A whole number within a range.
@@ -168,10 +151,7 @@ impl<'a> Fields<'a> {
                 let (least, most) = (range.start(), range.end());
                 problems.add(
                     pointer,
-                    format!(
-                        "must be a number from {least} to {most}, not {}",
-                        describe(value)
-                    ),
+                    format!("must be a number from {least} to {most}, not {}", describe(value)),
                 );
                 None
             }
@@ -183,10 +163,7 @@ impl<'a> Fields<'a> {
         let pointer = self.pointer_of(name);
         let value = self.raw(name)?;
         if !value.is_boolean() {
-            problems.add(
-                pointer,
-                format!("must be true or false, not {}", describe(value)),
-            );
+            problems.add(pointer, format!("must be true or false, not {}", describe(value)));
         }
         value.as_bool()
     }
@@ -199,8 +176,7 @@ impl<'a> Fields<'a> {
         problems: &mut Problems,
     ) -> Option<String> {
         let pointer = self.pointer_of(name);
-        self.raw(name)
-            .and_then(|value| text_of(value, pointer, bytes_max, problems))
+        self.raw(name).and_then(|value| text_of(value, pointer, bytes_max, problems))
     }
 
     /// A list of texts.
@@ -229,18 +205,11 @@ impl<'a> Fields<'a> {
             None => Vec::new(),
             Some(Value::Array(items)) if items.len() <= items_max => {
                 let at = |index: usize| format!("{pointer}/{index}");
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| (at(index), item))
-                    .collect()
+                items.iter().enumerate().map(|(index, item)| (at(index), item)).collect()
             }
             Some(Value::Array(items)) => {
                 let count = items.len();
-                problems.add(
-                    pointer,
-                    format!("may hold at most {items_max} items, not {count}"),
-                );
+                problems.add(pointer, format!("may hold at most {items_max} items, not {count}"));
                 Vec::new()
             }
             Some(other) => {
@@ -267,28 +236,19 @@ impl<'a> Fields<'a> {
             return Vec::new();
         }
         let entries = fields.map.iter();
-        entries
-            .map(|(key, value)| (fields.pointer_of(key), key.as_str(), value))
-            .collect()
+        entries.map(|(key, value)| (fields.pointer_of(key), key.as_str(), value)).collect()
     }
 
     /// Ends the reading: every field that nobody asked for is a problem that names the nearest
     /// known one.
     pub fn finish(self, problems: &mut Problems) {
-        for key in self
-            .map
-            .keys()
-            .filter(|key| !self.known.contains(&key.as_str()))
-        {
+        for key in self.map.keys().filter(|key| !self.known.contains(&key.as_str())) {
             let shown: String = key.chars().take(64).collect();
             let hint = match nearest(key, self.known.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
-            problems.add(
-                self.pointer_of(&shown),
-                format!("unknown field `{shown}`; {hint}"),
-            );
+            problems.add(self.pointer_of(&shown), format!("unknown field `{shown}`; {hint}"));
         }
     }
 }
@@ -310,10 +270,7 @@ pub fn text_of(
         }
         Value::String(text) => {
             let bytes = text.len();
-            problems.add(
-                pointer,
-                format!("may be at most {bytes_max} bytes long, not {bytes}"),
-            );
+            problems.add(pointer, format!("may be at most {bytes_max} bytes long, not {bytes}"));
             None
         }
         other => {
@@ -357,28 +314,15 @@ mod tests {
         fields.finish(&mut problems);
         let found = problems.into_result(()).expect_err("problems");
         assert_eq!(found[0].pointer, "/prioritty");
-        assert!(
-            found[0].detail.contains("did you mean `priority`?"),
-            "{:?}",
-            found[0]
-        );
-        assert!(
-            found[1].detail.contains("known here: priority"),
-            "{:?}",
-            found[1]
-        );
+        assert!(found[0].detail.contains("did you mean `priority`?"), "{:?}", found[0]);
+        assert!(found[1].detail.contains("known here: priority"), "{:?}", found[1]);
     }
 
     #[test]
     fn a_pointer_escapes_what_has_meaning_in_it() {
         let document = json!({"a/b~c": 1});
         let mut problems = Problems::default();
-        Fields::of(&document, "/x", &mut problems)
-            .expect("object")
-            .finish(&mut problems);
-        assert_eq!(
-            problems.into_result(()).expect_err("problems")[0].pointer,
-            "/x/a~1b~0c"
-        );
+        Fields::of(&document, "/x", &mut problems).expect("object").finish(&mut problems);
+        assert_eq!(problems.into_result(()).expect_err("problems")[0].pointer, "/x/a~1b~0c");
     }
 }

@@ -60,12 +60,7 @@ impl Resources {
     /// cpu, memory, disk and bandwidth, in this order.
     #[must_use]
     pub fn scalars(&self) -> [u64; 4] {
-        [
-            self.cpu_millis,
-            self.memory_mib,
-            self.disk_mib,
-            self.bandwidth_kbps,
-        ]
+        [self.cpu_millis, self.memory_mib, self.disk_mib, self.bandwidth_kbps]
     }
 
     /// How many of a device there are.
@@ -117,23 +112,13 @@ impl Resources {
     #[must_use]
     pub fn shortages(&self, used: &Self, needs: &Self) -> Vec<Shortage> {
         let mut shortages = Vec::new();
-        let names = [
-            Resource::Cpu,
-            Resource::Memory,
-            Resource::Disk,
-            Resource::Bandwidth,
-        ];
+        let names = [Resource::Cpu, Resource::Memory, Resource::Disk, Resource::Bandwidth];
         let (all, held, asked) = (self.scalars(), used.scalars(), needs.scalars());
         for (index, resource) in names.into_iter().enumerate() {
             let free = all[index].saturating_sub(held[index]);
             if asked[index] > free {
                 let (needed, capacity) = (asked[index], all[index]);
-                shortages.push(Shortage {
-                    resource,
-                    needed,
-                    free,
-                    capacity,
-                });
+                shortages.push(Shortage { resource, needed, free, capacity });
             }
         }
         for (name, &needed) in &needs.devices {

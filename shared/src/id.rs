@@ -70,11 +70,7 @@ impl FromStr for AgentId {
         let allowed = |index: usize, c: char| {
             c.is_ascii_alphanumeric() || (index > 0 && matches!(c, '.' | '_' | '-'))
         };
-        match text
-            .chars()
-            .enumerate()
-            .find(|&(index, c)| !allowed(index, c))
-        {
+        match text.chars().enumerate().find(|&(index, c)| !allowed(index, c)) {
             Some((_, character)) => Err(IdError::Character { what, character }),
             None => Ok(Self(text.into())),
         }
@@ -211,15 +207,10 @@ impl FromStr for AssignmentId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let wrong = IdError::Uuid {
-            what: "an assignment id (task id, dot, attempt)",
-        };
+        let wrong = IdError::Uuid { what: "an assignment id (task id, dot, attempt)" };
         let (task, attempt) = text.rsplit_once('.').ok_or_else(|| wrong.clone())?;
         let attempt = attempt.parse().map_err(|_| wrong)?;
-        Ok(Self {
-            task: task.parse()?,
-            attempt: Attempt(attempt),
-        })
+        Ok(Self { task: task.parse()?, attempt: Attempt(attempt) })
     }
 }
 
@@ -229,18 +220,7 @@ mod tests {
 
     #[test]
     fn an_agent_id_never_holds_what_a_topic_gives_meaning_to() {
-        for text in [
-            "a/b",
-            "a+",
-            "#",
-            "$SYS",
-            "",
-            "-a",
-            ".",
-            "a b",
-            "ä",
-            &"a".repeat(65),
-        ] {
+        for text in ["a/b", "a+", "#", "$SYS", "", "-a", ".", "a b", "ä", &"a".repeat(65)] {
             assert!(text.parse::<AgentId>().is_err(), "{text:?} was accepted");
         }
         for text in ["board-7", "A", "0", "tram.12_b", &"a".repeat(64)] {
@@ -250,10 +230,7 @@ mod tests {
 
     #[test]
     fn an_assignment_id_survives_its_text() {
-        let id = AssignmentId {
-            task: TaskId(Uuid::from_u128(7)),
-            attempt: Attempt(3),
-        };
+        let id = AssignmentId { task: TaskId(Uuid::from_u128(7)), attempt: Attempt(3) };
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("x.1".parse::<AssignmentId>().is_err());
     }

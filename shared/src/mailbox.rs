@@ -74,11 +74,7 @@ impl Inbox {
     /// Whether a run that begins right behind `after` may be taken.
     #[must_use]
     pub fn admit(&self, after: Sequence) -> Admission {
-        if after > self.acked {
-            Admission::Gap
-        } else {
-            Admission::Above(self.acked)
-        }
+        if after > self.acked { Admission::Gap } else { Admission::Above(self.acked) }
     }
 }
 

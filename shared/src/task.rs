@@ -49,10 +49,7 @@ impl TaskStatus {
     /// Its name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, status)| *status == self)
-            .map_or("", |(name, _)| name)
+        Self::ALL.iter().find(|(_, status)| *status == self).map_or("", |(name, _)| name)
     }
 
     /// Whether nothing can change any more.
@@ -103,10 +100,7 @@ impl FailureReason {
     /// Its name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, reason)| *reason == self)
-            .map_or("", |(name, _)| name)
+        Self::ALL.iter().find(|(_, reason)| *reason == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -233,10 +227,7 @@ impl TaskState {
     }
 
     fn refuse(&self, to: &'static str) -> IllegalTaskStep {
-        IllegalTaskStep {
-            from: self.status(),
-            to,
-        }
+        IllegalTaskStep { from: self.status(), to }
     }
 
     /// An agent was chosen for a new attempt.
@@ -260,16 +251,8 @@ impl TaskState {
     pub fn start(&mut self) -> Result<(), IllegalTaskStep> {
         match *self {
             Self::Assigned { attempt } => *self = Self::Running { attempt },
-            Self::Stopping {
-                attempt,
-                running: false,
-                reason,
-            } => {
-                *self = Self::Stopping {
-                    attempt,
-                    running: true,
-                    reason,
-                };
+            Self::Stopping { attempt, running: false, reason } => {
+                *self = Self::Stopping { attempt, running: true, reason };
             }
             _ => return Err(self.refuse("start")),
         }
@@ -286,11 +269,7 @@ impl TaskState {
             Self::Running { attempt } => (attempt, true),
             _ => return Err(self.refuse("be stopped")),
         };
-        *self = Self::Stopping {
-            attempt,
-            running,
-            reason,
-        };
+        *self = Self::Stopping { attempt, running, reason };
         Ok(attempt)
     }
 
@@ -332,9 +311,7 @@ impl TaskState {
         if let Self::Settled { .. } = self {
             return Err(self.refuse("be settled again"));
         }
-        *self = Self::Settled {
-            outcome: Box::new(outcome),
-        };
+        *self = Self::Settled { outcome: Box::new(outcome) };
         Ok(())
     }
 }

@@ -111,10 +111,7 @@ mod tests {
         let time = Timestamp(1_795_223_223_456);
         let text = serde_json::to_string(&time).expect("serialize");
         assert!(text.ends_with(".456Z\""), "{text}");
-        assert_eq!(
-            serde_json::from_str::<Timestamp>(&text).expect("parse"),
-            time
-        );
+        assert_eq!(serde_json::from_str::<Timestamp>(&text).expect("parse"), time);
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
     }

@@ -41,10 +41,7 @@ impl Channel {
             joined_at: now,
             boot: Boot(0),
             link: 0,
-            inbox: Inbox {
-                incarnation: NO_INCARNATION,
-                acked: shared::id::Sequence(0),
-            },
+            inbox: Inbox { incarnation: NO_INCARNATION, acked: shared::id::Sequence(0) },
             desired_rev: Revision(0),
             wanted: BTreeMap::new(),
             revision_of: BTreeMap::new(),
@@ -83,9 +80,7 @@ impl Channel {
 
     /// The row about an assignment.
     pub(crate) fn row(&self, assignment: AssignmentId) -> Option<&WantedRow> {
-        self.revision_of
-            .get(&assignment)
-            .and_then(|rev| self.wanted.get(rev))
+        self.revision_of.get(&assignment).and_then(|rev| self.wanted.get(rev))
     }
 
     /// The agent's row as it is to be stored.

@@ -100,9 +100,7 @@ impl Cloud {
             broker_up: false,
         };
         for row in stored.agents {
-            cloud
-                .channels
-                .insert(row.id.clone(), Channel::restore(&row, now.mono));
+            cloud.channels.insert(row.id.clone(), Channel::restore(&row, now.mono));
             cloud.timers.set(Alarm::Silence(row.id.clone()), now.mono);
             cloud.fleet.put(Agent {
                 id: row.id,
@@ -143,30 +141,17 @@ impl Cloud {
                 self.timers.set(Alarm::BackOff(id), remaining(until));
             }
             TaskState::Stopping { .. } => {
-                self.timers
-                    .set(Alarm::Stop(id), now.mono + self.settings.stop_timeout_ms());
+                self.timers.set(Alarm::Stop(id), now.mono + self.settings.stop_timeout_ms());
             }
             TaskState::Assigned { .. } | TaskState::Running { .. } => {}
             TaskState::Settled { .. } => return,
         }
-        self.tasks.insert(
-            id,
-            Task {
-                row,
-                assignment: None,
-                avoid: Vec::new(),
-                spot,
-            },
-        );
+        self.tasks.insert(id, Task { row, assignment: None, avoid: Vec::new(), spot });
     }
 
     fn restore_assignment(&mut self, row: AssignmentRow, now: Now) {
         let under_way = |task: &Task| task.row.life.state.attempt() == Some(row.id.attempt);
-        let Some(task) = self
-            .tasks
-            .get_mut(&row.id.task)
-            .filter(|task| under_way(task))
-        else {
+        let Some(task) = self.tasks.get_mut(&row.id.task).filter(|task| under_way(task)) else {
             return;
         };
         if row.state.is_ended() {
@@ -179,21 +164,12 @@ impl Cloud {
         });
         // An agent that was silent before the core stopped is given its time again: how long the
         // core itself was deaf nobody knows.
-        if matches!(
-            row.state,
-            shared::assignment::AssignmentState::Unknown { .. }
-        ) {
+        if matches!(row.state, shared::assignment::AssignmentState::Unknown { .. }) {
             let lost_after_ms = task.row.spec.disconnect.lost_after_s.saturating_mul(1_000);
             let grace_ms = self.settings.offline_after_beats * self.settings.heartbeat_ms;
-            self.timers.set(
-                Alarm::Lost(row.id.task),
-                now.mono + lost_after_ms.max(grace_ms),
-            );
+            self.timers.set(Alarm::Lost(row.id.task), now.mono + lost_after_ms.max(grace_ms));
         }
-        self.timers.set(
-            Alarm::Offer(row.id.task),
-            now.mono + self.settings.offer_timeout_ms,
-        );
+        self.timers.set(Alarm::Offer(row.id.task), now.mono + self.settings.offer_timeout_ms);
         task.assignment = Some(row);
     }
 
@@ -221,10 +197,7 @@ impl Cloud {
     /// How much of what there is.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            pending: self.queue.len() as u64,
-            ..Counts::default()
-        };
+        let mut counts = Counts { pending: self.queue.len() as u64, ..Counts::default() };
         for task in self.tasks.values() {
             match task.row.life.state {
                 TaskState::BackingOff { .. } => counts.backing_off += 1,

@@ -80,15 +80,10 @@ pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
 
 fn outcome(outcome: &Outcome, assignments: &[AssignmentRow]) -> OutcomeDocument {
     let agent = outcome.attempt.and_then(|attempt| {
-        assignments
-            .iter()
-            .find(|row| row.id.attempt == attempt)
-            .map(|row| row.agent.clone())
+        assignments.iter().find(|row| row.id.attempt == attempt).map(|row| row.agent.clone())
     });
     let finish = outcome.finish.as_deref();
-    let output = finish
-        .map(|finish| finish.output.clone())
-        .unwrap_or_default();
+    let output = finish.map(|finish| finish.output.clone()).unwrap_or_default();
     let (exit_code, signal) = match finish.map(|finish| &finish.end) {
         Some(End::Exited { code }) => (Some(*code), None),
         Some(End::Signaled { signal }) => (None, Some(*signal)),

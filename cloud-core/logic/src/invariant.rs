@@ -47,22 +47,13 @@ pub fn a_task_waits_or_has_an_attempt_or_is_settled(cloud: &Cloud) -> Result<(),
         let live = task.assignment.as_ref().filter(|row| !row.state.is_ended());
         let attempt = live.map(|row| row.id.attempt);
         if queued == (task.spot == Spot::Nowhere) {
-            return violated(
-                statement,
-                format!("{id} is {state:?} and at {:?}", task.spot),
-            );
+            return violated(statement, format!("{id} is {state:?} and at {:?}", task.spot));
         }
         if attempt != state.attempt() {
-            return violated(
-                statement,
-                format!("{id} is {state:?} with attempt {attempt:?}"),
-            );
+            return violated(statement, format!("{id} is {state:?} with attempt {attempt:?}"));
         }
         if let TaskState::Settled { .. } = state {
-            return violated(
-                statement,
-                format!("{id} is settled and still in the working set"),
-            );
+            return violated(statement, format!("{id} is settled and still in the working set"));
         }
     }
     Ok(())
@@ -85,10 +76,7 @@ pub fn an_agent_reserves_exactly_what_its_live_assignments_need(
         let (sum, count) = sums.remove(&agent.id).unwrap_or_default();
         if agent.used != sum || agent.assignments != count {
             let (used, held) = (&agent.used, agent.assignments);
-            let detail = format!(
-                "{} has {held} with {used:?}, not {count} with {sum:?}",
-                agent.id
-            );
+            let detail = format!("{} has {held} with {used:?}, not {count} with {sum:?}", agent.id);
             return violated(statement, detail);
         }
     }
@@ -122,16 +110,8 @@ pub fn every_live_assignment_is_wanted_on_its_agent(cloud: &Cloud) -> Result<(),
 /// Revisions are given in order, so none is above the last one.
 pub fn no_desired_state_is_above_the_last_revision(cloud: &Cloud) -> Result<(), Violation> {
     for (agent, channel) in &cloud.channels {
-        if channel
-            .wanted
-            .keys()
-            .next_back()
-            .is_some_and(|rev| *rev > channel.desired_rev)
-        {
-            return violated(
-                "no_desired_state_is_above_the_last_revision",
-                agent.to_string(),
-            );
+        if channel.wanted.keys().next_back().is_some_and(|rev| *rev > channel.desired_rev) {
+            return violated("no_desired_state_is_above_the_last_revision", agent.to_string());
         }
     }
     Ok(())

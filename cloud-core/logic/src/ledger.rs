@@ -53,10 +53,7 @@ impl Cloud {
 
     /// Records a task's one outcome and lets it go from the working set.
     pub(crate) fn settle_task(&mut self, id: TaskId, context: &mut Context, outcome: Outcome) {
-        if self
-            .move_task(id, context, |life| life.state.settle(outcome))
-            .is_ok()
-        {
+        if self.move_task(id, context, |life| life.state.settle(outcome)).is_ok() {
             self.timers.clear_task(id);
             self.tasks.remove(&id);
         }
@@ -69,11 +66,7 @@ impl Cloud {
         context: &mut Context,
         how: impl FnOnce(&mut AssignmentRow) -> Result<(), IllegalAssignmentStep>,
     ) -> bool {
-        let Some(row) = self
-            .tasks
-            .get_mut(&id)
-            .and_then(|task| task.assignment.as_mut())
-        else {
+        let Some(row) = self.tasks.get_mut(&id).and_then(|task| task.assignment.as_mut()) else {
             return false;
         };
         if how(row).is_err() {
@@ -128,16 +121,9 @@ impl Cloud {
         let Some(channel) = self.channels.get_mut(agent) else {
             return;
         };
-        let row = WantedRow {
-            rev: channel.desired_rev.next(),
-            assignment,
-            wanted,
-        };
+        let row = WantedRow { rev: channel.desired_rev.next(), assignment, wanted };
         channel.put(row);
-        context.change(Change::WantedPut {
-            agent: agent.clone(),
-            row,
-        });
+        context.change(Change::WantedPut { agent: agent.clone(), row });
         self.unsent.insert(agent.clone());
     }
 
@@ -152,10 +138,7 @@ impl Cloud {
             return;
         };
         if channel.remove(assignment).is_some() {
-            context.change(Change::WantedRemoved {
-                agent: agent.clone(),
-                assignment,
-            });
+            context.change(Change::WantedRemoved { agent: agent.clone(), assignment });
         }
     }
 

@@ -20,10 +20,7 @@ pub(crate) struct Rank {
 
 impl Rank {
     pub(crate) fn of(task: TaskId, spec: &TaskSpec) -> Self {
-        Self {
-            priority: Reverse(spec.priority),
-            task,
-        }
+        Self { priority: Reverse(spec.priority), task }
     }
 }
 
@@ -74,10 +71,10 @@ impl Queue {
     /// Sets a task aside for which no agent was found.
     pub(crate) fn park(&mut self, rank: Rank, spec: &Arc<TaskSpec>) -> Spot {
         let class = Self::class_of(spec);
-        let parked = self.parked.entry(class.clone()).or_insert_with(|| Parked {
-            example: spec.clone(),
-            ranks: BTreeSet::new(),
-        });
+        let parked = self
+            .parked
+            .entry(class.clone())
+            .or_insert_with(|| Parked { example: spec.clone(), ranks: BTreeSet::new() });
         parked.ranks.insert(rank);
         Spot::Parked(class)
     }
@@ -123,10 +120,7 @@ impl Queue {
             .filter(|(_, parked)| feasible(&parked.example))
             .map(|(class, _)| class.clone())
             .collect();
-        classes
-            .iter()
-            .filter_map(|class| self.wake_first(class, |_| true))
-            .collect()
+        classes.iter().filter_map(|class| self.wake_first(class, |_| true)).collect()
     }
 
     /// Makes the first task of a class ready that is not `but`.
@@ -147,18 +141,11 @@ impl Queue {
 
     /// Whether any parked class waits for a latency to fall.
     pub(crate) fn waits_for_latency(&self) -> bool {
-        self.parked
-            .values()
-            .any(|parked| parked.example.place.latency_ms_max.is_some())
+        self.parked.values().any(|parked| parked.example.place.latency_ms_max.is_some())
     }
 
     /// How many wait here.
     pub(crate) fn len(&self) -> usize {
-        self.ready.len()
-            + self
-                .parked
-                .values()
-                .map(|parked| parked.ranks.len())
-                .sum::<usize>()
+        self.ready.len() + self.parked.values().map(|parked| parked.ranks.len()).sum::<usize>()
     }
 }

@@ -59,18 +59,10 @@ impl Cloud {
         match input {
             Input::Submit(submission) => submit::submit(self, *submission, context),
             Input::Cancel { task, reply } => cancel::cancel(self, task, reply, context),
-            Input::Operate {
-                agent,
-                operation,
-                reply,
-            } => {
+            Input::Operate { agent, operation, reply } => {
                 operate::operate(self, &agent, operation, reply, context);
             }
-            Input::Join {
-                agent,
-                join,
-                credential,
-            } => {
+            Input::Join { agent, join, credential } => {
                 greet::join(self, &agent, &join, credential, context);
             }
             Input::Uplink { agent, message } => match message {

@@ -18,11 +18,7 @@ fn assigned(spec: TaskSpec) -> (World, Board, shared::id::TaskId) {
     let mut board = Board::new("a");
     world.hello(&mut board);
     let (task, effects) = world.submit(spec);
-    assert_eq!(
-        board.apply(&effects).len(),
-        1,
-        "the task was pushed to the agent"
-    );
+    assert_eq!(board.apply(&effects).len(), 1, "the task was pushed to the agent");
     (world, board, task)
 }
 
@@ -40,46 +36,20 @@ fn a_task_is_placed_pushed_run_and_settled() {
     world.report(&mut board, attempt(task, 1), ReportEvent::Accepted);
     world.report(&mut board, attempt(task, 1), ReportEvent::Started);
     assert_eq!(world.state(task).status(), TaskStatus::Running);
-    world.report(
-        &mut board,
-        attempt(task, 1),
-        finished(End::Exited { code: 0 }),
-    );
+    world.report(&mut board, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(verdict(&world, task), &Verdict::Succeeded);
     assert!(world.maps.wanted.is_empty(), "nothing is left to be told");
-    assert!(
-        world
-            .cloud
-            .fleet()
-            .get(&board.id)
-            .expect("a")
-            .used
-            .is_zero()
-    );
+    assert!(world.cloud.fleet().get(&board.id).expect("a").used.is_zero());
 }
 
 #[test]
 fn a_submission_with_a_known_key_is_the_same_task() {
     let mut world = World::new();
-    let key = |hash: &str| {
-        Some(IdempotencyKey {
-            key: "k".into(),
-            body_hash: hash.into(),
-        })
-    };
+    let key = |hash: &str| Some(IdempotencyKey { key: "k".into(), body_hash: hash.into() });
     let (first, other) = (attempt_id(1), attempt_id(2));
-    assert!(matches!(
-        answer(&world.submit_as(first, noop(), key("x"))),
-        Answer::Submitted(_)
-    ));
-    assert_eq!(
-        answer(&world.submit_as(other, noop(), key("x"))),
-        &Answer::Repeated(first)
-    );
-    assert_eq!(
-        answer(&world.submit_as(other, noop(), key("y"))),
-        &Answer::KeyReused(first)
-    );
+    assert!(matches!(answer(&world.submit_as(first, noop(), key("x"))), Answer::Submitted(_)));
+    assert_eq!(answer(&world.submit_as(other, noop(), key("x"))), &Answer::Repeated(first));
+    assert_eq!(answer(&world.submit_as(other, noop(), key("y"))), &Answer::KeyReused(first));
     assert_eq!(world.maps.tasks.len(), 1);
 }
 
@@ -89,17 +59,11 @@ fn attempt_id(number: u128) -> shared::id::TaskId {
 
 #[test]
 fn the_bound_on_waiting_tasks_is_exact_and_refuses_before_it_acknowledges() {
-    let mut world = World::with(Settings {
-        pending_max: 2,
-        ..settings()
-    });
+    let mut world = World::with(Settings { pending_max: 2, ..settings() });
     world.submit(noop());
     world.submit(noop());
     let (refused, effects) = world.submit(noop());
-    assert!(matches!(
-        answer(&effects),
-        Answer::QueueFull { pending_max: 2, .. }
-    ));
+    assert!(matches!(answer(&effects), Answer::QueueFull { pending_max: 2, .. }));
     assert!(!world.maps.tasks.contains_key(&refused));
     let mut board = Board::new("a");
     world.hello(&mut board);
@@ -134,50 +98,25 @@ fn higher_priority_goes_first_and_age_breaks_ties() {
 
 #[test]
 fn a_failed_attempt_is_tried_again_after_a_growing_wait_and_then_fails() {
-    let retry = Retry {
-        attempts_max: 3,
-        delay_s: 10,
-        delay_s_max: 300,
-    };
+    let retry = Retry { attempts_max: 3, delay_s: 10, delay_s_max: 300 };
     // Heartbeats play no part here.
-    let mut world = World::with(Settings {
-        heartbeat_ms: 3_600_000,
-        ..settings()
-    });
+    let mut world = World::with(Settings { heartbeat_ms: 3_600_000, ..settings() });
     let mut board = Board::new("a");
     world.hello(&mut board);
     let (task, effects) = world.submit(TaskSpec { retry, ..noop() });
     board.apply(&effects);
     for (number, wait_ms) in [(1, 10_000), (2, 20_000)] {
         world.report(&mut board, attempt(task, number), ReportEvent::Accepted);
-        world.report(
-            &mut board,
-            attempt(task, number),
-            finished(End::Exited { code: 3 }),
-        );
+        world.report(&mut board, attempt(task, number), finished(End::Exited { code: 3 }));
         assert!(matches!(world.state(task), TaskState::BackingOff { .. }));
         // Jitter takes at most half of the wait away.
         world.pass(wait_ms / 2 - 1);
         assert!(matches!(world.state(task), TaskState::BackingOff { .. }));
         let effects = world.pass(wait_ms / 2 + 1);
-        assert_eq!(
-            board.apply(&effects).len(),
-            1,
-            "attempt {} was pushed",
-            number + 1
-        );
+        assert_eq!(board.apply(&effects).len(), 1, "attempt {} was pushed", number + 1);
     }
-    world.report(
-        &mut board,
-        attempt(task, 3),
-        finished(End::Exited { code: 3 }),
-    );
-    assert_eq!(
-        verdict(&world, task),
-        &Verdict::Failed {
-            reason: FailureReason::ExitCode
-        }
-    );
+    world.report(&mut board, attempt(task, 3), finished(End::Exited { code: 3 }));
+    assert_eq!(verdict(&world, task), &Verdict::Failed { reason: FailureReason::ExitCode });
 }
 
 #[test]
@@ -186,16 +125,10 @@ fn a_refusal_costs_no_retry_and_leads_to_another_agent() {
     let (mut a, mut b) = (Board::new("a"), Board::new("b"));
     world.hello(&mut a);
     world.hello(&mut b);
-    let retry = Retry {
-        attempts_max: 1,
-        ..Retry::default()
-    };
+    let retry = Retry { attempts_max: 1, ..Retry::default() };
     let (task, effects) = world.submit(TaskSpec { retry, ..noop() });
     assert_eq!(a.apply(&effects).len(), 1, "equal scores: the smaller id");
-    let refused = ReportEvent::Refused {
-        reason: RefusalReason::Busy,
-        detail: "full".into(),
-    };
+    let refused = ReportEvent::Refused { reason: RefusalReason::Busy, detail: "full".into() };
     world.report(&mut a, attempt(task, 1), refused);
     let effects = world.pass(1_000);
     assert_eq!(a.apply(&effects).len(), 0);
@@ -216,26 +149,15 @@ fn cancel_works_at_every_stage() {
     world.report(&mut board, attempt(task, 1), ReportEvent::Started);
     let effects = world.cancel(task);
     let rows = board.apply(&effects);
-    assert_eq!(
-        rows[0].want,
-        Want::Stop {
-            reason: StopReason::Canceled
-        }
-    );
+    assert_eq!(rows[0].want, Want::Stop { reason: StopReason::Canceled });
     assert_eq!(world.state(task).status(), TaskStatus::Running);
-    let stopped = End::Stopped {
-        reason: StopReason::Canceled,
-    };
+    let stopped = End::Stopped { reason: StopReason::Canceled };
     world.report(&mut board, attempt(task, 1), finished(stopped));
     assert_eq!(verdict(&world, task), &Verdict::Canceled);
     // Too late: what was done is done.
     let (mut world, mut board, task) = assigned(noop());
     world.cancel(task);
-    world.report(
-        &mut board,
-        attempt(task, 1),
-        finished(End::Exited { code: 0 }),
-    );
+    world.report(&mut board, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(verdict(&world, task), &Verdict::Succeeded);
 }
 
@@ -247,42 +169,25 @@ fn a_cancel_does_not_wait_for_an_agent_that_cannot_be_heard() {
     assert_eq!(verdict(&world, task), &Verdict::Canceled);
     let effects = world.hello(&mut board);
     let rows = board.apply(&effects);
-    assert_eq!(
-        rows[0].want,
-        Want::Stop {
-            reason: StopReason::Canceled
-        }
-    );
-    let stopped = End::Stopped {
-        reason: StopReason::Canceled,
-    };
+    assert_eq!(rows[0].want, Want::Stop { reason: StopReason::Canceled });
+    world.report(&mut board, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.maps.late.len(), 1, "its word comes too late and is kept");
+    let stopped = End::Stopped { reason: StopReason::Canceled };
     world.report(&mut board, attempt(task, 1), finished(stopped));
-    assert_eq!(
-        world.maps.late.len(),
-        1,
-        "its word comes too late and is kept"
-    );
+    assert_eq!(world.maps.late.len(), 1, "what never ran leaves no history");
     world.beat(&mut board);
-    assert!(
-        world.maps.wanted.is_empty(),
-        "the tombstone is gone once applied"
-    );
+    assert!(world.maps.wanted.is_empty(), "the tombstone is gone once applied");
 }
 
 #[test]
 fn a_deadline_ends_the_wait_and_the_run() {
-    let spec = || TaskSpec {
-        deadline_s: Some(60),
-        ..noop()
-    };
+    let spec = || TaskSpec { deadline_s: Some(60), ..noop() };
     let mut world = World::new();
     let (waiting, _) = world.submit(spec());
     world.pass(59_999);
     assert_eq!(world.state(waiting).status(), TaskStatus::Pending);
     world.pass(1);
-    let passed = Verdict::Failed {
-        reason: FailureReason::DeadlinePassed,
-    };
+    let passed = Verdict::Failed { reason: FailureReason::DeadlinePassed };
     assert_eq!(verdict(&world, waiting), &passed);
 
     let (mut world, mut board, task) = assigned(spec());
@@ -293,9 +198,7 @@ fn a_deadline_ends_the_wait_and_the_run() {
         board.apply(&effects);
     }
     assert!(matches!(world.state(task), TaskState::Stopping { .. }));
-    let stopped = End::Stopped {
-        reason: StopReason::DeadlinePassed,
-    };
+    let stopped = End::Stopped { reason: StopReason::DeadlinePassed };
     world.report(&mut board, attempt(task, 1), finished(stopped));
     assert_eq!(verdict(&world, task), &passed);
 }
@@ -317,14 +220,8 @@ fn a_drain_moves_what_waits_and_lets_run_what_runs() {
     let rows = a.apply(&effects);
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].assignment, attempt(waiting, 1));
-    let stopped = End::Stopped {
-        reason: StopReason::Superseded,
-    };
-    let message = a.queue(
-        attempt(waiting, 1),
-        shared::time::Timestamp(0),
-        finished(stopped),
-    );
+    let stopped = End::Stopped { reason: StopReason::Superseded };
+    let message = a.queue(attempt(waiting, 1), shared::time::Timestamp(0), finished(stopped));
     let effects = world.say(&a, message);
     assert_eq!(b.apply(&effects).len(), 1, "it goes elsewhere at once");
     assert_eq!(world.task(waiting).life.failures, 0);
@@ -349,10 +246,7 @@ fn what_waits_for_capacity_is_placed_when_it_comes_free() {
 }
 
 fn needing(cpu_millis: u64) -> TaskSpec {
-    let needs = shared::capacity::Resources {
-        cpu_millis,
-        ..Default::default()
-    };
+    let needs = shared::capacity::Resources { cpu_millis, ..Default::default() };
     TaskSpec { needs, ..noop() }
 }
 
@@ -363,11 +257,7 @@ fn desired_state_too_big_for_one_message_is_split_and_follows_on() {
     board.facts.tasks_max = 1_000;
     let exec = |n: usize| {
         let args = vec!["x".repeat(30_000), n.to_string()];
-        let exec = shared::spec::Exec {
-            command: "/bin/true".into(),
-            args,
-            ..Default::default()
-        };
+        let exec = shared::spec::Exec { command: "/bin/true".into(), args, ..Default::default() };
         TaskSpec::new(shared::spec::Run::Exec(exec))
     };
     for n in 0..20 {
@@ -402,15 +292,8 @@ fn an_offer_that_is_never_answered_is_given_up() {
     let first = &world.maps.assignments[&attempt(task, 1)];
     assert_eq!(first.state.status(), AssignmentStatus::Lost);
     let rows = board.apply(&effects);
-    assert!(
-        rows.iter().any(|row| row.assignment == attempt(task, 2)),
-        "a second attempt"
-    );
-    assert!(
-        !effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Answer { .. }))
-    );
+    assert!(rows.iter().any(|row| row.assignment == attempt(task, 2)), "a second attempt");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Answer { .. })));
 }
 
 #[test]
@@ -426,18 +309,12 @@ fn what_is_repeated_takes_effect_once() {
 
 #[test]
 fn an_agent_that_refused_is_asked_again_after_a_while() {
-    let mut world = World::with(Settings {
-        heartbeat_ms: 3_600_000,
-        ..settings()
-    });
+    let mut world = World::with(Settings { heartbeat_ms: 3_600_000, ..settings() });
     let mut board = Board::new("a");
     world.hello(&mut board);
     let (task, effects) = world.submit(noop());
     board.apply(&effects);
-    let refused = ReportEvent::Refused {
-        reason: RefusalReason::Busy,
-        detail: "full".into(),
-    };
+    let refused = ReportEvent::Refused { reason: RefusalReason::Busy, detail: "full".into() };
     world.report(&mut board, attempt(task, 1), refused);
     let effects = world.pass(20_000);
     assert_eq!(board.apply(&effects).len(), 0);
@@ -456,10 +333,5 @@ fn desired_state_holds_one_row_per_assignment() {
     let effects = world.hello(&mut board);
     let rows = board.apply(&effects);
     assert_eq!(rows.len(), 1);
-    assert_eq!(
-        rows[0].want,
-        Want::Stop {
-            reason: StopReason::Canceled
-        }
-    );
+    assert_eq!(rows[0].want, Want::Stop { reason: StopReason::Canceled });
 }

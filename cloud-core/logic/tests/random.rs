@@ -16,70 +16,33 @@ const BOARDS: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Move {
-    Submit {
-        cpu_millis: u64,
-        lost_after_s: u64,
-        replace: bool,
-        deadline_s: Option<u64>,
-    },
-    Cancel {
-        pick: usize,
-    },
-    Operate {
-        board: usize,
-        operation: Operation,
-    },
-    Hello {
-        board: usize,
-    },
-    Beat {
-        board: usize,
-    },
-    Gone {
-        board: usize,
-    },
-    Restart {
-        board: usize,
-    },
-    NewDatabase {
-        board: usize,
-    },
-    Report {
-        board: usize,
-        pick: usize,
-        what: u8,
-    },
-    Repeat {
-        board: usize,
-    },
-    Pass {
-        milliseconds: u64,
-    },
+    Submit { cpu_millis: u64, lost_after_s: u64, replace: bool, deadline_s: Option<u64> },
+    Cancel { pick: usize },
+    Operate { board: usize, operation: Operation },
+    Hello { board: usize },
+    Beat { board: usize },
+    Gone { board: usize },
+    Restart { board: usize },
+    NewDatabase { board: usize },
+    Report { board: usize, pick: usize, what: u8 },
+    Repeat { board: usize },
+    Pass { milliseconds: u64 },
     LoseEffects,
     RestartCore,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let board = 0..BOARDS;
-    let operation = prop_oneof![
-        Just(Operation::Cordon),
-        Just(Operation::Uncordon),
-        Just(Operation::Drain)
-    ];
-    let submit = (
-        0_u64..3_000,
-        0_u64..30,
-        any::<bool>(),
-        prop::option::of(1_u64..60),
-    )
-        .prop_map(
-            |(cpu_millis, lost_after_s, replace, deadline_s)| Move::Submit {
-                cpu_millis,
-                lost_after_s,
-                replace,
-                deadline_s,
-            },
-        );
+    let operation =
+        prop_oneof![Just(Operation::Cordon), Just(Operation::Uncordon), Just(Operation::Drain)];
+    let submit = (0_u64..3_000, 0_u64..30, any::<bool>(), prop::option::of(1_u64..60)).prop_map(
+        |(cpu_millis, lost_after_s, replace, deadline_s)| Move::Submit {
+            cpu_millis,
+            lost_after_s,
+            replace,
+            deadline_s,
+        },
+    );
     let one = prop_oneof![
         4 => submit,
         1 => any::<usize>().prop_map(|pick| Move::Cancel { pick }),
@@ -111,16 +74,9 @@ fn event(what: u8) -> ReportEvent {
         0 => ReportEvent::Accepted,
         1 => ReportEvent::Started,
         2 => finished(End::Exited { code: 1 }),
-        3 => ReportEvent::Refused {
-            reason: RefusalReason::Busy,
-            detail: String::new(),
-        },
-        4 => finished(End::Stopped {
-            reason: StopReason::Canceled,
-        }),
-        5 => finished(End::Vanished {
-            message: String::new(),
-        }),
+        3 => ReportEvent::Refused { reason: RefusalReason::Busy, detail: String::new() },
+        4 => finished(End::Stopped { reason: StopReason::Canceled }),
+        5 => finished(End::Vanished { message: String::new() }),
         _ => finished(End::Exited { code: 0 }),
     }
 }
@@ -128,36 +84,17 @@ fn event(what: u8) -> ReportEvent {
 fn play(moves: &[Move]) -> World {
     let mut world = World::new();
     let mut players: Vec<Player> = (0..BOARDS)
-        .map(|n| Player {
-            board: Board::new(&format!("b{n}")),
-            told: Vec::new(),
-        })
+        .map(|n| Player { board: Board::new(&format!("b{n}")), told: Vec::new() })
         .collect();
     let mut tasks = Vec::new();
     for one in moves {
         let mut effects = Vec::new();
         match one.clone() {
-            Move::Submit {
-                cpu_millis,
-                lost_after_s,
-                replace,
-                deadline_s,
-            } => {
+            Move::Submit { cpu_millis, lost_after_s, replace, deadline_s } => {
                 let spec = TaskSpec {
-                    needs: shared::capacity::Resources {
-                        cpu_millis,
-                        ..Default::default()
-                    },
-                    retry: Retry {
-                        attempts_max: 2,
-                        delay_s: 1,
-                        delay_s_max: 5,
-                    },
-                    disconnect: Disconnect {
-                        lost_after_s,
-                        replace,
-                        ..Disconnect::default()
-                    },
+                    needs: shared::capacity::Resources { cpu_millis, ..Default::default() },
+                    retry: Retry { attempts_max: 2, delay_s: 1, delay_s_max: 5 },
+                    disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() },
                     deadline_s,
                     ..noop()
                 };

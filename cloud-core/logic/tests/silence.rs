@@ -14,14 +14,7 @@ use shared::wire::Downlink;
 use shared::wire::downlink::{RefusedBecause, Want};
 
 fn patient(lost_after_s: u64, replace: bool) -> TaskSpec {
-    TaskSpec {
-        disconnect: Disconnect {
-            lost_after_s,
-            replace,
-            ..Disconnect::default()
-        },
-        ..noop()
-    }
+    TaskSpec { disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() }, ..noop() }
 }
 
 /// Two agents, and a task that runs on the first.
@@ -38,9 +31,7 @@ fn running_on_a(spec: TaskSpec) -> (World, Board, Board, TaskId) {
 }
 
 fn status(world: &World, task: TaskId, number: u32) -> AssignmentStatus {
-    world.maps.assignments[&attempt(task, number)]
-        .state
-        .status()
+    world.maps.assignments[&attempt(task, number)].state.status()
 }
 
 fn agent_status(world: &World, board: &Board) -> AgentStatus {
@@ -86,12 +77,7 @@ fn a_silent_agent_is_suspect_then_offline_and_its_work_is_done_elsewhere() {
     // The first copy comes back with a result: fenced, kept, and told to stop.
     let effects = world.hello(&mut a);
     let rows = a.apply(&effects);
-    assert_eq!(
-        rows[0].want,
-        Want::Stop {
-            reason: StopReason::Superseded
-        }
-    );
+    assert_eq!(rows[0].want, Want::Stop { reason: StopReason::Superseded });
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(world.state(task).status(), TaskStatus::Assigned);
     assert_eq!(world.maps.late.len(), 1);
@@ -103,18 +89,14 @@ fn a_silent_agent_is_suspect_then_offline_and_its_work_is_done_elsewhere() {
 fn a_lost_task_that_may_not_be_replaced_fails() {
     let (mut world, _, mut b, task) = running_on_a(patient(10, false));
     wait(&mut world, 20, &mut [&mut b]);
-    let TaskState::Settled { outcome } = world.state(task) else {
-        panic!("settled")
-    };
+    let TaskState::Settled { outcome } = world.state(task) else { panic!("settled") };
     assert_eq!(outcome.verdict.reason(), Some(FailureReason::Lost));
 }
 
 #[test]
 fn an_exclusive_task_is_never_replaced_while_its_agent_may_still_run_it() {
-    let (mut world, mut a, mut b, task) = running_on_a(TaskSpec {
-        exclusive: true,
-        ..patient(10, true)
-    });
+    let (mut world, mut a, mut b, task) =
+        running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });
     wait(&mut world, 600, &mut [&mut b]);
     assert_eq!(world.task(task).life.attempt, Attempt(1));
     assert_eq!(status(&world, task, 1), AssignmentStatus::Unknown);
@@ -135,28 +117,22 @@ fn a_task_that_is_lost_again_and_again_does_not_work_its_way_through_the_fleet()
         world.gone(&board);
         world.pass(0);
     }
-    let TaskState::Settled { outcome } = world.state(task) else {
-        panic!("settled")
-    };
+    let TaskState::Settled { outcome } = world.state(task) else { panic!("settled") };
     assert_eq!(outcome.verdict.reason(), Some(FailureReason::Lost));
 }
 
 #[test]
 fn a_new_database_under_an_old_id_means_that_its_work_is_gone() {
     let (mut world, mut a, mut b, task) = running_on_a(patient(3_600, true));
-    let mut new = Board {
-        incarnation: Incarnation(uuid::Uuid::from_u128(99)),
-        ..a.clone()
-    };
+    let mut new = Board { incarnation: Incarnation(uuid::Uuid::from_u128(99)), ..a.clone() };
     (new.boot, new.link, new.applied) = (Boot(1), 0, Revision(0));
     (new.seq, new.acked) = (Sequence(0), Sequence(0));
     // While the old one is heard, the newcomer is an impostor.
     let effects = world.hello(&mut new);
     let refused = effects.iter().any(|effect| match effect {
-        Effect::Send {
-            message: Downlink::Refused(refusal),
-            ..
-        } => refusal.reason == RefusedBecause::IdInUse,
+        Effect::Send { message: Downlink::Refused(refusal), .. } => {
+            refusal.reason == RefusedBecause::IdInUse
+        }
         _ => false,
     });
     assert!(refused, "{effects:?}");
@@ -164,20 +140,13 @@ fn a_new_database_under_an_old_id_means_that_its_work_is_gone() {
     world.gone(&a);
     let effects = world.hello(&mut new);
     assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
-    assert!(
-        new.apply(&effects)
-            .iter()
-            .all(|row| row.assignment != attempt(task, 1))
-    );
+    assert!(new.apply(&effects).iter().all(|row| row.assignment != attempt(task, 1)));
     let placed = b.apply(&effects).len() + new.apply(&effects).len();
     let second = world.maps.assignments.contains_key(&attempt(task, 2));
     assert!(second, "attempt 2 was made, {placed} rows");
     // What the old database still says is not believed.
-    let message = a.queue(
-        attempt(task, 1),
-        shared::time::Timestamp(0),
-        finished(End::Exited { code: 0 }),
-    );
+    let message =
+        a.queue(attempt(task, 1), shared::time::Timestamp(0), finished(End::Exited { code: 0 }));
     world.say(&a, message);
     assert_eq!(world.state(task).status(), TaskStatus::Assigned);
 }
@@ -207,23 +176,14 @@ fn a_stale_will_takes_nobody_down() {
 fn a_restarted_core_goes_on_where_it_stopped() {
     let (mut world, mut a, _, task) = running_on_a(patient(60, true));
     let (waiting, _) = world.submit(TaskSpec {
-        needs: shared::capacity::Resources {
-            cpu_millis: 1 << 30,
-            ..Default::default()
-        },
+        needs: shared::capacity::Resources { cpu_millis: 1 << 30, ..Default::default() },
         ..noop()
     });
     world.restart();
     assert_eq!(world.state(waiting).status(), TaskStatus::Pending);
     // The agent never noticed: it goes on with heartbeats and is asked who it is.
     let effects = world.beat(&mut a);
-    assert!(matches!(
-        effects[..],
-        [Effect::Send {
-            message: Downlink::WhoIsThere,
-            ..
-        }]
-    ));
+    assert!(matches!(effects[..], [Effect::Send { message: Downlink::WhoIsThere, .. }]));
     world.hello(&mut a);
     assert_eq!(agent_status(&world, &a), AgentStatus::Online);
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
@@ -235,10 +195,7 @@ fn a_restarted_core_goes_on_where_it_stopped() {
 fn an_agent_that_lost_an_assignment_it_was_told_of_loses_it_here_too() {
     let (mut world, a, mut b, task) = running_on_a(patient(3_600, true));
     world.gone(&a);
-    let mut amnesiac = Board {
-        forgetful: true,
-        ..a
-    };
+    let mut amnesiac = Board { forgetful: true, ..a };
     let effects = world.hello(&mut amnesiac);
     assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
     b.apply(&effects);

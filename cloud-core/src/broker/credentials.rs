@@ -66,21 +66,11 @@ impl CredentialBook {
     /// subscribe; with the same one nothing changes.
     pub fn set_agent(&self, agent: AgentId, password_hash: [u8; 32]) {
         let mut entries = self.write();
-        if entries
-            .agents
-            .get(&agent)
-            .is_some_and(|old| old.password_hash == password_hash)
-        {
+        if entries.agents.get(&agent).is_some_and(|old| old.password_hash == password_hash) {
             return;
         }
         let number = entries.next_number();
-        entries.agents.insert(
-            agent,
-            Credential {
-                password_hash,
-                number,
-            },
-        );
+        entries.agents.insert(agent, Credential { password_hash, number });
     }
 
     /// Withdraws an agent's credential; whether there was one. To end its connection as well,
@@ -124,17 +114,11 @@ impl Entries {
         agent: AgentId,
         attempt: &ConnectAttempt<'_>,
     ) -> Result<Admission, ConnectRefused> {
-        let credential = self
-            .agents
-            .get(&agent)
-            .ok_or(ConnectRefused::UnknownAgent)?;
+        let credential = self.agents.get(&agent).ok_or(ConnectRefused::UnknownAgent)?;
         if !password_matches(&credential.password_hash, attempt.password) {
             return Err(ConnectRefused::WrongPassword);
         }
-        Ok(Admission {
-            role: Role::Agent(agent),
-            credential: credential.number,
-        })
+        Ok(Admission { role: Role::Agent(agent), credential: credential.number })
     }
 
     fn joining(
@@ -143,10 +127,8 @@ impl Entries {
         attempt: &ConnectAttempt<'_>,
     ) -> Result<Admission, ConnectRefused> {
         // `join-a-1` may be a second agent's id, whose connection `a` must not end by joining.
-        let taken = attempt
-            .client_id
-            .parse()
-            .is_ok_and(|id: AgentId| self.agents.contains_key(&id));
+        let taken =
+            attempt.client_id.parse().is_ok_and(|id: AgentId| self.agents.contains_key(&id));
         if taken {
             return Err(ConnectRefused::ForeignClientId);
         }
@@ -154,10 +136,7 @@ impl Entries {
         if !join.token.join_password(&agent).matches(attempt.password) {
             return Err(ConnectRefused::JoinRefused);
         }
-        Ok(Admission {
-            role: Role::Joining(agent),
-            credential: join.number,
-        })
+        Ok(Admission { role: Role::Joining(agent), credential: join.number })
     }
 }
 
@@ -173,10 +152,7 @@ impl Gatekeeper for CredentialBook {
             if !self.core.matches(attempt.password) {
                 return Err(ConnectRefused::WrongPassword);
             }
-            return Ok(Admission {
-                role: Role::Core,
-                credential: CORE_NUMBER,
-            });
+            return Ok(Admission { role: Role::Core, credential: CORE_NUMBER });
         }
         let agent: AgentId = attempt.username.parse()?;
         if attempt.client_id == agent.as_str() {
@@ -200,11 +176,8 @@ impl Gatekeeper for CredentialBook {
 
 /// Whether a client id is `join-<agent>-<anything>`.
 fn is_joining(client_id: &str, agent: &AgentId) -> bool {
-    let tail = client_id
-        .strip_prefix("join-")
-        .and_then(|rest| rest.strip_prefix(agent.as_str()));
-    tail.and_then(|rest| rest.strip_prefix('-'))
-        .is_some_and(|anything| !anything.is_empty())
+    let tail = client_id.strip_prefix("join-").and_then(|rest| rest.strip_prefix(agent.as_str()));
+    tail.and_then(|rest| rest.strip_prefix('-')).is_some_and(|anything| !anything.is_empty())
 }
 
 /// The hash that [`CredentialBook::set_agent`] takes, for the password of an agent.
@@ -238,11 +211,7 @@ mod tests {
         password: &str,
         client_id: &str,
     ) -> Result<Admission, ConnectRefused> {
-        book.connect(&ConnectAttempt {
-            username,
-            password: password.as_bytes(),
-            client_id,
-        })
+        book.connect(&ConnectAttempt { username, password: password.as_bytes(), client_id })
     }
 
     #[test]
@@ -278,17 +247,10 @@ mod tests {
             ("a", "", "a", NoCredentials),
             ("", "secret a", "", NoCredentials),
         ] {
-            assert_eq!(
-                role(username, password, client_id),
-                Err(refusal),
-                "{username} {client_id}"
-            );
+            assert_eq!(role(username, password, client_id), Err(refusal), "{username} {client_id}");
         }
         let odd = connect(&book, "a/b", "secret a", "a/b");
-        assert!(
-            matches!(odd, Err(ConnectRefused::NotAnAgentId(_))),
-            "{odd:?}"
-        );
+        assert!(matches!(odd, Err(ConnectRefused::NotAnAgentId(_))), "{odd:?}");
     }
 
     #[test]
@@ -296,10 +258,7 @@ mod tests {
         let book = book();
         let old = connect(&book, "a", "secret a", "a").expect("admitted");
         book.set_agent(agent("a"), password_hash(b"secret a"));
-        assert!(
-            book.holds(&old),
-            "the same credential again changes nothing"
-        );
+        assert!(book.holds(&old), "the same credential again changes nothing");
         book.set_agent(agent("a"), password_hash(b"new secret"));
         assert!(!book.holds(&old));
         let new = connect(&book, "a", "new secret", "a").expect("admitted");

@@ -47,10 +47,7 @@ const LANE_MESSAGES_MAX: usize = 1_024;
 /// Messages to one client that it has not acknowledged; the client may ask for fewer.
 const IN_FLIGHT_MAX: u16 = 256;
 /// What is kept for one client that is too slow even then; the oldest go first.
-const QUEUE_LIMITS: QueueLimits = QueueLimits {
-    max_messages: 4_096,
-    max_bytes: 32 * 1024 * 1024,
-};
+const QUEUE_LIMITS: QueueLimits = QueueLimits { max_messages: 4_096, max_bytes: 32 * 1024 * 1024 };
 /// Unacknowledged messages that a client may send.
 const RECEIVE_MAX: u16 = 1_024;
 /// No client of ours subscribes to more than two topics.
@@ -97,9 +94,7 @@ impl EmbeddedBroker {
         if settings.clients_max == 0 {
             return Err(BrokerError::NoClients);
         }
-        let plain_address = settings
-            .listen
-            .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let plain_address = settings.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let (plain, plain_bound) = listen(plain_address).await?;
         let mut doors = vec![(plain, upgrade_plain())];
         let mut bound = Bound {
@@ -142,23 +137,13 @@ impl EmbeddedBroker {
             .collect();
         accepting.push(tokio::spawn(tidy_until(Arc::clone(&shared), closed)));
         tracing::info!(plain = ?bound.plain, tls = ?bound.tls, "broker listens");
-        Self {
-            bound,
-            shared,
-            accepting,
-            closing,
-            stop,
-            gone,
-        }
+        Self { bound, shared, accepting, closing, stop, gone }
     }
 
     /// How many clients are connected and admitted.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.shared
-            .stats
-            .clients_connected
-            .load(std::sync::atomic::Ordering::Relaxed)
+        self.shared.stats.clients_connected.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     async fn close(mut self) {
@@ -221,9 +206,7 @@ impl Shared {
             hooks,
             stats: Arc::new(BrokerStats::new()),
             monitor: Arc::new(ResourceMonitor::new(limits)),
-            clients: Arc::new(Semaphore::new(
-                settings.clients_max.min(Semaphore::MAX_PERMITS),
-            )),
+            clients: Arc::new(Semaphore::new(settings.clients_max.min(Semaphore::MAX_PERMITS))),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
@@ -403,9 +386,5 @@ async fn upgrade_tls(settings: &TlsSettings) -> Result<Upgrade, BrokerError> {
 }
 
 fn tls_file(what: &'static str, file: &Path, reason: &dyn Display) -> BrokerError {
-    BrokerError::TlsFile {
-        what,
-        file: file.to_path_buf(),
-        reason: reason.to_string(),
-    }
+    BrokerError::TlsFile { what, file: file.to_path_buf(), reason: reason.to_string() }
 }

@@ -79,11 +79,7 @@ impl Hooks {
         };
         let admission = self.gatekeeper.connect(&attempt)?;
         // The library would only drop a foreign will later, in silence.
-        if connect
-            .will
-            .as_ref()
-            .is_some_and(|will| !admission.role.may_publish(&will.topic))
-        {
+        if connect.will.as_ref().is_some_and(|will| !admission.role.may_publish(&will.topic)) {
             return Err(ConnectRefused::ForeignWill);
         }
         locked(&self.throttle).admitted(username, peer.ip());
@@ -104,10 +100,7 @@ impl Hooks {
             _ => locked(&self.throttle).refused(username, peer.ip(), self.clock.now().mono),
         };
         // Escaped and cut: it is a stranger's text.
-        let username: String = username
-            .chars()
-            .take(shared::id::AGENT_ID_LENGTH_MAX)
-            .collect();
+        let username: String = username.chars().take(shared::id::AGENT_ID_LENGTH_MAX).collect();
         match refusal {
             Refusal::First => tracing::warn!(?username, %peer, %reason, "connection refused"),
             Refusal::Repeated => tracing::debug!(?username, %peer, %reason, "connection refused"),
@@ -159,9 +152,7 @@ impl AuthProvider for Hooks {
         admission: Option<&'a str>,
         topic: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(ready(self.allows(admission, |admission| {
-            admission.role.may_publish(topic)
-        })))
+        Box::pin(ready(self.allows(admission, |admission| admission.role.may_publish(topic))))
     }
 
     fn authorize_subscribe<'a>(
@@ -170,9 +161,7 @@ impl AuthProvider for Hooks {
         admission: Option<&'a str>,
         filter: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(ready(self.allows(admission, |admission| {
-            admission.role.may_subscribe(filter)
-        })))
+        Box::pin(ready(self.allows(admission, |admission| admission.role.may_subscribe(filter))))
     }
 }
 

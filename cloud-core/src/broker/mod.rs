@@ -49,11 +49,7 @@ impl BrokerSettings {
     /// A listener without TLS, and default limits.
     #[must_use]
     pub fn plain(listen: SocketAddr) -> Self {
-        Self {
-            listen: Some(listen),
-            tls: None,
-            clients_max: CLIENTS_MAX_DEFAULT,
-        }
+        Self { listen: Some(listen), tls: None, clients_max: CLIENTS_MAX_DEFAULT }
     }
 }
 

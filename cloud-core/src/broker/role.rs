@@ -36,9 +36,9 @@ impl Role {
     pub fn may_subscribe(&self, filter: &str) -> bool {
         match self {
             Self::Core => Topic::core_filters().iter().any(|own| own == filter),
-            Self::Agent(own) | Self::Joining(own) => filter
-                .parse::<Topic>()
-                .is_ok_and(|topic| topic == Topic::Down(own.clone())),
+            Self::Agent(own) | Self::Joining(own) => {
+                filter.parse::<Topic>().is_ok_and(|topic| topic == Topic::Down(own.clone()))
+            }
         }
     }
 }
@@ -132,10 +132,7 @@ mod tests {
                 "$share/group/ambit/v1/agents/a/down",
                 "$share/group/#",
             ] {
-                assert!(
-                    !role.may_subscribe(filter),
-                    "{role:?} may subscribe to {filter}"
-                );
+                assert!(!role.may_subscribe(filter), "{role:?} may subscribe to {filter}");
             }
         }
     }
@@ -147,37 +144,18 @@ mod tests {
         assert!(!Role::Core.may_publish("ambit/v1/agents/+/down"));
         assert!(Role::Core.may_subscribe("ambit/v1/agents/+/up"));
         assert!(Role::Core.may_subscribe("ambit/v1/agents/+/will"));
-        for filter in [
-            "#",
-            "ambit/v1/agents/+/down",
-            "$share/cores/ambit/v1/agents/+/up",
-        ] {
+        for filter in ["#", "ambit/v1/agents/+/down", "$share/cores/ambit/v1/agents/+/up"] {
             assert!(!Role::Core.may_subscribe(filter), "{filter}");
         }
     }
 
     #[test]
     fn an_admission_survives_its_text() {
-        for role in [
-            Role::Core,
-            Role::Agent(agent("join-a")),
-            Role::Joining(agent("a.b_c-d")),
-        ] {
-            let admission = Admission {
-                role,
-                credential: 18_446_744_073_709_551_615,
-            };
+        for role in [Role::Core, Role::Agent(agent("join-a")), Role::Joining(agent("a.b_c-d"))] {
+            let admission = Admission { role, credential: 18_446_744_073_709_551_615 };
             assert_eq!(admission.to_string().parse(), Ok(admission));
         }
-        for text in [
-            "",
-            "core",
-            "core/a/1",
-            "agent//1",
-            "agent/a/x",
-            "agent/a/1/2",
-            "root/a/1",
-        ] {
+        for text in ["", "core", "core/a/1", "agent//1", "agent/a/x", "agent/a/1/2", "root/a/1"] {
             assert_eq!(text.parse::<Admission>(), Err(NotAnAdmission), "{text}");
         }
     }

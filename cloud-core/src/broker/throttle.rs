@@ -42,14 +42,9 @@ impl Throttle {
     /// milliseconds; 0 is "come in".
     pub(super) fn wait_ms(&self, username: &str, address: IpAddr, now: Monotonic) -> u64 {
         let address = network(address);
-        let pair = self
-            .pairs
-            .get(&(address, clipped(username)))
-            .copied()
-            .unwrap_or(0);
+        let pair = self.pairs.get(&(address, clipped(username))).copied().unwrap_or(0);
         let site = self.addresses.get(&address).copied().unwrap_or(0);
-        pair.max(site)
-            .saturating_sub(now.0.saturating_add(ALLOWANCE_MS))
+        pair.max(site).saturating_sub(now.0.saturating_add(ALLOWANCE_MS))
     }
 
     /// Counts a refused attempt.
@@ -59,12 +54,7 @@ impl Throttle {
             self.prune(now);
         }
         let address = network(address);
-        let refusal = charge(
-            &mut self.pairs,
-            (address, clipped(username)),
-            PAIR_COST_MS,
-            now,
-        );
+        let refusal = charge(&mut self.pairs, (address, clipped(username)), PAIR_COST_MS, now);
         charge(&mut self.addresses, address, ADDRESS_COST_MS, now);
         refusal
     }
@@ -89,11 +79,7 @@ fn charge<K: std::hash::Hash + Eq>(
     now: Monotonic,
 ) -> Refusal {
     if let Some(empty_at_ms) = accounts.get_mut(&key) {
-        let refusal = if *empty_at_ms > now.0 {
-            Refusal::Repeated
-        } else {
-            Refusal::First
-        };
+        let refusal = if *empty_at_ms > now.0 { Refusal::Repeated } else { Refusal::First };
         *empty_at_ms = (*empty_at_ms).max(now.0).saturating_add(cost_ms);
         return refusal;
     }
@@ -116,10 +102,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// The part of a user name that is kept: no agent id is longer.
 fn clipped(username: &str) -> String {
-    username
-        .chars()
-        .take(shared::id::AGENT_ID_LENGTH_MAX)
-        .collect()
+    username.chars().take(shared::id::AGENT_ID_LENGTH_MAX).collect()
 }
 
 #[cfg(test)]
@@ -141,10 +124,7 @@ mod tests {
         throttle.refused("a", home, now);
         assert_eq!(throttle.wait_ms("a", home, now), 1_000);
         assert_eq!(throttle.wait_ms("a", home, Monotonic(1_005)), 0);
-        assert_eq!(
-            throttle.refused("a", home, Monotonic(60_000)),
-            Refusal::First
-        );
+        assert_eq!(throttle.refused("a", home, Monotonic(60_000)), Refusal::First);
     }
 
     #[test]
@@ -179,10 +159,7 @@ mod tests {
         assert_eq!(throttle.pairs.len(), ACCOUNTS_MAX);
         assert_eq!(throttle.addresses.len(), ACCOUNTS_MAX);
         let later = Monotonic(2_000);
-        assert_eq!(
-            throttle.refused("b", address("10.0.0.1"), later),
-            Refusal::First
-        );
+        assert_eq!(throttle.refused("b", address("10.0.0.1"), later), Refusal::First);
         assert_eq!((throttle.pairs.len(), throttle.addresses.len()), (1, 1));
     }
 }

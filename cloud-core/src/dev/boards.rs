@@ -58,12 +58,7 @@ impl Boards {
                 .await
                 .context("no loopback port for a link is to be had")?;
             let data = data.join("agents").join(&site.id);
-            boards.all.push(Board {
-                site,
-                link,
-                data,
-                process: None,
-            });
+            boards.all.push(Board { site, link, data, process: None });
         }
         for index in 0..boards.all.len() {
             boards.power_on(index)?;
@@ -92,39 +87,24 @@ impl Boards {
             .with_context(|| format!("cannot write into {}", board.data.display()))?;
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--id").arg(&board.site.id);
-        command
-            .arg("--broker")
-            .arg(format!("mqtt://{}", board.link.address()));
+        command.arg("--broker").arg(format!("mqtt://{}", board.link.address()));
         // One word each: a negative number by itself would look like a flag.
         command.arg(format!("--latitude={}", board.site.position.latitude()));
         command.arg(format!("--longitude={}", board.site.position.longitude()));
         command.arg("--region").arg(&board.site.region);
         command.arg("--capacity").arg(board.site.board.capacity);
-        command
-            .arg("--tasks-max")
-            .arg(board.site.board.tasks_max.to_string());
+        command.arg("--tasks-max").arg(board.site.board.tasks_max.to_string());
         let country = format!("country={}", board.site.country);
-        for label in board
-            .site
-            .board
-            .labels
-            .iter()
-            .copied()
-            .chain([country.as_str()])
-        {
+        for label in board.site.board.labels.iter().copied().chain([country.as_str()]) {
             command.arg("--label").arg(label);
         }
         command.arg("--data").arg(&board.data);
         command.arg("--join-token-file").arg(&self.join_token_file);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C on the terminal is for this program, which then stops its agents in order.
         command.process_group(0).kill_on_drop(true);
-        let process = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        let process =
+            command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         board.process = Some(process);
         Ok(())
     }
@@ -150,17 +130,10 @@ impl Boards {
     /// When the agent's program cannot be run, or does not answer JSON.
     pub fn status(&self, index: usize) -> anyhow::Result<serde_json::Value> {
         let mut command = std::process::Command::new(&self.program);
-        command
-            .args(["status", "-o", "json", "--data"])
-            .arg(&self.all[index].data);
-        let output = command
-            .output()
-            .context("cannot ask an agent for its status")?;
+        command.args(["status", "-o", "json", "--data"]).arg(&self.all[index].data);
+        let output = command.output().context("cannot ask an agent for its status")?;
         serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "an agent's status is not JSON: {}",
-                String::from_utf8_lossy(&output.stderr)
-            )
+            format!("an agent's status is not JSON: {}", String::from_utf8_lossy(&output.stderr))
         })
     }
 
@@ -205,9 +178,7 @@ fn processes_in(folder: &Path) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
-    let numbers = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers
         .filter(|process: &u32| {
             let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
@@ -220,9 +191,7 @@ fn processes_in(folder: &Path) -> Vec<u32> {
 }
 
 fn signal(process: u32, signal: rustix::process::Signal) {
-    let id = i32::try_from(process)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
+    let id = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(id) = id {
         // It may have ended by itself in the meantime.
         let _ = rustix::process::kill_process(id, signal);

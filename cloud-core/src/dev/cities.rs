@@ -132,9 +132,7 @@ fn slug(name: &str) -> String {
         }
     }
     let slug = slug.trim_end_matches('-');
-    slug.chars()
-        .take(shared::id::AGENT_ID_LENGTH_MAX - 4)
-        .collect()
+    slug.chars().take(shared::id::AGENT_ID_LENGTH_MAX - 4).collect()
 }
 
 #[cfg(test)]
@@ -147,20 +145,15 @@ mod tests {
     fn every_city_has_a_board_with_an_id_of_its_own() {
         let all = sites(sites_max());
         assert_eq!(all.len(), sites_max());
-        let ids: BTreeSet<AgentId> = all
-            .iter()
-            .map(|site| site.id.parse().expect("an id"))
-            .collect();
+        let ids: BTreeSet<AgentId> =
+            all.iter().map(|site| site.id.parse().expect("an id")).collect();
         assert_eq!(ids.len(), all.len());
     }
 
     #[test]
     fn the_list_begins_with_the_most_populous() {
         let first = &sites(12)[0];
-        assert_eq!(
-            (first.id.as_str(), first.region.as_str()),
-            ("shanghai", "asia")
-        );
+        assert_eq!((first.id.as_str(), first.region.as_str()), ("shanghai", "asia"));
         assert!(first.round_trip_ms > 100.0 && first.round_trip_ms < 200.0);
         assert_eq!(sites(12)[11].id, "sao-paulo");
     }

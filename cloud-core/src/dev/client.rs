@@ -20,10 +20,7 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(10)))
             .http_status_as_error(false)
             .build();
-        Self {
-            base: base.trim_end_matches('/').to_owned(),
-            agent: config.into(),
-        }
+        Self { base: base.trim_end_matches('/').to_owned(), agent: config.into() }
     }
 
     /// Reads a document.
@@ -32,11 +29,7 @@ impl Client {
     /// When the core cannot be reached or answers with a problem.
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.base);
-        let answer = self
-            .agent
-            .get(&url)
-            .call()
-            .with_context(|| format!("cannot reach {url}"))?;
+        let answer = self.agent.get(&url).call().with_context(|| format!("cannot reach {url}"))?;
         read(answer, &url)
     }
 
@@ -46,23 +39,16 @@ impl Client {
     /// When the core cannot be reached or answers with a problem.
     pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.base);
-        let request = self
-            .agent
-            .post(&url)
-            .header("content-type", "application/json");
-        let answer = request
-            .send(body.to_string())
-            .with_context(|| format!("cannot reach {url}"))?;
+        let request = self.agent.post(&url).header("content-type", "application/json");
+        let answer =
+            request.send(body.to_string()).with_context(|| format!("cannot reach {url}"))?;
         read(answer, &url)
     }
 }
 
 fn read(mut answer: ureq::http::Response<ureq::Body>, url: &str) -> anyhow::Result<Value> {
     let status = answer.status();
-    let text = answer
-        .body_mut()
-        .read_to_string()
-        .with_context(|| format!("reading {url}"))?;
+    let text = answer.body_mut().read_to_string().with_context(|| format!("reading {url}"))?;
     if !status.is_success() {
         bail!("{url} answered {status}: {text}");
     }

@@ -138,9 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_link_takes_its_time_and_can_be_cut_and_joined() {
-        let link = DelayedLink::start(echo().await, Duration::from_millis(30))
-            .await
-            .expect("link");
+        let link = DelayedLink::start(echo().await, Duration::from_millis(30)).await.expect("link");
         let mut stream = TcpStream::connect(link.address()).await.expect("connect");
         let sent = Instant::now();
         stream.write_all(b"hello").await.expect("write");

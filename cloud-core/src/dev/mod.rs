@@ -47,10 +47,7 @@ pub fn check(wishes: &Wishes) -> anyhow::Result<()> {
         !wishes.tour || wishes.agents >= TOUR_AGENTS,
         "--tour needs at least {TOUR_AGENTS} agents; write --agents {TOUR_AGENTS}"
     );
-    ensure!(
-        wishes.tour || !wishes.once,
-        "--once ends after the tour; write --tour too"
-    );
+    ensure!(wishes.tour || !wishes.once, "--once ends after the tour; write --tour too");
     Ok(())
 }
 
@@ -62,9 +59,7 @@ pub async fn run(mut config: Config, wishes: Wishes, shutdown: Shutdown) -> anyh
     config.core.heartbeat_ms = HEARTBEAT_MS;
     let data = config.data.clone();
     let mut app = App::start(config).await?;
-    let broker = app
-        .broker_addr
-        .context("a development fleet needs the embedded broker")?;
+    let broker = app.broker_addr.context("a development fleet needs the embedded broker")?;
     let url = app.http_url.clone();
     let client = Client::new(&url);
     let started = Boards::start(wishes.agents, broker, &app.join_token_file, &data).await;
@@ -110,8 +105,8 @@ fn commands(url: &str) -> [String; 3] {
     let near = r#"{"run": {"exec": {"command": "/bin/hostname"}}, "where": {"near": {"latitude": 35.68, "longitude": 139.69}}}"#;
     [
         format!("curl -s {url}/v1/agents"),
-        format!("curl -s {url}/v1/tasks/plan -d '{near}'"),
-        format!("curl -s {url}/v1/tasks -d '{near}'"),
+        format!("curl -s {url}/v1/tasks/plan --json '{near}'"),
+        format!("curl -s {url}/v1/tasks --json '{near}'"),
     ]
 }
 
@@ -126,11 +121,7 @@ async fn all_online(client: &Client, boards: &Boards) -> anyhow::Result<()> {
         });
         heard.await.with_context(|| {
             let log = board.data.join("agent.log");
-            format!(
-                "agent {} did not come online; see {}",
-                board.site.id,
-                log.display()
-            )
+            format!("agent {} did not come online; see {}", board.site.id, log.display())
         })?;
     }
     Ok(())

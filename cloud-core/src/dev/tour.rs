@@ -19,16 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn show(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
     let client = client.clone();
     fleet(&client).context("scene: the fleet")?;
-    places(&client)
-        .await
-        .context("scene: tasks that belong to a place")?;
+    places(&client).await.context("scene: tasks that belong to a place")?;
     refusal(&client).context("scene: a refusal explained")?;
-    power_cut(&client, boards)
-        .await
-        .context("scene: a board loses its power")?;
-    dark(&client, boards)
-        .await
-        .context("scene: a board loses its link")?;
+    power_cut(&client, boards).await.context("scene: a board loses its power")?;
+    dark(&client, boards).await.context("scene: a board loses its link")?;
     Ok(())
 }
 
@@ -39,8 +33,8 @@ fn heading(text: &str) {
 fn fleet(client: &Client) -> anyhow::Result<()> {
     heading("The fleet: one agent in each of the most populous cities");
     println!(
-        "  {:<18} {:>8} {:>9}  {:<9} {:>6}  {:>7}  {}",
-        "agent", "latitude", "longitude", "region", "cores", "rtt ms", "labels"
+        "  {:<18} {:>8} {:>9}  {:<9} {:>6}  {:>7}  labels",
+        "agent", "latitude", "longitude", "region", "cores", "rtt ms"
     );
     let agents = client.get("/v1/agents?limit=500")?;
     for agent in items(&agents)? {
@@ -58,9 +52,7 @@ fn fleet(client: &Client) -> anyhow::Result<()> {
             number(&agent["position"]["longitude"]),
             text(&agent["region"]),
             number(&agent["capacity"]["cpu_millis"]) / 1_000.0,
-            agent["latency_ms"]
-                .as_f64()
-                .map_or("-".to_owned(), |rtt| format!("{rtt:.1}")),
+            agent["latency_ms"].as_f64().map_or("-".to_owned(), |rtt| format!("{rtt:.1}")),
             labels.join(" ")
         );
     }
@@ -110,24 +102,10 @@ async fn places(client: &Client) -> anyhow::Result<()> {
         let done = settled(client, &task).await?;
         println!("  {words}");
         tell(&done);
-        let wanted = if spec["name"] == "broken" {
-            "failed"
-        } else {
-            "succeeded"
-        };
-        ensure!(
-            done["status"] == wanted,
-            "{} ended {}",
-            spec["name"],
-            done["status"]
-        );
+        let wanted = if spec["name"] == "broken" { "failed" } else { "succeeded" };
+        ensure!(done["status"] == wanted, "{} ended {}", spec["name"], done["status"]);
         if let Some(agent) = expected {
-            ensure!(
-                done["agent"] == agent,
-                "{} went to {}",
-                spec["name"],
-                done["agent"]
-            );
+            ensure!(done["agent"] == agent, "{} went to {}", spec["name"], done["agent"]);
         }
     }
     Ok(())
@@ -139,14 +117,8 @@ fn refusal(client: &Client) -> anyhow::Result<()> {
         "near": {"latitude": 64.15, "longitude": -21.94, "within_m": 50_000},
         "latency_ms_max": 40}});
     let plan = client.post("/v1/tasks/plan", &spec)?;
-    ensure!(
-        plan["chosen"].is_null(),
-        "an agent was found: {}",
-        plan["chosen"]
-    );
-    let refused = plan["refused"]
-        .as_array()
-        .context("the plan names refusals")?;
+    ensure!(plan["chosen"].is_null(), "an agent was found: {}", plan["chosen"]);
+    let refused = plan["refused"].as_array().context("the plan names refusals")?;
     ensure!(!refused.is_empty(), "no refusal was named");
     for group in refused {
         let example = &group["examples"][0];
@@ -175,22 +147,13 @@ async fn power_cut(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
         "disconnect": {"lost_after_s": 1}});
     let task = submit(client, &spec)?;
     let first = running(client, &task).await?;
-    let index = boards
-        .find(&first)
-        .with_context(|| format!("{first} is none of our boards"))?;
+    let index = boards.find(&first).with_context(|| format!("{first} is none of our boards"))?;
     boards.power_off(index).await?;
     println!("  {first} was running it and is dead (SIGKILL)");
     let done = settled(client, &task).await?;
     tell(&done);
-    ensure!(
-        done["status"] == "succeeded",
-        "the task ended {}",
-        done["status"]
-    );
-    ensure!(
-        done["agent"] != first.as_str(),
-        "it ended on the dead board"
-    );
+    ensure!(done["status"] == "succeeded", "the task ended {}", done["status"]);
+    ensure!(done["agent"] != first.as_str(), "it ended on the dead board");
     let lost = &done["assignments"][0];
     ensure!(lost["status"] == "lost", "attempt 1 is {}", lost["status"]);
     println!("    attempt 1 on {first}: {}", text(&lost["detail"]));
@@ -208,9 +171,7 @@ async fn dark(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
         "disconnect": {"lost_after_s": 3_600}});
     let task = submit(client, &spec)?;
     let agent = running(client, &task).await?;
-    let index = boards
-        .find(&agent)
-        .with_context(|| format!("{agent} is none of our boards"))?;
+    let index = boards.find(&agent).with_context(|| format!("{agent} is none of our boards"))?;
     boards.all[index].link.cut();
     println!("  {agent} runs it and is cut off the broker");
     status_of(client, &agent, "offline").await?;
@@ -223,19 +184,12 @@ async fn dark(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
     finished_in_the_dark(boards, index).await?;
     println!("  {agent} has finished it and keeps the result; the core does not know yet");
     let meanwhile = client.get(&format!("/v1/tasks/{task}"))?;
-    ensure!(
-        meanwhile["outcome"].is_null(),
-        "the core knew the result while the link was cut"
-    );
+    ensure!(meanwhile["outcome"].is_null(), "the core knew the result while the link was cut");
     boards.all[index].link.join();
     println!("  the link of {agent} is joined again");
     let done = settled(client, &task).await?;
     tell(&done);
-    ensure!(
-        done["status"] == "succeeded",
-        "the task ended {}",
-        done["status"]
-    );
+    ensure!(done["status"] == "succeeded", "the task ended {}", done["status"]);
     ensure!(done["attempt"] == 1, "it took {} attempts", done["attempt"]);
     Ok(())
 }
@@ -315,9 +269,9 @@ fn tell(task: &Value) {
     let Some(last) = task["assignments"].as_array().and_then(|all| all.last()) else {
         return;
     };
-    let distance = last["distance_m"].as_f64().map_or(String::new(), |metres| {
-        format!(", {:.0} km away", metres / 1_000.0)
-    });
+    let distance = last["distance_m"]
+        .as_f64()
+        .map_or(String::new(), |metres| format!(", {:.0} km away", metres / 1_000.0));
     println!(
         "    → {}, attempt {}{distance}, score {:.3}",
         text(&last["agent"]),
@@ -325,21 +279,13 @@ fn tell(task: &Value) {
         number(&last["score"])
     );
     let outcome = &task["outcome"];
-    let code = outcome["exit_code"]
-        .as_i64()
-        .map_or(String::new(), |code| format!(", exit code {code}"));
+    let code =
+        outcome["exit_code"].as_i64().map_or(String::new(), |code| format!(", exit code {code}"));
     let wrote =
         ["stdout_tail", "stderr_tail"].map(|stream| text(&outcome[stream]).trim().to_owned());
-    let wrote: Vec<&str> = wrote
-        .iter()
-        .map(String::as_str)
-        .filter(|text| !text.is_empty())
-        .collect();
-    let wrote = if wrote.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", wrote.join(" | "))
-    };
+    let wrote: Vec<&str> =
+        wrote.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let wrote = if wrote.is_empty() { String::new() } else { format!(": {}", wrote.join(" | ")) };
     println!("    {}{code}{wrote}", text(&task["status"]));
 }
 

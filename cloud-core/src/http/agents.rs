@@ -55,16 +55,10 @@ pub async fn list(request: HttpRequest, state: web::Data<State>) -> ApiResult {
     query.finish()?;
     let view = state.core.fleet().await?;
     let page: Page<AgentDocument> = blocking(move || {
-        let matching = view
-            .fleet
-            .after(after.as_ref())
-            .filter(|agent| filter.takes(agent));
+        let matching = view.fleet.after(after.as_ref()).filter(|agent| filter.takes(agent));
         let page = page::cut(matching, limit, |agent| &agent.id);
         let items = page.items.into_iter().map(Agent::document).collect();
-        Page {
-            items,
-            next_cursor: page.next_cursor,
-        }
+        Page { items, next_cursor: page.next_cursor }
     })
     .await?;
     Ok(HttpResponse::Ok().json(page))
@@ -108,10 +102,7 @@ async fn operate(request: &HttpRequest, state: &State, operation: Operation) -> 
 fn id_of(request: &HttpRequest) -> ApiResult<AgentId> {
     let text = request.match_info().get("id").unwrap_or_default();
     text.parse().map_err(|error| {
-        ApiError::new(
-            Kind::InvalidId,
-            format!("{error}; an agent id looks like board-7"),
-        )
+        ApiError::new(Kind::InvalidId, format!("{error}; an agent id looks like board-7"))
     })
 }
 

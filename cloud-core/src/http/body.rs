@@ -72,21 +72,13 @@ fn json(bytes: &[u8]) -> ApiResult<Value> {
             _ => "",
         };
         // The error's own text ends with "at line L column C".
-        ApiError::new(
-            Kind::InvalidJson,
-            format!("the body is not JSON: {error}{hint}"),
-        )
+        ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {error}{hint}"))
     })
 }
 
 /// What can be told from the headers alone, before a byte of the body is read.
 fn check_declared(request: &HttpRequest) -> ApiResult<()> {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .map(|value| value.to_str().unwrap_or("\u{fffd}"))
-    };
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
     if let Some(kind) = text(header::CONTENT_TYPE) {
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
@@ -140,9 +132,6 @@ mod tests {
         assert!(error.detail().contains("/prioritty"), "{error}");
         assert_eq!(error.document().errors[0].pointer, "/prioritty");
         let error = spec_of(b"[]").expect_err("wrong");
-        assert!(
-            error.detail().starts_with("the task must be an object"),
-            "{error}"
-        );
+        assert!(error.detail().starts_with("the task must be an object"), "{error}");
     }
 }

@@ -10,10 +10,7 @@ use shared::task::TaskStatus;
 /// Whether a task waits for a place, so that what it could get now is worth telling.
 #[must_use]
 pub fn waits(task: &TaskDocument) -> bool {
-    matches!(
-        task.summary.status,
-        TaskStatus::Pending | TaskStatus::Blocked
-    )
+    matches!(task.summary.status, TaskStatus::Pending | TaskStatus::Blocked)
 }
 
 /// Why a task that does not wait is, or was, where it is.
@@ -23,11 +20,7 @@ pub fn placed(task: &TaskDocument) -> Explanation {
     let Some(last) = task.assignments.last() else {
         let summary = match &task.outcome {
             Some(outcome) => {
-                format!(
-                    "It {} before it had a place: {}",
-                    past(status),
-                    outcome.detail
-                )
+                format!("It {} before it had a place: {}", past(status), outcome.detail)
             }
             None => "It has no place".to_owned(),
         };
@@ -53,11 +46,7 @@ pub fn after_attempts(task: &TaskDocument, now: Explanation) -> Explanation {
     };
     let why = explain_placed(now.task, now.status, &last.agent, &decided(last));
     let summary = format!("{}. {}", became(task, last), now.summary);
-    Explanation {
-        summary,
-        placed: why.placed,
-        ..now
-    }
+    Explanation { summary, placed: why.placed, ..now }
 }
 
 fn decided(assignment: &AssignmentDocument) -> Placed {
@@ -73,10 +62,7 @@ fn decided(assignment: &AssignmentDocument) -> Placed {
 /// What became of an attempt, without a full stop.
 fn became(task: &TaskDocument, last: &AssignmentDocument) -> String {
     let (attempt, agent) = (last.attempt, &last.agent);
-    let detail = last
-        .detail
-        .as_deref()
-        .map_or(String::new(), |detail| format!(": {detail}"));
+    let detail = last.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
     match last.status {
         AssignmentStatus::Offered => {
             format!("Attempt {attempt} was offered to {agent}, which has not answered yet")
@@ -101,10 +87,7 @@ fn unknown(task: &TaskDocument, last: &AssignmentDocument) -> String {
             format!("it is replaced after {} s of silence", policy.lost_after_s)
         }
         (false, false) => {
-            format!(
-                "it fails after {} s of silence (`replace` is false)",
-                policy.lost_after_s
-            )
+            format!("it fails after {} s of silence (`replace` is false)", policy.lost_after_s)
         }
     };
     format!("{agent}, which has attempt {attempt}, cannot be heard; {next}")

@@ -52,10 +52,7 @@ pub async fn metrics(state: web::Data<State>) -> ApiResult {
     let mut page = String::new();
     text::encode(&mut page, &state.registry).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
-        ApiError::new(
-            Kind::Internal,
-            "the metrics cannot be written; the core's log says more",
-        )
+        ApiError::new(Kind::Internal, "the metrics cannot be written; the core's log says more")
     })?;
     Ok(HttpResponse::Ok().content_type(OPENMETRICS).body(page))
 }

@@ -64,15 +64,10 @@ impl HttpMetrics {
         took: Duration,
     ) {
         let path = pattern.unwrap_or_else(|| "other".to_owned());
-        let labels = RequestLabels {
-            method: known(method),
-            path: path.clone(),
-            status: status.as_u16(),
-        };
+        let labels =
+            RequestLabels { method: known(method), path: path.clone(), status: status.as_u16() };
         self.requests.get_or_create(&labels).inc();
-        self.duration
-            .get_or_create(&PathLabel { path })
-            .observe(took.as_secs_f64());
+        self.duration.get_or_create(&PathLabel { path }).observe(took.as_secs_f64());
     }
 }
 
@@ -100,20 +95,12 @@ mod tests {
         let metrics = HttpMetrics::register(&mut registry);
         for name in ["BREW", "PLEASE"] {
             let method = Method::from_bytes(name.as_bytes()).expect("method");
-            metrics.count(
-                &method,
-                None,
-                StatusCode::NOT_FOUND,
-                Duration::from_millis(3),
-            );
+            metrics.count(&method, None, StatusCode::NOT_FOUND, Duration::from_millis(3));
         }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("encode");
         let line = r#"ambit_http_requests_total{method="other",path="other",status="404"} 2"#;
         assert!(text.contains(line), "{text}");
-        assert!(
-            text.contains("ambit_http_request_duration_seconds_bucket{le=\"0.005\""),
-            "{text}"
-        );
+        assert!(text.contains("ambit_http_request_duration_seconds_bucket{le=\"0.005\""), "{text}");
     }
 }

@@ -30,13 +30,6 @@ use problem::{ApiError, Kind};
 
 /// An answer that the core does not give to what was asked: a bug, told as one.
 fn unexpected(asked: &'static str, answer: &Answer) -> ApiError {
-    tracing::error!(
-        asked,
-        ?answer,
-        "the core gave an answer to another question"
-    );
-    ApiError::new(
-        Kind::Internal,
-        "the core gave an answer to another question; this is a bug",
-    )
+    tracing::error!(asked, ?answer, "the core gave an answer to another question");
+    ApiError::new(Kind::Internal, "the core gave an answer to another question; this is a bug")
 }

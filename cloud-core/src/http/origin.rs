@@ -35,9 +35,7 @@ impl Hosts {
             return true;
         };
         let name = without_port(host).to_ascii_lowercase();
-        let address = name
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
+        let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         name.parse::<IpAddr>().is_ok()
             || address.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
             || name == "localhost"
@@ -58,11 +56,7 @@ fn without_port(host: &str) -> &str {
 /// # Errors
 /// 421 for a host name that is not the core's, 403 for a write on behalf of another site.
 pub fn check(method: &Method, headers: &HeaderMap, hosts: &Hosts) -> ApiResult<()> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().unwrap_or("\u{fffd}"))
-    };
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
     let host = text(header::HOST.as_str()).unwrap_or_default();
     if !host.is_empty() && !hosts.takes(host) {
         let detail = format!(
@@ -79,9 +73,9 @@ pub fn check(method: &Method, headers: &HeaderMap, hosts: &Hosts) -> ApiResult<(
     // with every write. Programs send neither.
     let foreign = match (text("sec-fetch-site"), text(header::ORIGIN.as_str())) {
         (Some(site), _) => !matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => origin
-            .split_once("://")
-            .is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host)),
+        (None, Some(origin)) => {
+            origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host))
+        }
         (None, None) => false,
     };
     if foreign {
@@ -103,9 +97,7 @@ mod tests {
             let name: HeaderName = name.parse().expect("name");
             headers.insert(name, HeaderValue::from_str(value).expect("value"));
         }
-        check(&method, &headers, hosts)
-            .err()
-            .map(|error| error.kind())
+        check(&method, &headers, hosts).err().map(|error| error.kind())
     }
 
     #[test]
@@ -114,14 +106,7 @@ mod tests {
         let host = ("host", "core.example:8080");
         assert_eq!(post(&[host]), None);
         assert_eq!(post(&[host, ("origin", "http://core.example:8080")]), None);
-        assert_eq!(
-            post(&[
-                host,
-                ("sec-fetch-site", "same-origin"),
-                ("origin", "https://x")
-            ]),
-            None
-        );
+        assert_eq!(post(&[host, ("sec-fetch-site", "same-origin"), ("origin", "https://x")]), None);
         for pair in [
             ("origin", "http://evil.example"),
             ("origin", "null"),
@@ -149,13 +134,7 @@ mod tests {
         ] {
             assert_eq!(get(&local, host), None, "{host}");
         }
-        for host in [
-            "evil.example",
-            "evil.example:8080",
-            "localhost.evil.example",
-            "[x]",
-            ":80",
-        ] {
+        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "[x]", ":80"] {
             assert_eq!(get(&local, host), Some(Kind::UnknownHost), "{host}");
         }
         assert_eq!(outcome(Method::GET, &local, &[]), None);

@@ -29,10 +29,7 @@ pub fn cut<T>(
     let items: Vec<T> = rest.by_ref().take(limit).collect();
     // A cursor is given out only when something follows, so that the last page says so.
     let more = rest.next().is_some();
-    let next_cursor = items
-        .last()
-        .filter(|_| more)
-        .map(|last| cursor_after(id(last)));
+    let next_cursor = items.last().filter(|_| more).map(|last| cursor_after(id(last)));
     Page { items, next_cursor }
 }
 
@@ -42,15 +39,11 @@ mod tests {
 
     #[test]
     fn pages_follow_each_other_without_gap_or_overlap() {
-        let all: Vec<AgentId> = (0..7)
-            .map(|n| format!("board-{n}").parse().expect("id"))
-            .collect();
+        let all: Vec<AgentId> = (0..7).map(|n| format!("board-{n}").parse().expect("id")).collect();
         for limit in 1..=8 {
             let (mut seen, mut after) = (Vec::new(), None);
             loop {
-                let rest = all
-                    .iter()
-                    .filter(|id| after.as_ref().is_none_or(|after| *id > after));
+                let rest = all.iter().filter(|id| after.as_ref().is_none_or(|after| *id > after));
                 let page = cut(rest, limit, |id| id);
                 seen.extend(page.items.into_iter().cloned());
                 match page.next_cursor {
@@ -65,14 +58,7 @@ mod tests {
 
     #[test]
     fn a_cursor_of_something_else_is_refused() {
-        for text in [
-            "",
-            "board-7",
-            "agent.",
-            "agent./",
-            "Agent.board-7",
-            "01936f2e",
-        ] {
+        for text in ["", "board-7", "agent.", "agent./", "Agent.board-7", "01936f2e"] {
             assert_eq!(agent_of(text), None, "{text}");
         }
     }

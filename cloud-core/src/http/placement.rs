@@ -26,17 +26,8 @@ pub async fn plan(
     let spec = body::task(&request, payload).await?;
     let view = state.core.fleet().await?;
     let plan: Plan = blocking(move || {
-        let request = Request {
-            spec: &spec,
-            avoid: &[],
-        };
-        placement::plan(
-            &view.fleet,
-            &request,
-            &view.policy,
-            CANDIDATES_MAX,
-            EXAMPLES_MAX,
-        )
+        let request = Request { spec: &spec, avoid: &[] };
+        placement::plan(&view.fleet, &request, &view.policy, CANDIDATES_MAX, EXAMPLES_MAX)
     })
     .await?;
     Ok(HttpResponse::Ok().json(plan))
@@ -60,15 +51,9 @@ pub async fn explain(request: HttpRequest, state: web::Data<State>) -> ApiResult
 
 fn waiting(input: &PlacementInput, view: &FleetView) -> Explanation {
     let task = &input.task;
-    let waiting = Waiting {
-        task: task.summary.id,
-        status: task.summary.status,
-        not_before: task.not_before,
-    };
-    let request = Request {
-        spec: &task.spec,
-        avoid: &input.refused_by,
-    };
+    let waiting =
+        Waiting { task: task.summary.id, status: task.summary.status, not_before: task.not_before };
+    let request = Request { spec: &task.spec, avoid: &input.refused_by };
     let now = placement::explain_waiting(waiting, &view.fleet, &request, &view.policy);
     explain::after_attempts(task, now)
 }

@@ -67,12 +67,7 @@ struct Facts {
 }
 
 const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'static str) -> Facts {
-    Facts {
-        kind,
-        name,
-        status,
-        title,
-    }
+    Facts { kind, name, status, title }
 }
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
@@ -147,13 +142,7 @@ impl ApiError {
     /// A problem, with a sentence that a person can act on.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            errors: Vec::new(),
-            retry_after_s: None,
-            allow: None,
-        }
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after_s: None, allow: None }
     }
 
     /// Says which fields of the body are wrong.
@@ -245,10 +234,7 @@ pub fn from_framework(error: &actix_web::Error) -> ApiError {
     };
     if kind == Kind::Internal {
         tracing::error!(%error, "a request failed inside the server");
-        return ApiError::new(
-            kind,
-            "the request failed inside the core; its log says more",
-        );
+        return ApiError::new(kind, "the request failed inside the core; its log says more");
     }
     ApiError::new(kind, format!("the request cannot be served: {error}"))
 }
@@ -263,11 +249,7 @@ mod tests {
     fn every_kind_is_listed_once_with_a_name_fit_for_a_url() {
         for (index, kind) in Kind::all().enumerate() {
             assert_eq!(kind as usize, index, "{}", kind.name());
-            assert!(
-                kind.name()
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c == '-')
-            );
+            assert!(kind.name().chars().all(|c| c.is_ascii_lowercase() || c == '-'));
             assert!(kind.status().as_u16() >= 400);
         }
         let names: BTreeSet<_> = Kind::all().map(Kind::name).collect();

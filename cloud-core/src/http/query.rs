@@ -36,10 +36,7 @@ impl Query {
     }
 
     fn parse(text: &str, known: &[&str]) -> Self {
-        let mut query = Self {
-            pairs: Vec::new(),
-            wrong: Vec::new(),
-        };
+        let mut query = Self { pairs: Vec::new(), wrong: Vec::new() };
         let Ok(pairs) = web::Query::<Vec<(String, String)>>::from_query(text) else {
             query.note("the query is not made of `name=value` pairs joined by `&`".to_owned());
             return query;
@@ -197,25 +194,15 @@ mod tests {
         query.text("name");
         query.limit();
         query.text("cursor");
-        query
-            .finish()
-            .map_or_else(|error| error.detail().to_owned(), |()| String::new())
+        query.finish().map_or_else(|error| error.detail().to_owned(), |()| String::new())
     }
 
     #[test]
     fn what_is_right_is_read() {
-        let mut query = Query::parse(
-            "status=running&label=team%3Dair%3D1&limit=500&name=a+b%20c",
-            &KNOWN,
-        );
-        assert_eq!(
-            query.word("status", &TaskStatus::ALL),
-            Some(TaskStatus::Running)
-        );
-        assert_eq!(
-            query.label(),
-            Some(("team".to_owned(), Some("air=1".to_owned())))
-        );
+        let mut query =
+            Query::parse("status=running&label=team%3Dair%3D1&limit=500&name=a+b%20c", &KNOWN);
+        assert_eq!(query.word("status", &TaskStatus::ALL), Some(TaskStatus::Running));
+        assert_eq!(query.label(), Some(("team".to_owned(), Some("air=1".to_owned()))));
         assert_eq!(query.limit(), 500);
         assert_eq!(query.text("name").as_deref(), Some("a b c"));
         assert_eq!(query.text("cursor"), None);
@@ -228,15 +215,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (text, sentence) in [
-            (
-                "stat=running",
-                "unknown parameter \"stat\"; did you mean `status`?",
-            ),
+            ("stat=running", "unknown parameter \"stat\"; did you mean `status`?"),
             ("zzzzzzzzz=1", "known here: status, agent"),
-            (
-                "limit=0",
-                "`limit` must be a whole number from 1 to 500, not \"0\"",
-            ),
+            ("limit=0", "`limit` must be a whole number from 1 to 500, not \"0\""),
             ("limit=501", "`limit` must be"),
             ("limit=%2B5", "`limit` must be"),
             ("limit=-1", "`limit` must be"),
@@ -255,18 +236,12 @@ mod tests {
             assert!(found.contains(sentence), "{text}: {found}");
         }
         let long = format!("name={}", "a".repeat(TEXT_BYTES_MAX + 1));
-        assert!(
-            wrong(&long).contains("at most 512 bytes"),
-            "{}",
-            wrong(&long)
-        );
+        assert!(wrong(&long).contains("at most 512 bytes"), "{}", wrong(&long));
     }
 
     #[test]
     fn a_hostile_query_gets_a_short_answer() {
-        let many: Vec<_> = (0..5_000)
-            .map(|n| format!("{n}{}=1", "x".repeat(20)))
-            .collect();
+        let many: Vec<_> = (0..5_000).map(|n| format!("{n}{}=1", "x".repeat(20))).collect();
         assert!(wrong(&many.join("&")).len() < 2_000);
         assert!(wrong(&"q".repeat(100_000)).len() < 300);
         wrong("%ff%fe=%00&=&==&&&%=%zz");

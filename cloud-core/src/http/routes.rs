@@ -65,9 +65,7 @@ where
     F::Output: Responder + 'static,
 {
     let resource: Resource = web::resource(path);
-    resource
-        .route(reading().to(handler))
-        .default_service(refuse("GET, HEAD"))
+    resource.route(reading().to(handler)).default_service(refuse("GET, HEAD"))
 }
 
 fn post<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory + 'static
@@ -77,9 +75,7 @@ where
     F::Output: Responder + 'static,
 {
     let resource: Resource = web::resource(path);
-    resource
-        .route(web::post().to(handler))
-        .default_service(refuse("POST"))
+    resource.route(web::post().to(handler)).default_service(refuse("POST"))
 }
 
 fn refuse(allowed: &'static str) -> Route {
@@ -113,13 +109,8 @@ fn nearest_path(path: &str) -> Option<&'static str> {
     };
     let with_version = format!("/v1{plain}");
     let near = |text: &str| nearest(text, PATHS[1..].iter().copied());
-    let exact = PATHS
-        .iter()
-        .find(|known| **known == plain || **known == with_version);
-    exact
-        .copied()
-        .or_else(|| near(&plain))
-        .or_else(|| near(&with_version))
+    let exact = PATHS.iter().find(|known| **known == plain || **known == with_version);
+    exact.copied().or_else(|| near(&plain)).or_else(|| near(&with_version))
 }
 
 #[cfg(test)]
@@ -132,14 +123,8 @@ mod tests {
             ("/v1/task", "/v1/tasks"),
             ("/v1/tasks/", "/v1/tasks"),
             ("/tasks", "/v1/tasks"),
-            (
-                "/v1/task/01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b",
-                "/v1/tasks/{id}",
-            ),
-            (
-                "/v1/tasks/01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b/explian",
-                "/v1/tasks/{id}/explain",
-            ),
+            ("/v1/task/01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b", "/v1/tasks/{id}"),
+            ("/v1/tasks/01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b/explian", "/v1/tasks/{id}/explain"),
             ("/v1/agents/board-7/uncordn", "/v1/agents/{id}/uncordon"),
             ("/v1/agent/board-7/drain", "/v1/agents/{id}/drain"),
             ("/health", "/health/live"),

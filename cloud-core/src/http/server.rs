@@ -91,16 +91,8 @@ pub fn start(
 ) -> Result<(ServerHandle, SocketAddr), HttpError> {
     let metrics = HttpMetrics::register(&mut registry);
     let hosts = Hosts::for_listener(settings.listen.ip(), &settings.hosts);
-    let state = web::Data::new(State {
-        core,
-        registry,
-        metrics,
-        hosts,
-    });
-    let failed = |source| HttpError::Listen {
-        address: settings.listen,
-        source,
-    };
+    let state = web::Data::new(State { core, registry, metrics, hosts });
+    let failed = |source| HttpError::Listen { address: settings.listen, source };
     let workers = settings.workers.max(1);
     let server = HttpServer::new(move || {
         App::new()
@@ -157,9 +149,7 @@ async fn around(
     };
     if let Some(state) = state {
         let pattern = response.request().match_pattern();
-        state
-            .metrics
-            .count(&method, pattern, response.status(), begun.elapsed());
+        state.metrics.count(&method, pattern, response.status(), begun.elapsed());
     }
     Ok(response)
 }

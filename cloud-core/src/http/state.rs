@@ -51,10 +51,7 @@ pub async fn blocking<T: Send + 'static>(
 ) -> ApiResult<T> {
     web::block(work).await.map_err(|error| {
         tracing::error!(%error, "a request failed on a blocking thread");
-        ApiError::new(
-            Kind::Internal,
-            "the request failed inside the core; its log says more",
-        )
+        ApiError::new(Kind::Internal, "the request failed inside the core; its log says more")
     })
 }
 

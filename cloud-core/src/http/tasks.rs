@@ -32,23 +32,14 @@ pub async fn submit(
     let key = key_of(&request)?;
     let spec = Arc::new(body::task(&request, payload).await?);
     let key = match key {
-        Some(key) => Some(IdempotencyKey {
-            key,
-            body_hash: hash_of(&spec)?,
-        }),
+        Some(key) => Some(IdempotencyKey { key, body_hash: hash_of(&spec)? }),
         None => None,
     };
     if let Some(sent) = key.clone() {
-        let found = state
-            .read(move |reader| reader.task_by_key(&sent.key))
-            .await?;
+        let found = state.read(move |reader| reader.task_by_key(&sent.key)).await?;
         if let Some((first, hash)) = found {
             let same = key.is_some_and(|sent| sent.body_hash == hash);
-            return if same {
-                repeated(&state, first).await
-            } else {
-                Err(reused(first))
-            };
+            return if same { repeated(&state, first).await } else { Err(reused(first)) };
         }
     }
     match state.core.submit(spec, key).await? {
@@ -57,10 +48,7 @@ pub async fn submit(
             .json(task)),
         Answer::Repeated(first) => repeated(&state, first).await,
         Answer::KeyReused(first) => Err(reused(first)),
-        Answer::QueueFull {
-            pending_max,
-            retry_after_s,
-        } => {
+        Answer::QueueFull { pending_max, retry_after_s } => {
             let detail = format!(
                 "{pending_max} tasks wait for a place, and no more may; this one was not taken, \
                  try again in {} s",
@@ -84,9 +72,7 @@ pub async fn list(request: HttpRequest, state: web::Data<State>) -> ApiResult {
     };
     let (limit, cursor) = (query.limit(), query.text("cursor"));
     query.finish()?;
-    let page = state
-        .read(move |reader| reader.tasks(&filter, limit, cursor.as_deref()))
-        .await?;
+    let page = state.read(move |reader| reader.tasks(&filter, limit, cursor.as_deref())).await?;
     Ok(HttpResponse::Ok().json(page))
 }
 
@@ -117,10 +103,8 @@ pub async fn cancel(request: HttpRequest, state: web::Data<State>) -> ApiResult 
 pub fn id_of(request: &HttpRequest) -> ApiResult<TaskId> {
     let text = request.match_info().get("id").unwrap_or_default();
     text.parse().map_err(|error| {
-        let detail = format!(
-            "{error}, as `id` in the answer to a submission; {} is none",
-            quote(text)
-        );
+        let detail =
+            format!("{error}, as `id` in the answer to a submission; {} is none", quote(text));
         ApiError::new(Kind::InvalidId, detail)
     })
 }
@@ -133,10 +117,7 @@ pub fn no_task(id: TaskId) -> ApiError {
 }
 
 async fn stored(state: &State, id: TaskId) -> ApiResult<TaskDocument> {
-    state
-        .read(move |reader| reader.task(id))
-        .await?
-        .ok_or_else(|| no_task(id))
+    state.read(move |reader| reader.task(id)).await?.ok_or_else(|| no_task(id))
 }
 
 async fn repeated(state: &State, first: TaskId) -> ApiResult {
@@ -180,10 +161,7 @@ fn key_of(request: &HttpRequest) -> ApiResult<Option<String>> {
 fn hash_of(spec: &TaskSpec) -> ApiResult<String> {
     let text = serde_json::to_vec(spec).map_err(|error| {
         tracing::error!(%error, "a checked task cannot be written as JSON");
-        ApiError::new(
-            Kind::Internal,
-            "the task cannot be written down; the core's log says more",
-        )
+        ApiError::new(Kind::Internal, "the task cannot be written down; the core's log says more")
     })?;
     Ok(to_hex(&sha256(&text)))
 }

@@ -110,7 +110,9 @@ impl Store for MemoryStore {
 
 /// How to take back what a transaction has done so far.
 #[derive(Default)]
-struct Undo(Vec<Box<dyn FnOnce(&mut State)>>);
+struct Undo(Vec<UndoStep>);
+
+type UndoStep = Box<dyn FnOnce(&mut State)>;
 
 impl Undo {
     fn run(self, state: &mut State) {

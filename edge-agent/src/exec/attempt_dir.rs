@@ -92,17 +92,13 @@ impl AttemptDir {
     /// The directory of an attempt under `attempts_dir`, which is `DATA/attempts`.
     #[must_use]
     pub fn of(attempts_dir: &Path, id: AssignmentId) -> Self {
-        Self {
-            path: attempts_dir.join(id.to_string()),
-        }
+        Self { path: attempts_dir.join(id.to_string()) }
     }
 
     /// A directory whose path is known, as on a supervisor's command line.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-        }
+        Self { path: path.to_owned() }
     }
 
     /// Its path.
@@ -221,6 +217,12 @@ impl AttemptDir {
         }
     }
 
+    /// Where that directory is, made or not.
+    #[must_use]
+    pub fn work_path(&self) -> PathBuf {
+        self.path.join(WORK)
+    }
+
     /// The files that hold what the task wrote, older part first. Either may be missing.
     #[must_use]
     pub fn log_paths(&self, stream: Stream) -> [PathBuf; 2] {
@@ -233,10 +235,7 @@ impl AttemptDir {
 
     /// Removes what the task wrote to its streams, to make room for what matters more.
     pub fn remove_logs(&self) {
-        for path in [Stream::Stdout, Stream::Stderr]
-            .iter()
-            .flat_map(|&s| self.log_paths(s))
-        {
+        for path in [Stream::Stdout, Stream::Stderr].iter().flat_map(|&s| self.log_paths(s)) {
             let _ = fs::remove_file(path);
         }
     }
@@ -331,21 +330,14 @@ enum Bounded {
 /// Reads a file without following a link, without waiting at a pipe and without reading for ever.
 fn read_bounded(path: &Path) -> io::Result<Bounded> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
+    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Ok(Bounded::NotAFile);
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).min(64 * 1024));
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() as u64 > FILE_BYTES_MAX {
-        Bounded::TooLarge
-    } else {
-        Bounded::Whole(bytes)
-    })
+    Ok(if bytes.len() as u64 > FILE_BYTES_MAX { Bounded::TooLarge } else { Bounded::Whole(bytes) })
 }
 
 /// Gives the owner full rights on every directory below and including `root`.
@@ -353,21 +345,14 @@ fn open_up(root: &Path) {
     let mut waiting = vec![root.to_owned()];
     while let Some(dir) = waiting.pop() {
         let _ = fs::set_permissions(&dir, fs::Permissions::from_mode(0o700));
-        let entries = fs::read_dir(&dir)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok);
+        let entries = fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok);
         let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
         waiting.extend(entries.filter(is_dir).map(|entry| entry.path()));
     }
 }
 
 fn io_error(verb: &'static str, path: &Path, source: io::Error) -> AttemptError {
-    AttemptError::Io {
-        verb,
-        path: path.to_owned(),
-        source,
-    }
+    AttemptError::Io { verb, path: path.to_owned(), source }
 }
 
 #[cfg(test)]

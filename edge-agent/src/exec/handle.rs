@@ -34,11 +34,7 @@ impl Supervisor {
     /// One that was just spawned by this process.
     pub(super) fn of_child(child: &Child) -> Self {
         let pid = Pid::from_child(child);
-        Self {
-            pid,
-            identity: None,
-            descriptor: descriptor_of(pid),
-        }
+        Self { pid, identity: None, descriptor: descriptor_of(pid) }
     }
 
     /// One known from a lock; `None` if it is not running any more.
@@ -46,11 +42,7 @@ impl Supervisor {
         let pid = identity.pid()?;
         // The descriptor first, then the check: what is checked is what is held.
         let descriptor = descriptor_of(pid);
-        identity.is_alive().then_some(Self {
-            pid,
-            identity: Some(identity),
-            descriptor,
-        })
+        identity.is_alive().then_some(Self { pid, identity: Some(identity), descriptor })
     }
 
     /// Sends a signal, unless it ended.
@@ -142,19 +134,10 @@ mod tests {
     #[test]
     fn what_a_supervisor_says_is_read_with_suspicion() {
         assert_eq!(Said::parse("started 12\n"), Said::Started(12));
-        assert_eq!(
-            Said::parse("cannot lift this.\n"),
-            Said::Cannot("lift this.".to_owned())
-        );
-        for line in [
-            "",
-            "\n",
-            "taken\n",
-            "started\n",
-            "started -1\n",
-            "started 99999999999\n",
-            "x y",
-        ] {
+        assert_eq!(Said::parse("cannot lift this.\n"), Said::Cannot("lift this.".to_owned()));
+        for line in
+            ["", "\n", "taken\n", "started\n", "started -1\n", "started 99999999999\n", "x y"]
+        {
             assert_eq!(Said::parse(line), Said::Nothing, "{line:?}");
         }
     }

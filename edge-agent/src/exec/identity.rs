@@ -40,17 +40,8 @@ impl ProcessStat {
         let session = fields.next()?.parse().ok()?;
         // Field 22 of proc_pid_stat(5); the session is field 6.
         let start_ticks = fields.nth(15)?.parse().ok()?;
-        let identity = Identity {
-            pid: pid.parse().ok()?,
-            start_ticks,
-        };
-        Some(Self {
-            identity,
-            state,
-            parent,
-            group,
-            session,
-        })
+        let identity = Identity { pid: pid.parse().ok()?, start_ticks };
+        Some(Self { identity, state, parent, group, session })
     }
 
     /// Reads one process; `None` if there is none of that id.
@@ -129,30 +120,14 @@ mod tests {
     fn a_name_made_to_confuse_does_not_shift_the_fields() {
         let line = "77 (a) R 1 (b c) S 5 6 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 1";
         let stat = ProcessStat::parse(line).expect("a stat line");
-        assert_eq!(
-            stat.identity,
-            Identity {
-                pid: 77,
-                start_ticks: 4242
-            }
-        );
-        assert_eq!(
-            (stat.state, stat.parent, stat.group, stat.session),
-            ('S', 5, 6, 7)
-        );
+        assert_eq!(stat.identity, Identity { pid: 77, start_ticks: 4242 });
+        assert_eq!((stat.state, stat.parent, stat.group, stat.session), ('S', 5, 6, 7));
     }
 
     #[test]
     fn what_is_no_stat_line_is_refused() {
-        for line in [
-            "",
-            "1",
-            "1 (a)",
-            "1 (a) S 1 2",
-            "x (a) S 1 1 1 0 0 0",
-            ") (",
-            "1 (a) S - - -",
-        ] {
+        for line in ["", "1", "1 (a)", "1 (a) S 1 2", "x (a) S 1 1 1 0 0 0", ") (", "1 (a) S - - -"]
+        {
             assert_eq!(ProcessStat::parse(line), None, "{line:?}");
         }
     }
@@ -161,29 +136,9 @@ mod tests {
     fn this_process_is_alive_and_its_double_is_not() {
         let own = Identity::own().expect("/proc");
         assert!(own.is_alive());
-        assert!(
-            !Identity {
-                start_ticks: own.start_ticks + 1,
-                ..own
-            }
-            .is_alive()
-        );
-        assert_eq!(
-            Identity {
-                pid: 0,
-                start_ticks: 0
-            }
-            .pid(),
-            None
-        );
-        assert_eq!(
-            Identity {
-                pid: u32::MAX,
-                start_ticks: 0
-            }
-            .pid(),
-            None
-        );
+        assert!(!Identity { start_ticks: own.start_ticks + 1, ..own }.is_alive());
+        assert_eq!(Identity { pid: 0, start_ticks: 0 }.pid(), None);
+        assert_eq!(Identity { pid: u32::MAX, start_ticks: 0 }.pid(), None);
         assert!(!kernel_boot_id().expect("/proc").is_empty());
     }
 }

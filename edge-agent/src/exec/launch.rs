@@ -18,16 +18,9 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) fn launch(order: &ExecOrder, dir: &Path) -> Result<Child, String> {
     refuse_impossible(order)?;
     let mut command = Command::new(&order.command);
-    command
-        .args(&order.args)
-        .env_clear()
-        .env("PATH", PATH_DEFAULT)
-        .envs(&order.env);
+    command.args(&order.args).env_clear().env("PATH", PATH_DEFAULT).envs(&order.env);
     command.current_dir(dir).process_group(0);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::detach_from_parent(&mut command);
     if order.command.contains('/') {
         sys::execute_exactly(&mut command).map_err(|error| explain(order, dir, &error))?;
@@ -40,11 +33,7 @@ fn refuse_impossible(order: &ExecOrder) -> Result<(), String> {
     if order.command.is_empty() {
         return Err("The command is empty; write the program to run in `run.exec.command`.".into());
     }
-    if let Some(dir) = order
-        .dir
-        .as_deref()
-        .filter(|dir| !Path::new(dir).is_absolute())
-    {
+    if let Some(dir) = order.dir.as_deref().filter(|dir| !Path::new(dir).is_absolute()) {
         return Err(format!(
             "The working directory `{dir}` is not an absolute path; begin it with `/`, or leave `run.exec.dir` out for one of the task's own."
         ));
@@ -55,13 +44,10 @@ fn refuse_impossible(order: &ExecOrder) -> Result<(), String> {
             "The environment variable name {name:?} in `run.exec.env` is not possible; use letters, digits and `_`."
         ));
     }
-    let texts = [&order.command]
-        .into_iter()
-        .chain(&order.args)
-        .chain(order.env.values());
+    let texts = [&order.command].into_iter().chain(&order.args).chain(order.env.values());
     if texts.chain(&order.dir).any(|text| text.contains('\0')) {
         return Err(
-            "A zero byte stands in `run.exec`, which no program can be given; remove it.".into(),
+            "A zero byte stands in `run.exec`, which no program can be given; remove it.".into()
         );
     }
     Ok(())

@@ -34,19 +34,14 @@ impl MemoryKills {
 
 /// The value of `oom_kill` in `memory.events` or `/proc/vmstat`.
 fn counter(text: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("oom_kill "))
-        .and_then(|n| n.trim().parse().ok())
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|n| n.trim().parse().ok())
 }
 
 /// The file of the own control group, version 2.
 fn own_group_events() -> Option<String> {
     let text = read_small("/proc/self/cgroup").ok()?;
     let group = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some(format!(
-        "/sys/fs/cgroup{}/memory.events",
-        group.trim_end_matches('/')
-    ))
+    Some(format!("/sys/fs/cgroup{}/memory.events", group.trim_end_matches('/')))
 }
 
 #[cfg(test)]
@@ -55,10 +50,7 @@ mod tests {
 
     #[test]
     fn the_counter_is_found_by_its_whole_name() {
-        assert_eq!(
-            counter("low 0\noom 7\noom_kill 3\noom_group_kill 9\n"),
-            Some(3)
-        );
+        assert_eq!(counter("low 0\noom 7\noom_kill 3\noom_group_kill 9\n"), Some(3));
         assert_eq!(counter("oom_group_kill 9\n"), None);
         assert_eq!(counter("oom_kill x"), None);
         assert_eq!(counter(""), None);

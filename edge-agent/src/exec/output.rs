@@ -18,11 +18,7 @@ impl Tail {
     /// A tail that keeps `limit` bytes and uses at most twice as much memory.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self {
-            kept: Vec::new(),
-            limit,
-            total_bytes: 0,
-        }
+        Self { kept: Vec::new(), limit, total_bytes: 0 }
     }
 
     /// Takes what the stream said next.
@@ -45,11 +41,7 @@ impl Tail {
         if self.total_bytes > (self.kept.len() - from) as u64 {
             // A character of UTF-8 has at most three bytes after its first.
             let continues = |byte: &&u8| (**byte & 0b1100_0000) == 0b1000_0000;
-            from += self.kept[from..]
-                .iter()
-                .take(3)
-                .take_while(continues)
-                .count();
+            from += self.kept[from..].iter().take(3).take_while(continues).count();
         }
         let text = String::from_utf8_lossy(&self.kept[from..]);
         // Replacing makes it longer.
@@ -79,14 +71,7 @@ impl BoundedLog {
     #[must_use]
     pub fn new([older, newer]: [PathBuf; 2], bytes_max: usize) -> Self {
         let half_bytes = (bytes_max / 2).max(1);
-        Self {
-            older,
-            newer,
-            half_bytes,
-            file: None,
-            written_bytes: 0,
-            given_up: false,
-        }
+        Self { older, newer, half_bytes, file: None, written_bytes: 0, given_up: false }
     }
 
     /// Takes what the stream said next. When the disk refuses, the rest is not logged.
@@ -138,10 +123,7 @@ mod tests {
         assert_eq!(tail(4, &[]), (String::new(), false));
         assert_eq!(tail(4, &[b"abcd"]), ("abcd".to_owned(), false));
         assert_eq!(tail(4, &[b"abcde"]), ("bcde".to_owned(), true));
-        assert_eq!(
-            tail(4, &[b"ab", b"cd", b"ef", b"gh", b"ij"]),
-            ("ghij".to_owned(), true)
-        );
+        assert_eq!(tail(4, &[b"ab", b"cd", b"ef", b"gh", b"ij"]), ("ghij".to_owned(), true));
         assert_eq!(tail(4, &[b"abc", b"defghijk"]), ("hijk".to_owned(), true));
         assert_eq!(tail(0, &[b"a"]), (String::new(), true));
         assert_eq!(tail(0, &[]), (String::new(), false));
@@ -183,10 +165,7 @@ mod tests {
         for n in 0..100_u8 {
             log.push(&[b'a' + n % 26; 7]);
         }
-        let both: Vec<u8> = paths
-            .iter()
-            .flat_map(|path| fs::read(path).expect("a log"))
-            .collect();
+        let both: Vec<u8> = paths.iter().flat_map(|path| fs::read(path).expect("a log")).collect();
         let all: Vec<u8> = (0..100_u8).flat_map(|n| [b'a' + n % 26; 7]).collect();
         assert!(both.len() <= 20 && both.len() > 10 && all.ends_with(&both));
     }

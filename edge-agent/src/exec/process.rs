@@ -57,14 +57,7 @@ impl Executor {
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
         let watch = Watch::new(attempts_dir, boot_id, rebooted, sender);
         let boot_noted = std::sync::OnceLock::new();
-        Ok((
-            Self {
-                watch,
-                own_exe: own_exe.to_owned(),
-                boot_noted,
-            },
-            receiver,
-        ))
+        Ok((Self { watch, own_exe: own_exe.to_owned(), boot_noted }, receiver))
     }
 
     /// Starts an attempt. However often it is called for the same attempt, in this process or
@@ -87,15 +80,11 @@ impl Executor {
             self.watch.follow_known(id);
             return Ok(());
         }
-        let spec = Spec {
-            boot_id: self.watch.boot_id.clone(),
-            order: order.clone(),
-        };
+        let spec = Spec { boot_id: self.watch.boot_id.clone(), order: order.clone() };
         let begun = dir.write_spec(&spec).map_err(failed).and_then(|()| {
-            self.spawn_supervisor(id, &dir)
-                .map_err(|error| SpawnFailed {
-                    message: format!("The agent could not start the task's supervisor: {error}."),
-                })
+            self.spawn_supervisor(id, &dir).map_err(|error| SpawnFailed {
+                message: format!("The agent could not start the task's supervisor: {error}."),
+            })
         });
         if begun.is_err() {
             // Nobody can run it now; without a directory nobody will.
@@ -199,8 +188,7 @@ impl Executor {
             .stdout(writer)
             .stderr(Stdio::null())
             .spawn()?;
-        self.watch
-            .follow_start(id, Supervisor::of_child(&child), says);
+        self.watch.follow_start(id, Supervisor::of_child(&child), says);
         Ok(())
     }
 

@@ -68,17 +68,9 @@ impl Lock {
     #[must_use]
     pub fn supervisor(&self) -> Option<(Identity, &str)> {
         match self {
-            Self::Supervisor {
-                supervisor_pid: pid,
-                supervisor_start_ticks,
-                boot_id,
-            } => Some((
-                Identity {
-                    pid: *pid,
-                    start_ticks: *supervisor_start_ticks,
-                },
-                boot_id,
-            )),
+            Self::Supervisor { supervisor_pid: pid, supervisor_start_ticks, boot_id } => {
+                Some((Identity { pid: *pid, start_ticks: *supervisor_start_ticks }, boot_id))
+            }
             Self::Tombstone => None,
         }
     }

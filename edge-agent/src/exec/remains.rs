@@ -27,9 +27,8 @@ pub(super) async fn clear(supervisor: Identity, child: Option<ChildRecord>, task
         if holder.is_some_and(|holder| holder.identity != supervisor) {
             return;
         }
-        let left: Vec<ProcessStat> = processes()
-            .filter(|process| belongs(process, supervisor, child, task))
-            .collect();
+        let left: Vec<ProcessStat> =
+            processes().filter(|process| belongs(process, supervisor, child, task)).collect();
         if left.is_empty() {
             return;
         }
@@ -62,9 +61,7 @@ fn belongs(
 fn environment_names(pid: u32, task: TaskId) -> bool {
     let wanted = format!("AMBIT_TASK_ID={task}");
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment
-        .split(|&byte| byte == 0)
-        .any(|variable| variable == wanted.as_bytes())
+    environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
 /// Kills exactly this process.

@@ -55,11 +55,7 @@ impl Outlet {
     fn new(pipe: Option<OwnedFd>, tail_bytes: usize, dir: &AttemptDir, stream: Stream) -> Self {
         let pipe = pipe.filter(|pipe| ioctl_fionbio(pipe, true).is_ok());
         let log = BoundedLog::new(dir.log_paths(stream), LOG_BYTES_MAX);
-        Self {
-            pipe,
-            tail: Tail::new(tail_bytes),
-            log,
-        }
+        Self { pipe, tail: Tail::new(tail_bytes), log }
     }
 
     /// Takes one chunk. Answers whether there may be more right now.
@@ -126,26 +122,17 @@ impl<'a> Run<'a> {
         self.hear_last_words();
         self.clear_away();
         for outlet in &mut self.outlets {
-            let _ = (0..FINAL_CHUNKS)
-                .take_while(|_| outlet.take(&mut self.buffer))
-                .count();
+            let _ = (0..FINAL_CHUNKS).take_while(|_| outlet.take(&mut self.buffer)).count();
         }
         let tails = self.outlets.map(|outlet| outlet.tail.finish());
-        Ended {
-            end,
-            tails,
-            kill_requested: self.kill_requested,
-        }
+        Ended { end, tails, kill_requested: self.kill_requested }
     }
 
     /// Waits until something happens or the time is up, and takes what the pipes hold.
     fn listen(&mut self, at_most: Option<Duration>) {
         let timeout = at_most.and_then(|time| Timespec::try_from(time).ok());
         let mut descriptors = vec![PollFd::new(self.inbox.descriptor(), PollFlags::IN)];
-        let open = self
-            .outlets
-            .iter()
-            .filter_map(|outlet| outlet.pipe.as_ref());
+        let open = self.outlets.iter().filter_map(|outlet| outlet.pipe.as_ref());
         descriptors.extend(open.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         // An interruption is as good as an event: the caller looks and comes back.
         let _ = poll(&mut descriptors, timeout.as_ref());
@@ -248,8 +235,6 @@ fn kill_children() {
 fn end_of(code: Option<i32>, signal: Option<i32>) -> End {
     match (code, signal) {
         (_, Some(signal)) => End::Signaled { signal },
-        (code, None) => End::Exited {
-            code: code.unwrap_or(-1),
-        },
+        (code, None) => End::Exited { code: code.unwrap_or(-1) },
     }
 }

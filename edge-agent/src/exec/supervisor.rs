@@ -89,13 +89,7 @@ fn begin(dir: &AttemptDir) -> Result<SignalInbox, Refusal> {
     let cannot = |what: &str, error: &dyn std::fmt::Display| {
         Refusal::Cannot(format!("The task's supervisor cannot {what}: {error}."))
     };
-    let signals = [
-        Signal::TERM,
-        Signal::INT,
-        Signal::HUP,
-        Signal::USR1,
-        Signal::CHILD,
-    ];
+    let signals = [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1, Signal::CHILD];
     let inbox = SignalInbox::open(&signals).map_err(|error| cannot("receive signals", &error))?;
     // Fails only for a process that a shell made a group leader, which is on its own already.
     let _ = setsid();
@@ -135,10 +129,7 @@ fn carry_out(dir: &AttemptDir, spec: &Spec, inbox: &SignalInbox) -> ExitRecord {
     };
     if let Some(identity) = Identity::of(child.id()) {
         // Without it an orphan is still found by its session; not worth failing for.
-        let record = ChildRecord {
-            pid: identity.pid,
-            start_ticks: identity.start_ticks,
-        };
+        let record = ChildRecord { pid: identity.pid, start_ticks: identity.start_ticks };
         let _ = dir.write_child(&record);
     }
     tell_agent(&format!("started {}", child.id()));
@@ -152,10 +143,7 @@ fn carry_out(dir: &AttemptDir, spec: &Spec, inbox: &SignalInbox) -> ExitRecord {
         End::Exited { code } => code == 128 + Signal::KILL.as_raw(),
         End::SpawnFailed { .. } => false,
     };
-    let [
-        (stdout_tail, stdout_truncated),
-        (stderr_tail, stderr_truncated),
-    ] = ended.tails;
+    let [(stdout_tail, stdout_truncated), (stderr_tail, stderr_truncated)] = ended.tails;
     ExitRecord {
         end: ended.end,
         started_wall_ms,
@@ -208,8 +196,6 @@ fn tell_agent(line: &str) {
 }
 
 fn wall_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

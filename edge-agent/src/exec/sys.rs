@@ -49,9 +49,7 @@ impl SignalInbox {
             if descriptor < 0 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(Self {
-                descriptor: OwnedFd::from_raw_fd(descriptor),
-            })
+            Ok(Self { descriptor: OwnedFd::from_raw_fd(descriptor) })
         }
     }
 
@@ -92,12 +90,7 @@ pub(super) fn detach_from_parent(command: &mut Command) {
             libc::sigemptyset(none.as_mut_ptr());
             libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), null_mut());
             let (first, last) = (3_u32, u32::MAX);
-            libc::syscall(
-                libc::SYS_close_range,
-                first,
-                last,
-                libc::CLOSE_RANGE_CLOEXEC,
-            );
+            libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC);
         }
         Ok(())
     };
@@ -127,16 +120,11 @@ unsafe impl Sync for Image {}
 pub(super) fn execute_exactly(command: &mut Command) -> io::Result<()> {
     let string = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
     let path = string(command.get_program())?;
-    let arguments = command
-        .get_args()
-        .map(string)
-        .collect::<io::Result<Vec<_>>>()?;
+    let arguments = command.get_args().map(string).collect::<io::Result<Vec<_>>>()?;
     let environment = command
         .get_envs()
         .filter_map(|(name, value)| {
-            Some(CString::new(
-                [name.as_bytes(), b"=", value?.as_bytes()].concat(),
-            ))
+            Some(CString::new([name.as_bytes(), b"=", value?.as_bytes()].concat()))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let pointers =

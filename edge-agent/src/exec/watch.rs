@@ -56,13 +56,7 @@ impl Watch {
         events: mpsc::Sender<ExecEvent>,
     ) -> Arc<Self> {
         let watched = Mutex::new(HashMap::new());
-        Arc::new(Self {
-            attempts_dir,
-            boot_id,
-            rebooted,
-            events,
-            watched,
-        })
+        Arc::new(Self { attempts_dir, boot_id, rebooted, events, watched })
     }
 
     pub(super) fn dir(&self, id: AssignmentId) -> AttemptDir {
@@ -111,18 +105,12 @@ impl Watch {
     /// Finds out about an attempt that was begun before, and watches it to its end.
     pub(super) fn follow_known(self: &Arc<Self>, id: AssignmentId) {
         let watch = Arc::clone(self);
-        self.register(id, Reach::NotYet(None), async move {
-            watch.conclude(id, None).await
-        });
+        self.register(id, Reach::NotYet(None), async move { watch.conclude(id, None).await });
     }
 
     /// Sends a signal to a watched attempt. `false` if it is not watched, so not running.
     pub(super) fn signal(&self, id: AssignmentId, signal: Signal) -> bool {
-        match self
-            .watched()
-            .get_mut(&id)
-            .map(|watched| &mut watched.reach)
-        {
+        match self.watched().get_mut(&id).map(|watched| &mut watched.reach) {
             None => return false,
             Some(Reach::Supervisor(supervisor)) => supervisor.signal(signal.to_supervisor()),
             Some(Reach::NotYet(Some(Signal::Kill))) => {}

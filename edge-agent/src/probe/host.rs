@@ -85,10 +85,7 @@ impl HostProbe {
     /// A probe for the machine and the disk that holds `data_dir`.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
-        Self {
-            data_dir: data_dir.to_owned(),
-            before: None,
-        }
+        Self { data_dir: data_dir.to_owned(), before: None }
     }
 
     /// Looks now. The load is that since the last call.
@@ -131,21 +128,13 @@ impl CpuTimes {
                 None => return None,
             }
         }
-        let total = times
-            .iter()
-            .fold(0_u64, |sum, &time| sum.saturating_add(time));
-        Some(Self {
-            total,
-            idle: times[3].saturating_add(times[4]),
-        })
+        let total = times.iter().fold(0_u64, |sum, &time| sum.saturating_add(time));
+        Some(Self { total, idle: times[3].saturating_add(times[4]) })
     }
 
     /// The share of time spent working; `None` if no time has passed.
     fn load_since(self, before: Self) -> Option<f64> {
-        let total = self
-            .total
-            .checked_sub(before.total)
-            .filter(|&ticks| ticks > 0)?;
+        let total = self.total.checked_sub(before.total).filter(|&ticks| ticks > 0)?;
         // Waiting time is known to go back now and then.
         let idle = self.idle.saturating_sub(before.idle).min(total);
         Some(fraction(total - idle, total))
@@ -162,17 +151,12 @@ impl Memory {
     /// Reads `/proc/meminfo` (proc_meminfo(5)).
     fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
             line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
         };
         let total_kib = value("MemTotal").filter(|&kib| kib > 0)?;
         let available_kib = value("MemAvailable")?.min(total_kib);
-        Some(Self {
-            total_kib,
-            available_kib,
-        })
+        Some(Self { total_kib, available_kib })
     }
 
     fn used(self) -> f64 {
@@ -206,10 +190,7 @@ impl Disk {
 
 /// The `ID` of os-release(5), if it is as specified: lower case letters, digits, `.`, `_`, `-`.
 fn os_release_id(text: &str) -> Option<String> {
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("ID="))?
-        .trim();
+    let value = text.lines().find_map(|line| line.strip_prefix("ID="))?.trim();
     let value = value.trim_matches(['"', '\'']);
     let allowed =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
@@ -225,11 +206,7 @@ fn fraction(part: u64, whole: u64) -> f64 {
 /// The beginning of a text file; `None` if there is none.
 fn read(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(1024);
-    File::open(path)
-        .ok()?
-        .take(READ_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .ok()?;
+    File::open(path).ok()?.take(READ_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -244,39 +221,21 @@ mod tests {
         assert_eq!(now.load_since(before), Some(0.5));
         assert_eq!(now.load_since(now), None, "no time has passed");
         assert_eq!(before.load_since(now), None, "time went back");
-        let waited_less = CpuTimes {
-            total: before.total + 10,
-            idle: before.idle - 5,
-        };
+        let waited_less = CpuTimes { total: before.total + 10, idle: before.idle - 5 };
         assert_eq!(waited_less.load_since(before), Some(1.0));
     }
 
     #[test]
     fn hostile_processor_times_are_no_times() {
-        for text in [
-            "",
-            "cpu",
-            "cpu ",
-            "cpu 1 2 3",
-            "cpu a b c d",
-            "cpu0 1 2 3 4 5",
-            "cpu -1 0 0 0",
-        ] {
+        for text in
+            ["", "cpu", "cpu ", "cpu 1 2 3", "cpu a b c d", "cpu0 1 2 3 4 5", "cpu -1 0 0 0"]
+        {
             assert_eq!(CpuTimes::parse(text), None, "{text:?}");
         }
         let most = u64::MAX;
         let times = CpuTimes::parse(&format!("cpu {most} {most} {most} {most} {most}"));
-        assert_eq!(
-            times,
-            Some(CpuTimes {
-                total: most,
-                idle: most
-            })
-        );
-        assert!(
-            CpuTimes::parse("cpu 1 2 3 4").is_some(),
-            "old kernels say no more"
-        );
+        assert_eq!(times, Some(CpuTimes { total: most, idle: most }));
+        assert!(CpuTimes::parse("cpu 1 2 3 4").is_some(), "old kernels say no more");
     }
 
     #[test]
@@ -300,45 +259,17 @@ mod tests {
 
     #[test]
     fn a_disk_without_size_has_no_share() {
-        assert_eq!(
-            Disk {
-                used_bytes: 0,
-                free_bytes: 0
-            }
-            .used(),
-            None
-        );
-        assert_eq!(
-            Disk {
-                used_bytes: 3,
-                free_bytes: 1
-            }
-            .used(),
-            Some(0.75)
-        );
+        assert_eq!(Disk { used_bytes: 0, free_bytes: 0 }.used(), None);
+        assert_eq!(Disk { used_bytes: 3, free_bytes: 1 }.used(), Some(0.75));
         assert_eq!(Disk::of(Path::new("/no/such/place")), None);
     }
 
     #[test]
     fn an_os_id_is_a_label_value_or_nothing() {
         let id = |text| os_release_id(text);
-        assert_eq!(
-            id("NAME=x\nVERSION_ID=9\nID=debian\n").as_deref(),
-            Some("debian")
-        );
-        assert_eq!(
-            id("ID=\"opensuse-leap\"\n").as_deref(),
-            Some("opensuse-leap")
-        );
-        for text in [
-            "",
-            "ID=",
-            "ID=\"\"",
-            "ID=a b",
-            "ID=$(reboot)",
-            "VERSION_ID=9",
-            "ID=Ä",
-        ] {
+        assert_eq!(id("NAME=x\nVERSION_ID=9\nID=debian\n").as_deref(), Some("debian"));
+        assert_eq!(id("ID=\"opensuse-leap\"\n").as_deref(), Some("opensuse-leap"));
+        for text in ["", "ID=", "ID=\"\"", "ID=a b", "ID=$(reboot)", "VERSION_ID=9", "ID=Ä"] {
             assert_eq!(id(text), None, "{text:?}");
         }
     }
@@ -352,10 +283,7 @@ mod tests {
         let mut probe = HostProbe::new(&dir);
         assert_eq!(probe.sample().cpu_load, None, "nothing to compare with yet");
         let sample = probe.sample();
-        for share in [sample.cpu_load, sample.memory_used, sample.disk_used]
-            .into_iter()
-            .flatten()
-        {
+        for share in [sample.cpu_load, sample.memory_used, sample.disk_used].into_iter().flatten() {
             assert!((0.0..=1.0).contains(&share));
         }
         let nowhere = HostProbe::new(Path::new("/no/such/place")).sample();

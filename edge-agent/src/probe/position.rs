@@ -51,11 +51,7 @@ impl Version {
     fn of(metadata: &Metadata) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let (length, inode) = (metadata.len(), metadata.ino());
-        Ok(Self {
-            modified: metadata.modified()?,
-            length,
-            inode,
-        })
+        Ok(Self { modified: metadata.modified()?, length, inode })
     }
 }
 
@@ -63,10 +59,7 @@ impl PositionProbe {
     /// A probe for this file, which need not exist yet.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            seen: None,
-        }
+        Self { path: path.to_owned(), seen: None }
     }
 
     /// The position, if the file has changed since the last call that read it. `Ok(None)` if it
@@ -76,10 +69,7 @@ impl PositionProbe {
     /// The file cannot be read or holds no position. Said once per version of the file: it may
     /// be half-written and right a moment later.
     pub fn sample(&mut self) -> Result<Option<Position>, PositionError> {
-        let unreadable = |source| PositionError::Unreadable {
-            path: self.path.clone(),
-            source,
-        };
+        let unreadable = |source| PositionError::Unreadable { path: self.path.clone(), source };
         let version = match std::fs::metadata(&self.path).and_then(|found| Version::of(&found)) {
             Ok(version) => version,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -95,10 +85,7 @@ impl PositionProbe {
         self.seen = Some(version);
         serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|source| PositionError::NotAPosition {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| PositionError::NotAPosition { path: self.path.clone(), source })
     }
 }
 
@@ -139,16 +126,10 @@ mod tests {
             let _ = std::fs::remove_file(&path);
             std::fs::write(&path, text).expect("write");
             probe.seen = None;
-            assert!(
-                matches!(probe.sample(), Err(PositionError::NotAPosition { .. })),
-                "{text:?}"
-            );
+            assert!(matches!(probe.sample(), Err(PositionError::NotAPosition { .. })), "{text:?}");
             assert!(matches!(probe.sample(), Ok(None)), "said once");
         }
         let mut probe = PositionProbe::new(dir.path());
-        assert!(matches!(
-            probe.sample(),
-            Err(PositionError::Unreadable { .. })
-        ));
+        assert!(matches!(probe.sample(), Err(PositionError::Unreadable { .. })));
     }
 }

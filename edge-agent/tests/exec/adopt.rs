@@ -35,12 +35,7 @@ fn an_exit_code_survives_the_agents_death() {
     block_on(async {
         let world = World::new();
         let mut helper = Command::new(std::env::current_exe().expect("this test"))
-            .args([
-                "--exact",
-                "adopt::agent_process_to_be_killed",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "adopt::agent_process_to_be_killed", "--ignored", "--nocapture"])
             .env(HELPER_DATA, world.root.path())
             .stdout(Stdio::null())
             .spawn()
@@ -50,17 +45,10 @@ fn an_exit_code_survives_the_agents_death() {
         helper.wait().expect("reaped");
         let mut agent = world.agent();
         assert_eq!(agent.executor.adopt(id(1)).await, Found::Running);
-        assert_eq!(
-            agent.executor.adopt(id(1)).await,
-            Found::Running,
-            "asking twice is fine"
-        );
+        assert_eq!(agent.executor.adopt(id(1)).await, Found::Running, "asking twice is fine");
         std::fs::write(world.path("go"), "").expect("write");
         let record = agent.ended().await;
-        assert_eq!(
-            (record.end, record.stdout_tail.as_str()),
-            (End::Exited { code: 7 }, "went\n")
-        );
+        assert_eq!((record.end, record.stdout_tail.as_str()), (End::Exited { code: 7 }, "went\n"));
     });
 }
 
@@ -69,10 +57,9 @@ fn an_adopted_task_can_be_stopped() {
     block_on(async {
         let world = World::new();
         let mut first = world.agent();
-        first.start(&world.shell(
-            1,
-            "trap 'exit 5' TERM; echo > $W/up; while :; do sleep 0.02; done",
-        ));
+        first.start(
+            &world.shell(1, "trap 'exit 5' TERM; echo > $W/up; while :; do sleep 0.02; done"),
+        );
         first.started().await;
         until("it is up", || world.path("up").exists()).await;
         drop(first);
@@ -120,11 +107,9 @@ fn a_supervisor_killed_while_no_agent_looked_is_gone_with_its_task() {
 
 fn lock_of(world: &World, task: u128) -> (u32, u64) {
     match world.dir(id(task)).read_lock().expect("a lock") {
-        Lock::Supervisor {
-            supervisor_pid,
-            supervisor_start_ticks,
-            ..
-        } => (supervisor_pid, supervisor_start_ticks),
+        Lock::Supervisor { supervisor_pid, supervisor_start_ticks, .. } => {
+            (supervisor_pid, supervisor_start_ticks)
+        }
         Lock::Tombstone => panic!("a tombstone"),
     }
 }
@@ -142,10 +127,7 @@ fn lock(identity: Identity, boot_id: &str) -> Lock {
 fn a_process_that_merely_has_the_same_id_is_left_alone() {
     block_on(async {
         let world = World::new();
-        let mut stranger = Command::new("setsid")
-            .args(["sleep", "1000"])
-            .spawn()
-            .expect("sleep");
+        let mut stranger = Command::new("setsid").args(["sleep", "1000"]).spawn().expect("sleep");
         let pid = stranger.id();
         until("it has its session", || {
             std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
@@ -153,18 +135,10 @@ fn a_process_that_merely_has_the_same_id_is_left_alone() {
         })
         .await;
         let now = Identity::of(pid).expect("alive");
-        let before = Identity {
-            start_ticks: now.start_ticks - 1,
-            ..now
-        };
+        let before = Identity { start_ticks: now.start_ticks - 1, ..now };
         let dir = world.prepare(&command(1, "true", &[]));
-        dir.take_lock(&lock(before, &kernel_boot_id().expect("/proc")))
-            .expect("lock");
-        dir.write_child(&ChildRecord {
-            pid,
-            start_ticks: before.start_ticks,
-        })
-        .expect("child");
+        dir.take_lock(&lock(before, &kernel_boot_id().expect("/proc"))).expect("lock");
+        dir.write_child(&ChildRecord { pid, start_ticks: before.start_ticks }).expect("child");
         assert_eq!(world.agent().executor.adopt(id(1)).await, Found::Gone);
         assert!(is_alive(pid));
         stranger.kill().expect("kill");
@@ -178,18 +152,12 @@ fn after_a_restart_of_the_machine_nothing_runs_and_nothing_is_believed_unstarted
         let world = World::new();
         let own = Identity::own().expect("/proc");
         // Locked in another boot: even if a process looks the same, it is another.
-        world
-            .prepare(&command(1, "true", &[]))
-            .take_lock(&lock(own, "another"))
-            .expect("lock");
+        world.prepare(&command(1, "true", &[])).take_lock(&lock(own, "another")).expect("lock");
         // The lock itself may have been lost.
         let order = command(2, "true", &[]);
         world
             .prepare(&order)
-            .write_spec(&Spec {
-                boot_id: "another".to_owned(),
-                order,
-            })
+            .write_spec(&Spec { boot_id: "another".to_owned(), order })
             .expect("spec");
         // So may the directory; this agent never started anything in this boot.
         let agent = world.agent();
@@ -201,10 +169,7 @@ fn after_a_restart_of_the_machine_nothing_runs_and_nothing_is_believed_unstarted
         let mut agent = world.agent();
         agent.run(&command(4, "true", &[])).await;
         drop(agent);
-        assert_eq!(
-            world.agent().executor.adopt(id(3)).await,
-            Found::NeverStarted
-        );
+        assert_eq!(world.agent().executor.adopt(id(3)).await, Found::NeverStarted);
     });
 }
 
@@ -213,30 +178,15 @@ fn damaged_files_are_gone_and_never_a_panic() {
     block_on(async {
         let world = World::new();
         let mut task = 0;
-        for text in [
-            "",
-            "{",
-            "{}",
-            "null",
-            "{\"holder\":\"x\"}",
-            "{\"holder\":\"supervisor\"}",
-        ] {
+        for text in ["", "{", "{}", "null", "{\"holder\":\"x\"}", "{\"holder\":\"supervisor\"}"] {
             task += 1;
             let dir = world.prepare(&command(task, "true", &[]));
             std::fs::write(dir.path().join("lock"), text).expect("write");
-            assert_eq!(
-                world.agent().executor.adopt(id(task)).await,
-                Found::Gone,
-                "{text:?}"
-            );
+            assert_eq!(world.agent().executor.adopt(id(task)).await, Found::Gone, "{text:?}");
         }
         let dir = world.prepare(&command(99, "true", &[]));
-        let dead = Identity {
-            pid: 1,
-            start_ticks: 0,
-        };
-        dir.take_lock(&lock(dead, &kernel_boot_id().expect("/proc")))
-            .expect("lock");
+        let dead = Identity { pid: 1, start_ticks: 0 };
+        dir.take_lock(&lock(dead, &kernel_boot_id().expect("/proc"))).expect("lock");
         std::fs::write(dir.path().join("exit.json"), "{\"end\":").expect("write");
         assert_eq!(world.agent().executor.adopt(id(99)).await, Found::Gone);
     });

@@ -37,28 +37,13 @@ fn of_many_supervisors_one_runs_the_attempt() {
     let world = World::new();
     let dir = world.prepare(&world.shell(1, COUNTS));
     let all: Vec<_> = (0..12)
-        .map(|_| {
-            supervisor(&dir)
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("a supervisor")
-        })
+        .map(|_| supervisor(&dir).stdout(Stdio::null()).spawn().expect("a supervisor"))
         .collect();
-    let codes: Vec<_> = all
-        .into_iter()
-        .map(|mut child| child.wait().expect("an end").code())
-        .collect();
-    assert_eq!(
-        codes.iter().filter(|&&code| code == Some(0)).count(),
-        1,
-        "{codes:?}"
-    );
+    let codes: Vec<_> =
+        all.into_iter().map(|mut child| child.wait().expect("an end").code()).collect();
+    assert_eq!(codes.iter().filter(|&&code| code == Some(0)).count(), 1, "{codes:?}");
     let taken = Some(i32::from(EXIT_TAKEN));
-    assert_eq!(
-        codes.iter().filter(|&&code| code == taken).count(),
-        11,
-        "{codes:?}"
-    );
+    assert_eq!(codes.iter().filter(|&&code| code == taken).count(), 11, "{codes:?}");
     assert_eq!(world.text("count"), "ran\n");
 }
 
@@ -72,11 +57,7 @@ fn a_withdrawn_attempt_is_not_run_by_a_late_supervisor() {
         world.agent().run(&command(2, "true", &[])).await;
         let mut agent = world.agent();
         assert_eq!(agent.executor.adopt(id(1)).await, Found::NeverStarted);
-        assert_eq!(
-            agent.executor.adopt(id(1)).await,
-            Found::NeverStarted,
-            "and that stays so"
-        );
+        assert_eq!(agent.executor.adopt(id(1)).await, Found::NeverStarted, "and that stays so");
         let late = supervise(&dir);
         assert_eq!(late.status.code(), Some(i32::from(EXIT_TAKEN)));
         assert_eq!(late.stdout, b"taken\n");
@@ -93,12 +74,7 @@ fn a_forgotten_attempt_is_not_run_by_a_late_supervisor() {
     block_on(async {
         let world = World::new();
         let dir = world.prepare(&world.shell(1, COUNTS));
-        world
-            .agent()
-            .executor
-            .forget(id(1))
-            .await
-            .expect("forgotten");
+        world.agent().executor.forget(id(1)).await.expect("forgotten");
         assert!(!supervise(&dir).status.success());
         assert_eq!(world.text("count"), "");
         assert!(!dir.path().exists());
@@ -114,10 +90,7 @@ fn withdrawing_and_taking_at_once_agree_on_who_was_first() {
         for task in 1..=60 {
             let order = world.shell(task, &format!("echo ran >> $W/count{task}"));
             let dir = world.prepare(&order);
-            let mut late = supervisor(&dir)
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("a supervisor");
+            let mut late = supervisor(&dir).stdout(Stdio::null()).spawn().expect("a supervisor");
             // Give the supervisor a different head start each time.
             tokio::time::sleep(std::time::Duration::from_micros(50 * task as u64)).await;
             let found = agent.executor.adopt(id(task)).await;

@@ -10,15 +10,9 @@ use super::world::{World, block_on, command, id, is_alive, pids};
 fn an_exit_code_and_both_outputs_are_recorded() {
     block_on(async {
         let world = World::new();
-        let record = world
-            .agent()
-            .run(&world.shell(1, "echo out; echo err >&2; exit 7"))
-            .await;
+        let record = world.agent().run(&world.shell(1, "echo out; echo err >&2; exit 7")).await;
         assert_eq!(record.end, End::Exited { code: 7 });
-        assert_eq!(
-            (record.stdout_tail.as_str(), record.stderr_tail.as_str()),
-            ("out\n", "err\n")
-        );
+        assert_eq!((record.stdout_tail.as_str(), record.stderr_tail.as_str()), ("out\n", "err\n"));
         assert!(!record.stdout_truncated && !record.stderr_truncated && !record.out_of_memory);
         assert!(record.started_wall_ms > 0 && record.ended_wall_ms >= record.started_wall_ms);
         let [_, log] = world.dir(id(1)).log_paths(Stream::Stdout);
@@ -74,15 +68,9 @@ fn a_task_inherits_no_descriptors_and_no_signal_mask_and_leads_its_group() {
         }
         assert_eq!(masks.lines().count(), 2);
         // The fourth is that of the directory being listed.
-        let listed = agent
-            .run(&command(2, "ls", &["/proc/self/fd"]))
-            .await
-            .stdout_tail;
+        let listed = agent.run(&command(2, "ls", &["/proc/self/fd"])).await.stdout_tail;
         assert_eq!(listed, "0\n1\n2\n3\n");
-        agent.start(&world.shell(
-            3,
-            "cut -d' ' -f1,5 /proc/$$/stat; readlink /proc/$$/fd/0; pwd",
-        ));
+        agent.start(&world.shell(3, "cut -d' ' -f1,5 /proc/$$/stat; readlink /proc/$$/fd/0; pwd"));
         let pid = agent.started().await;
         let work = world.dir(id(3)).path().join("work");
         assert_eq!(
@@ -118,13 +106,8 @@ fn a_flood_of_output_stays_within_bounds_and_is_not_held_up() {
             .log_paths(Stream::Stdout)
             .map(|path| std::fs::metadata(path).expect("a log").len());
         assert!(logs.iter().sum::<u64>() <= LOG_BYTES_MAX as u64, "{logs:?}");
-        let peak_kib: u64 = record
-            .stderr_tail
-            .split_whitespace()
-            .nth(1)
-            .expect("VmHWM")
-            .parse()
-            .expect("KiB");
+        let peak_kib: u64 =
+            record.stderr_tail.split_whitespace().nth(1).expect("VmHWM").parse().expect("KiB");
         assert!(peak_kib < 16 * 1024, "the supervisor used {peak_kib} KiB");
     });
 }
@@ -136,10 +119,7 @@ fn a_tail_is_text_of_the_size_asked_for() {
         let mut order = world.shell(1, "printf 'aä€€€'; printf '\\377\\376ok' >&2");
         order.stdout_tail_bytes = 7;
         let record = world.agent().run(&order).await;
-        assert_eq!(
-            (record.stdout_tail.as_str(), record.stdout_truncated),
-            ("€€", true)
-        );
+        assert_eq!((record.stdout_tail.as_str(), record.stdout_truncated), ("€€", true));
         assert_eq!(record.stderr_tail, "\u{fffd}\u{fffd}ok");
     });
 }
@@ -150,13 +130,7 @@ fn a_silent_task_leaves_no_logs() {
         let world = World::new();
         world.agent().run(&command(1, "true", &[])).await;
         for stream in [Stream::Stdout, Stream::Stderr] {
-            assert!(
-                world
-                    .dir(id(1))
-                    .log_paths(stream)
-                    .iter()
-                    .all(|path| !path.exists())
-            );
+            assert!(world.dir(id(1)).log_paths(stream).iter().all(|path| !path.exists()));
         }
     });
 }
@@ -193,10 +167,7 @@ fn a_grandchild_that_holds_the_output_open_does_not_hold_up_the_end() {
 fn a_grandchild_that_never_stops_writing_does_not_hold_up_the_end() {
     block_on(async {
         let world = World::new();
-        let record = world
-            .agent()
-            .run(&world.shell(1, "yes & echo done >&2"))
-            .await;
+        let record = world.agent().run(&world.shell(1, "yes & echo done >&2")).await;
         assert_eq!(record.end, End::Exited { code: 0 });
         assert_eq!(record.stderr_tail, "done\n");
     });
@@ -226,49 +197,25 @@ fn what_cannot_be_started_is_said_in_a_sentence() {
         std::fs::write(&foreign, b"\x7fELF\x01\x01\x01nonsense").expect("write");
         std::fs::set_permissions(&foreign, PermissionsExt::from_mode(0o755)).expect("chmod");
         let text = |path: &std::path::Path| path.display().to_string();
-        let at = |dir: &str| ExecOrder {
-            dir: Some(dir.to_owned()),
-            ..command(1, "true", &[])
-        };
+        let at = |dir: &str| ExecOrder { dir: Some(dir.to_owned()), ..command(1, "true", &[]) };
         let mut named = command(1, "true", &[]);
         named.env.insert("A=B".to_owned(), String::new());
         let huge = "x".repeat(200 * 1024);
         for (order, expected) in [
-            (
-                command(1, "no-such-program", &[]),
-                "was not found on this agent in `/usr/local/sbin",
-            ),
-            (
-                command(1, "/no/such/program", &[]),
-                "`/no/such/program` does not exist",
-            ),
-            (
-                command(1, &text(&plain), &[]),
-                "may not be executed by this agent; make it exec",
-            ),
-            (
-                command(1, &text(&script), &[]),
-                "the interpreter or loader that it names does not",
-            ),
-            (
-                command(1, &text(&foreign), &[]),
-                "not a program for this agent's processor",
-            ),
+            (command(1, "no-such-program", &[]), "was not found on this agent in `/usr/local/sbin"),
+            (command(1, "/no/such/program", &[]), "`/no/such/program` does not exist"),
+            (command(1, &text(&plain), &[]), "may not be executed by this agent; make it exec"),
+            (command(1, &text(&script), &[]), "the interpreter or loader that it names does not"),
+            (command(1, &text(&foreign), &[]), "not a program for this agent's processor"),
             (command(1, "/usr", &[]), "may not be executed"),
-            (
-                at("/no/such/dir"),
-                "working directory `/no/such/dir` does not exist",
-            ),
+            (at("/no/such/dir"), "working directory `/no/such/dir` does not exist"),
             (at(&text(&plain)), "is not a directory"),
             (at("relative"), "is not an absolute path"),
             (command(1, "", &[]), "The command is empty"),
             (command(1, "a\0b", &[]), "zero byte"),
             (command(1, "true", &["a\0b"]), "zero byte"),
             (named, "variable name \"A=B\""),
-            (
-                command(1, "true", &[&huge]),
-                "larger than this agent's system allows",
-            ),
+            (command(1, "true", &[&huge]), "larger than this agent's system allows"),
         ] {
             let message = spawn_failure(&world, &order).await;
             assert!(message.contains(expected), "{message}");
@@ -283,15 +230,8 @@ fn an_agent_without_its_binary_says_so() {
         let missing = std::path::Path::new("/no/such/binary");
         let (executor, _events) =
             edge_agent::exec::Executor::new(world.root.path(), missing).expect("an executor");
-        let error = executor
-            .start(&command(1, "true", &[]))
-            .expect_err("no supervisor");
-        assert!(
-            error
-                .message
-                .contains("could not start the task's supervisor"),
-            "{error}"
-        );
+        let error = executor.start(&command(1, "true", &[])).expect_err("no supervisor");
+        assert!(error.message.contains("could not start the task's supervisor"), "{error}");
         assert!(executor.list().is_empty(), "nothing is left");
     });
 }

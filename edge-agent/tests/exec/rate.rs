@@ -33,9 +33,6 @@ fn tasks_a_second() {
         }
         assert!(agent.executor.list().is_empty() && !world.dir(id(1)).path().exists());
         let seconds = began.elapsed().as_secs_f64();
-        println!(
-            "{TASKS} tasks in {seconds:.2} s: {:.0} a second",
-            3000.0 / seconds
-        );
+        println!("{TASKS} tasks in {seconds:.2} s: {:.0} a second", 3000.0 / seconds);
     });
 }

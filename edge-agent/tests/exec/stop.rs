@@ -17,10 +17,7 @@ fn a_task_may_react_to_being_asked() {
         until("it is up", || !world.text("up").is_empty()).await;
         assert!(agent.executor.stop(id(1), Signal::Term));
         let record = agent.ended().await;
-        assert_eq!(
-            (record.end, record.stdout_tail.as_str()),
-            (End::Exited { code: 3 }, "bye\n")
-        );
+        assert_eq!((record.end, record.stdout_tail.as_str()), (End::Exited { code: 3 }, "bye\n"));
     });
 }
 
@@ -39,10 +36,7 @@ fn a_task_that_does_not_want_to_end_is_killed() {
         let record = agent.ended().await;
         assert_eq!(record.end, End::Signaled { signal: 9 });
         assert!(!record.out_of_memory, "we killed it");
-        assert!(
-            !agent.executor.stop(id(1), Signal::Kill),
-            "nothing is left to stop"
-        );
+        assert!(!agent.executor.stop(id(1), Signal::Kill), "nothing is left to stop");
     });
 }
 
@@ -106,14 +100,7 @@ fn what_runs_is_not_forgotten_and_what_ended_is() {
         agent.executor.stop(id(1), Signal::Kill);
         agent.ended().await;
         agent.executor.forget(id(1)).await.expect("forgotten");
-        until("the directory is gone", || {
-            !world.dir(id(1)).path().exists()
-        })
-        .await;
-        agent
-            .executor
-            .forget(id(1))
-            .await
-            .expect("forgetting nothing is fine");
+        until("the directory is gone", || !world.dir(id(1)).path().exists()).await;
+        agent.executor.forget(id(1)).await.expect("forgetting nothing is fine");
     });
 }

@@ -28,9 +28,7 @@ pub struct Agent {
 
 impl World {
     pub fn new() -> Self {
-        Self {
-            root: tempfile::tempdir().expect("a temporary directory"),
-        }
+        Self { root: tempfile::tempdir().expect("a temporary directory") }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -55,20 +53,14 @@ impl World {
         std::fs::create_dir_all(self.path("attempts")).expect("create");
         dir.create().expect("create");
         let boot_id = kernel_boot_id().expect("/proc");
-        dir.write_spec(&Spec {
-            boot_id,
-            order: order.clone(),
-        })
-        .expect("write");
+        dir.write_spec(&Spec { boot_id, order: order.clone() }).expect("write");
         dir
     }
 
     /// A shell task whose variable `W` is this world's directory.
     pub fn shell(&self, task: u128, script: &str) -> ExecOrder {
         let mut order = command(task, "/bin/sh", &["-c", script]);
-        order
-            .env
-            .insert("W".to_owned(), self.root.path().display().to_string());
+        order.env.insert("W".to_owned(), self.root.path().display().to_string());
         order
     }
 }
@@ -111,10 +103,7 @@ impl Agent {
 }
 
 pub fn id(task: u128) -> AssignmentId {
-    AssignmentId {
-        task: TaskId(uuid::Uuid::from_u128(task)),
-        attempt: Attempt(1),
-    }
+    AssignmentId { task: TaskId(uuid::Uuid::from_u128(task)), attempt: Attempt(1) }
 }
 
 pub fn command(task: u128, command: &str, args: &[&str]) -> ExecOrder {
@@ -142,20 +131,13 @@ pub fn supervise(dir: &AttemptDir) -> Output {
 
 pub fn supervisor(dir: &AttemptDir) -> Command {
     let mut command = Command::new(BINARY);
-    command
-        .arg("supervise")
-        .arg(dir.path())
-        .stdin(Stdio::null());
+    command.arg("supervise").arg(dir.path()).stdin(Stdio::null());
     command
 }
 
 pub fn block_on<F: Future>(work: F) -> F::Output {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(work)
+    builder.enable_all().build().expect("a runtime").block_on(work)
 }
 
 /// Waits for something that has no event.
@@ -173,16 +155,11 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// The process ids that a task wrote to a file, one a line.
 pub fn pids(text: &str) -> Vec<u32> {
-    text.lines()
-        .map(|line| line.trim().parse().expect("a process id"))
-        .collect()
+    text.lines().map(|line| line.trim().parse().expect("a process id")).collect()
 }
 
 /// SIGKILL to exactly one process.
 pub fn kill(pid: u32) {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .expect("a pid");
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
 }

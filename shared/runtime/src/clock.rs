@@ -35,20 +35,14 @@ impl Clock {
     /// When the system has no randomness, see [`random_bytes`].
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            chance: AtomicU64::new(u64::from_le_bytes(random_bytes())),
-        }
+        Self { chance: AtomicU64::new(u64::from_le_bytes(random_bytes())) }
     }
 
     /// What a step is told about this moment.
     #[must_use]
     pub fn now(&self) -> Now {
         let state = self.chance.fetch_add(GAMMA, Ordering::Relaxed);
-        Now {
-            wall: wall(),
-            mono: monotonic(),
-            chance: mix(state, 0),
-        }
+        Now { wall: wall(), mono: monotonic(), chance: mix(state, 0) }
     }
 }
 
@@ -123,11 +117,7 @@ mod tests {
             last = now;
         }
         // After 2020, before 2100: milliseconds, not seconds or microseconds.
-        assert!(
-            (1_577_836_800_000..4_102_444_800_000).contains(&last.wall.0),
-            "{:?}",
-            last.wall
-        );
+        assert!((1_577_836_800_000..4_102_444_800_000).contains(&last.wall.0), "{:?}", last.wall);
     }
 
     #[test]
@@ -137,11 +127,7 @@ mod tests {
 
     #[test]
     fn a_version_7_uuid_sorts_by_its_time() {
-        let at = |wall| Now {
-            wall: Timestamp(wall),
-            mono: Monotonic(0),
-            chance: 0,
-        };
+        let at = |wall| Now { wall: Timestamp(wall), mono: Monotonic(0), chance: 0 };
         let earlier = new_uuid_v7(&at(1_795_223_223_456));
         let later = new_uuid_v7(&at(1_795_223_223_457));
         assert!(earlier < later);

@@ -37,10 +37,8 @@ pub enum ConfigError {
 ///
 /// When the file cannot be read or says something that `T` does not understand.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
     parse(&text, path)
 }
 
@@ -59,11 +57,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigEr
 
 /// The line, from 1, that a byte position lies in.
 fn line_of(text: &str, position: usize) -> usize {
-    text.bytes()
-        .take(position)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// Turns what the reader says about a wrong name into advice. Anything else passes unchanged.
@@ -117,26 +111,15 @@ mod tests {
     }
 
     fn wrong(text: &str) -> String {
-        parse::<Example>(text, Path::new("edge.toml"))
-            .expect_err("refused")
-            .to_string()
+        parse::<Example>(text, Path::new("edge.toml")).expect_err("refused").to_string()
     }
 
     #[test]
     fn a_file_is_read() {
         let text = "listen_port = 80\n[broker]\nhost = 'h'\nkind = 'external'\n";
-        let broker = Broker {
-            host: "h".to_owned(),
-            kind: Kind::External,
-        };
+        let broker = Broker { host: "h".to_owned(), kind: Kind::External };
         let example: Example = parse(text, Path::new("x")).expect("read");
-        assert_eq!(
-            example,
-            Example {
-                listen_port: 80,
-                broker
-            }
-        );
+        assert_eq!(example, Example { listen_port: 80, broker });
     }
 
     #[test]
@@ -158,15 +141,9 @@ mod tests {
             "edge.toml, line 3: unknown value `embeded`; did you mean `embedded`? (known here: embedded, external)"
         );
         let error = wrong("listen_port = 'eighty'\n");
-        assert!(
-            error.starts_with("edge.toml, line 1: invalid type"),
-            "{error}"
-        );
+        assert!(error.starts_with("edge.toml, line 1: invalid type"), "{error}");
         let error = wrong("\nlisten_port = 80\nbroker = [\n");
-        assert!(
-            error.starts_with("edge.toml, line ") && !error.contains('\n'),
-            "{error}"
-        );
+        assert!(error.starts_with("edge.toml, line ") && !error.contains('\n'), "{error}");
         let error = wrong("[broker]\n");
         assert!(error.contains("missing field `listen_port`"), "{error}");
     }
@@ -174,9 +151,6 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = load::<Example>(Path::new("/nonexistent/edge.toml")).expect_err("missing");
-        assert!(
-            error.to_string().contains("/nonexistent/edge.toml"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("/nonexistent/edge.toml"), "{error}");
     }
 }

@@ -57,11 +57,7 @@ pub fn write_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -83,11 +79,7 @@ mod tests {
     use super::*;
 
     fn mode(path: &Path) -> u32 {
-        std::fs::metadata(path)
-            .expect("metadata")
-            .permissions()
-            .mode()
-            & 0o777
+        std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777
     }
 
     #[test]
@@ -99,12 +91,7 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"second");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&folder.path().join("inner")), 0o700);
-        assert_eq!(
-            std::fs::read_dir(folder.path().join("inner"))
-                .expect("list")
-                .count(),
-            1
-        );
+        assert_eq!(std::fs::read_dir(folder.path().join("inner")).expect("list").count(), 1);
     }
 
     #[test]

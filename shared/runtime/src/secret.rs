@@ -79,10 +79,7 @@ pub enum SecretError {
 /// When the file is missing, too large, empty, not text, or readable by anyone but its owner.
 pub fn secret_file(path: &Path) -> Result<String, SecretError> {
     let named = || path.to_path_buf();
-    let read = |source| SecretError::Read {
-        path: named(),
-        source,
-    };
+    let read = |source| SecretError::Read { path: named(), source };
     let file = std::fs::File::open(path).map_err(read)?;
     // Asked of the open file, so that the file checked is the file read.
     let metadata = file.metadata().map_err(read)?;
@@ -91,15 +88,10 @@ pub fn secret_file(path: &Path) -> Result<String, SecretError> {
     }
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(SecretError::Exposed {
-            path: named(),
-            mode,
-        });
+        return Err(SecretError::Exposed { path: named(), mode });
     }
     let mut bytes = Vec::new();
-    file.take(SECRET_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(read)?;
+    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(read)?;
     if bytes.len() as u64 > SECRET_BYTES_MAX {
         return Err(SecretError::TooLarge { path: named() });
     }
@@ -117,10 +109,8 @@ pub fn secret_file(path: &Path) -> Result<String, SecretError> {
 ///
 /// When the file or its folder cannot be written; the file is then as it was.
 pub fn write_secret_file(path: &Path, bytes: &[u8]) -> Result<(), SecretError> {
-    disk::write_private_file(path, bytes).map_err(|source| SecretError::Write {
-        path: path.to_path_buf(),
-        source,
-    })
+    disk::write_private_file(path, bytes)
+        .map_err(|source| SecretError::Write { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]
@@ -149,10 +139,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o601, 0o777] {
             set_permissions(&path, Permissions::from_mode(mode)).expect("mode");
             let error = secret_file(&path).expect_err("refused").to_string();
-            assert!(
-                error.contains(&format!("chmod 600 {}", path.display())),
-                "{error}"
-            );
+            assert!(error.contains(&format!("chmod 600 {}", path.display())), "{error}");
             assert!(!error.contains("sesame"), "{error}");
         }
         set_permissions(&path, Permissions::from_mode(0o400)).expect("mode");
@@ -164,22 +151,10 @@ mod tests {
         let (folder, path) = file(b"\n \n");
         assert!(matches!(secret_file(&path), Err(SecretError::Empty { .. })));
         write_secret_file(&path, &[0xff, 0xfe]).expect("write");
-        assert!(matches!(
-            secret_file(&path),
-            Err(SecretError::NotText { .. })
-        ));
+        assert!(matches!(secret_file(&path), Err(SecretError::NotText { .. })));
         write_secret_file(&path, &vec![b'a'; SECRET_BYTES_MAX as usize + 1]).expect("write");
-        assert!(matches!(
-            secret_file(&path),
-            Err(SecretError::TooLarge { .. })
-        ));
-        assert!(matches!(
-            secret_file(folder.path()),
-            Err(SecretError::NotAFile { .. })
-        ));
-        assert!(matches!(
-            secret_file(&path.join("x")),
-            Err(SecretError::Read { .. })
-        ));
+        assert!(matches!(secret_file(&path), Err(SecretError::TooLarge { .. })));
+        assert!(matches!(secret_file(folder.path()), Err(SecretError::NotAFile { .. })));
+        assert!(matches!(secret_file(&path.join("x")), Err(SecretError::Read { .. })));
     }
 }

@@ -17,9 +17,7 @@ impl Shutdown {
     /// One that only the program itself asks, for tests and parts that stop on their own.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            asked: Arc::new(watch::Sender::new(false)),
-        }
+        Self { asked: Arc::new(watch::Sender::new(false)) }
     }
 
     /// One that SIGTERM and SIGINT ask too. A second signal ends the process at once with status

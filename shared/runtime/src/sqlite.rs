@@ -114,32 +114,20 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, DatabaseErro
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let named = |source| name(path, source);
     let mut connection = Connection::open_with_flags(path, flags).map_err(named)?;
-    connection
-        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
-        .map_err(named)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(named)?;
     // Before anything is changed, so that a newer database stays untouched.
     let found = schema_version(&connection).map_err(named)?;
     let known = count(migrations);
     if found > known {
-        return Err(DatabaseError::Newer {
-            path: path.to_path_buf(),
-            found,
-            known,
-        });
+        return Err(DatabaseError::Newer { path: path.to_path_buf(), found, known });
     }
     configure(&connection).map_err(named)?;
     migrate(&mut connection, found, migrations).map_err(|(version, source)| {
-        DatabaseError::Migration {
-            path: path.to_path_buf(),
-            version,
-            source,
-        }
+        DatabaseError::Migration { path: path.to_path_buf(), version, source }
     })?;
     // The log and its index were created beside the file.
-    disk::sync_folder(disk::folder_of(path)).map_err(|source| DatabaseError::Create {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    disk::sync_folder(disk::folder_of(path))
+        .map_err(|source| DatabaseError::Create { path: path.to_path_buf(), source })?;
     Ok(connection)
 }
 
@@ -150,16 +138,12 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, DatabaseErro
 /// When there is no such database or it cannot be read.
 pub fn open_read_only(path: &Path) -> Result<Connection, DatabaseError> {
     if !path.exists() {
-        return Err(DatabaseError::Missing {
-            path: path.to_path_buf(),
-        });
+        return Err(DatabaseError::Missing { path: path.to_path_buf() });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let named = |source| name(path, source);
     let connection = Connection::open_with_flags(path, flags).map_err(named)?;
-    connection
-        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
-        .map_err(named)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(named)?;
     schema_version(&connection).map_err(named)?;
     Ok(connection)
 }
@@ -178,18 +162,10 @@ pub fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
 /// Creates the folder and an empty file that only its owner may read; SQLite gives the files that
 /// it puts beside it the same mode.
 fn create(path: &Path) -> Result<(), DatabaseError> {
-    let named = |source| DatabaseError::Create {
-        path: path.to_path_buf(),
-        source,
-    };
+    let named = |source| DatabaseError::Create { path: path.to_path_buf(), source };
     let folder = disk::folder_of(path);
     disk::create_private_folder(folder).map_err(named)?;
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => disk::sync_folder(folder).map_err(named),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(named(error)),
@@ -268,8 +244,7 @@ mod tests {
     fn text(connection: &Connection, sql: &str) -> String {
         connection
             .query_row(sql, [], |row| {
-                row.get::<_, rusqlite::types::Value>(0)
-                    .map(|v| format!("{v:?}"))
+                row.get::<_, rusqlite::types::Value>(0).map(|v| format!("{v:?}"))
             })
             .expect(sql)
     }
@@ -291,14 +266,8 @@ mod tests {
     #[test]
     fn migrations_run_once_each_and_in_order() {
         let (_folder, path) = place();
-        assert_eq!(
-            schema_version(&open(&path, &[]).expect("empty")).expect("version"),
-            0
-        );
-        assert_eq!(
-            schema_version(&open(&path, &[FIRST]).expect("first")).expect("version"),
-            1
-        );
+        assert_eq!(schema_version(&open(&path, &[]).expect("empty")).expect("version"), 0);
+        assert_eq!(schema_version(&open(&path, &[FIRST]).expect("first")).expect("version"), 1);
         for _ in 0..2 {
             let connection = open(&path, &[FIRST, SECOND]).expect("both");
             assert_eq!(schema_version(&connection).expect("version"), 2);
@@ -314,16 +283,10 @@ mod tests {
         let (_folder, path) = place();
         let broken = "CREATE TABLE extra (x INTEGER); INSERT INTO nowhere VALUES (1);";
         let error = open(&path, &[FIRST, broken]).expect_err("broken");
-        assert!(
-            matches!(error, DatabaseError::Migration { version: 2, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, DatabaseError::Migration { version: 2, .. }), "{error}");
         let connection = open(&path, &[FIRST]).expect("as it was");
         assert_eq!(
-            text(
-                &connection,
-                "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'"
-            ),
+            text(&connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'"),
             "Integer(0)"
         );
     }
@@ -334,17 +297,7 @@ mod tests {
         drop(open(&path, &[FIRST, SECOND]).expect("newer program"));
         let before = std::fs::read(&path).expect("read");
         let error = open(&path, &[FIRST]).expect_err("older program");
-        assert!(
-            matches!(
-                error,
-                DatabaseError::Newer {
-                    found: 2,
-                    known: 1,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, DatabaseError::Newer { found: 2, known: 1, .. }), "{error}");
         assert_eq!(std::fs::read(&path).expect("read"), before);
     }
 
@@ -357,10 +310,7 @@ mod tests {
         let error = open(&path, &[FIRST]).expect_err("garbage");
         assert!(matches!(error, DatabaseError::Corrupt { .. }), "{error}");
         assert!(error.to_string().contains("garbage.db"), "{error}");
-        assert!(matches!(
-            open_read_only(&path),
-            Err(DatabaseError::Corrupt { .. })
-        ));
+        assert!(matches!(open_read_only(&path), Err(DatabaseError::Corrupt { .. })));
         assert_eq!(std::fs::read(&path).expect("read"), garbage);
     }
 
@@ -378,23 +328,15 @@ mod tests {
     #[test]
     fn a_reader_reads_beside_the_writer_and_cannot_write() {
         let (_folder, path) = place();
-        assert!(matches!(
-            open_read_only(&path),
-            Err(DatabaseError::Missing { .. })
-        ));
+        assert!(matches!(open_read_only(&path), Err(DatabaseError::Missing { .. })));
         let writer = open(&path, &[FIRST]).expect("writer");
         let reader = open_read_only(&path).expect("reader");
-        writer
-            .execute("INSERT INTO task VALUES ('b')", [])
-            .expect("write");
+        writer.execute("INSERT INTO task VALUES ('b')", []).expect("write");
         assert_eq!(text(&reader, "SELECT count(*) FROM task"), "Integer(2)");
         assert!(reader.execute("DELETE FROM task", []).is_err());
         drop(writer);
         assert_eq!(
-            text(
-                &open_read_only(&path).expect("alone"),
-                "SELECT count(*) FROM task"
-            ),
+            text(&open_read_only(&path).expect("alone"), "SELECT count(*) FROM task"),
             "Integer(2)"
         );
     }
@@ -403,9 +345,7 @@ mod tests {
     fn what_was_committed_is_there_when_the_file_is_opened_again() {
         let (_folder, path) = place();
         let connection = open(&path, &[FIRST]).expect("open");
-        connection
-            .execute("INSERT INTO task VALUES ('b')", [])
-            .expect("write");
+        connection.execute("INSERT INTO task VALUES ('b')", []).expect("write");
         // Never closed: as after a kill, all that there is lies in the log.
         std::mem::forget(connection);
         let connection = open(&path, &[FIRST]).expect("again");

@@ -100,26 +100,15 @@ pub fn init(level: Level, format: Format) {
             )
             .try_init(),
         Format::Json => registry
-            .with(
-                fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_writer(std::io::stderr),
-            )
+            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
             .try_init(),
     };
 }
 
 fn filter(level: Level) -> Targets {
     let ours = LevelFilter::from(level);
-    let others = if level == Level::Trace {
-        ours
-    } else {
-        ours.min(LevelFilter::WARN)
-    };
-    Targets::new()
-        .with_default(others)
-        .with_targets(OURS.map(|name| (name, ours)))
+    let others = if level == Level::Trace { ours } else { ours.min(LevelFilter::WARN) };
+    Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)))
 }
 
 #[cfg(test)]
@@ -149,9 +138,6 @@ mod tests {
     fn a_wrong_level_names_the_right_ones() {
         assert_eq!("debug".parse(), Ok(Level::Debug));
         let error = "loud".parse::<Level>().expect_err("wrong").to_string();
-        assert!(
-            error.contains("`loud`") && error.contains("warn"),
-            "{error}"
-        );
+        assert!(error.contains("`loud`") && error.contains("warn"), "{error}");
     }
 }

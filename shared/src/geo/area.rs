@@ -65,25 +65,15 @@ impl Area {
                 read.push(ring);
             }
             let mut rings = read.into_iter();
-            polygons.extend(rings.next().map(|shell| Polygon {
-                shell,
-                holes: rings.collect(),
-            }));
+            polygons.extend(rings.next().map(|shell| Polygon { shell, holes: rings.collect() }));
         }
-        Ok(Self(Arc::new(Parts {
-            geometry,
-            polygons,
-            bounds: OnceLock::new(),
-        })))
+        Ok(Self(Arc::new(Parts { geometry, polygons, bounds: OnceLock::new() })))
     }
 
     /// Whether a place is in the area or on its edge.
     #[must_use]
     pub fn contains(&self, place: Position) -> bool {
-        self.0
-            .polygons
-            .iter()
-            .any(|polygon| polygon.contains(place))
+        self.0.polygons.iter().any(|polygon| polygon.contains(place))
     }
 
     /// A cap that holds the whole area. Made at the first call (about a millisecond), then kept.
@@ -91,11 +81,7 @@ impl Area {
     pub fn bounds(&self) -> Cap {
         *self.0.bounds.get_or_init(|| {
             let shells = self.0.polygons.iter().map(|polygon| &polygon.shell);
-            let encloses = |place| {
-                shells
-                    .clone()
-                    .any(|shell| shell.side(place) != Side::Outside)
-            };
+            let encloses = |place| shells.clone().any(|shell| shell.side(place) != Side::Outside);
             Cap::around(shells.clone().flat_map(Ring::segments), encloses, SAMPLES)
         })
     }
@@ -104,10 +90,7 @@ impl Area {
 impl Polygon {
     fn contains(&self, place: Position) -> bool {
         self.shell.side(place) != Side::Outside
-            && self
-                .holes
-                .iter()
-                .all(|hole| hole.side(place) != Side::Inside)
+            && self.holes.iter().all(|hole| hole.side(place) != Side::Inside)
     }
 }
 

@@ -17,11 +17,7 @@ fn dot(a: Vector, b: Vector) -> f64 {
 }
 
 fn cross(a: Vector, b: Vector) -> Vector {
-    [
-        a[1] * b[2] - a[2] * b[1],
-        a[2] * b[0] - a[0] * b[2],
-        a[0] * b[1] - a[1] * b[0],
-    ]
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 /// An outline on the sphere: its edges, straight in longitude and latitude and the short way
@@ -43,11 +39,7 @@ fn outline(ring: &[[f64; 2]]) -> Vec<Vector> {
 /// there. Counts the antipode too, with the other sign.
 fn turns(outline: &[Vector], place: Position) -> i32 {
     let up = place.unit_vector();
-    let aside = if up[2].abs() < 0.7 {
-        [0.0, 0.0, 1.0]
-    } else {
-        [1.0, 0.0, 0.0]
-    };
+    let aside = if up[2].abs() < 0.7 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] };
     let (east, north) = (cross(aside, up), cross(up, cross(aside, up)));
     let azimuth = |&point: &Vector| dot(east, point).atan2(dot(north, point));
     let azimuths: Vec<f64> = outline.iter().map(azimuth).collect();
@@ -128,18 +120,12 @@ proptest! {
 fn patch() -> impl Strategy<Value = (Vec<[i32; 2]>, Vec<[i32; 2]>)> {
     let corner = || [-160_i32..160, -340_i32..340];
     let place = || [-200_i32..200, -356_i32..356];
-    (
-        prop::collection::vec(corner(), 3..7),
-        prop::collection::vec(place(), 20),
-    )
+    (prop::collection::vec(corner(), 3..7), prop::collection::vec(place(), 20))
 }
 
 fn turned(corners: &[[i32; 2]], degrees: i32, mirror: f64) -> Open {
     let turn = |&[x, y]: &[i32; 2]| {
-        [
-            wrapped(f64::from(x) / 4.0 + f64::from(degrees)),
-            mirror * f64::from(y) / 4.0,
-        ]
+        [wrapped(f64::from(x) / 4.0 + f64::from(degrees)), mirror * f64::from(y) / 4.0]
     };
     corners.iter().map(turn).collect()
 }

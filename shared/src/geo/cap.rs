@@ -50,19 +50,14 @@ impl Cap {
                 piece += 1.0;
             }
         }
-        let sum = points
-            .iter()
-            .fold([0.0; 3], |sum, at| [0, 1, 2].map(|i| sum[i] + at[i]));
+        let sum = points.iter().fold([0.0; 3], |sum, at| [0, 1, 2].map(|i| sum[i] + at[i]));
         let mean = sum.map(|part| part / points.len() as f64);
         let Some(centre) = Position::towards(mean) else {
             return Self::everywhere();
         };
         // Every point of an outline is within half a gap of a sample: a degree along a line in
         // longitude and latitude is at most a degree on the sphere. One metre covers rounding.
-        let farthest = points
-            .iter()
-            .map(|&at| angle(centre.unit_vector(), at))
-            .fold(0.0, f64::max);
+        let farthest = points.iter().map(|&at| angle(centre.unit_vector(), at)).fold(0.0, f64::max);
         let radius_m = (farthest + gap.to_radians() / 2.0) * EARTH_RADIUS_M + 1.0;
         // No outline leaves the cap, so what lies beyond it is enclosed as a whole or not at all.
         if radius_m >= DISTANCE_M_MAX || encloses(antipode(centre)) {
@@ -72,21 +67,13 @@ impl Cap {
     }
 
     fn everywhere() -> Self {
-        Self {
-            centre: Position::ORIGIN,
-            radius_m: DISTANCE_M_MAX,
-        }
+        Self { centre: Position::ORIGIN, radius_m: DISTANCE_M_MAX }
     }
 }
 
 /// The angle between two unit vectors, in radians.
 fn angle(a: [f64; 3], b: [f64; 3]) -> f64 {
-    let chord = [0, 1, 2]
-        .map(|i| a[i] - b[i])
-        .iter()
-        .map(|d| d * d)
-        .sum::<f64>()
-        .sqrt();
+    let chord = [0, 1, 2].map(|i| a[i] - b[i]).iter().map(|d| d * d).sum::<f64>().sqrt();
     2.0 * (chord / 2.0).min(1.0).asin()
 }
 

@@ -23,11 +23,7 @@ pub fn distance_m(a: Position, b: Position) -> f64 {
 /// The haversine of antipodes is 1 give or take rounding, and the arcsine of anything above 1 is
 /// not a number.
 fn bounded(distance_m: f64) -> f64 {
-    if distance_m.is_nan() {
-        DISTANCE_M_MAX
-    } else {
-        distance_m.clamp(0.0, DISTANCE_M_MAX)
-    }
+    if distance_m.is_nan() { DISTANCE_M_MAX } else { distance_m.clamp(0.0, DISTANCE_M_MAX) }
 }
 
 #[cfg(test)]
@@ -110,9 +106,6 @@ mod tests {
         assert!((degree - 111_195.08).abs() < 0.01, "{degree}");
         let melbourne_sydney =
             distance_m(position(-37.8136, 144.9631), position(-33.8688, 151.2093));
-        assert!(
-            (melbourne_sydney - 713_400.0).abs() < 300.0,
-            "{melbourne_sydney}"
-        );
+        assert!((melbourne_sydney - 713_400.0).abs() < 300.0, "{melbourne_sydney}");
     }
 }

@@ -13,10 +13,7 @@ pub struct AreaError {
 
 impl AreaError {
     pub(super) fn new(pointer: impl Into<String>, problem: AreaProblem) -> Self {
-        Self {
-            pointer: pointer.into(),
-            problem,
-        }
+        Self { pointer: pointer.into(), problem }
     }
 
     /// JSON pointer of the offending value relative to the area: `/coordinates/0/3`; empty for

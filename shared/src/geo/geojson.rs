@@ -56,44 +56,29 @@ impl Geometry {
     pub(super) fn read(value: &Value) -> Result<Self, AreaError> {
         let at_top = |problem| AreaError::new("", problem);
         let Value::Object(members) = value else {
-            return Err(at_top(AreaProblem::NotAnObject {
-                found: describe(value),
-            }));
+            return Err(at_top(AreaProblem::NotAnObject { found: describe(value) }));
         };
         let member = |member: &'static str| {
-            members
-                .get(member)
-                .ok_or_else(|| at_top(AreaProblem::Missing { member }))
+            members.get(member).ok_or_else(|| at_top(AreaProblem::Missing { member }))
         };
         let multi = match member("type")? {
             Value::String(name) if name == "Polygon" => false,
             Value::String(name) if name == "MultiPolygon" => true,
             other => {
-                let problem = AreaProblem::Type {
-                    found: describe(other),
-                };
+                let problem = AreaProblem::Type { found: describe(other) };
                 return Err(AreaError::new("/type", problem));
             }
         };
         let coordinates = member("coordinates")?;
-        if let Some(name) = members
-            .keys()
-            .find(|name| !matches!(&***name, "type" | "coordinates"))
+        if let Some(name) = members.keys().find(|name| !matches!(&***name, "type" | "coordinates"))
         {
-            let problem = AreaProblem::Unknown {
-                member: name.chars().take(40).collect(),
-            };
+            let problem = AreaProblem::Unknown { member: name.chars().take(40).collect() };
             return Err(AreaError::new(format!("/{}", escape(name)), problem));
         }
         let mut count = Count::default();
         let polygons = if multi {
             let part = |value: &Value, pointer: &str| polygon(value, pointer, &mut count);
-            list(
-                coordinates,
-                "/coordinates",
-                ["a MultiPolygon", "polygon"],
-                part,
-            )?
+            list(coordinates, "/coordinates", ["a MultiPolygon", "polygon"], part)?
         } else {
             vec![polygon(coordinates, "/coordinates", &mut count)?]
         };
@@ -118,10 +103,7 @@ fn list<T>(
     mut read: impl FnMut(&Value, &str) -> Result<T, AreaError>,
 ) -> Result<Vec<T>, AreaError> {
     let Value::Array(items) = value else {
-        let problem = AreaProblem::NotAList {
-            expected: what,
-            found: describe(value),
-        };
+        let problem = AreaProblem::NotAList { expected: what, found: describe(value) };
         return Err(AreaError::new(pointer, problem));
     };
     if items.is_empty() {
@@ -136,9 +118,7 @@ fn polygon(
     pointer: &str,
     count: &mut Count,
 ) -> Result<Vec<Vec<Coordinate>>, AreaError> {
-    list(value, pointer, ["a polygon", "ring"], |value, pointer| {
-        ring(value, pointer, count)
-    })
+    list(value, pointer, ["a polygon", "ring"], |value, pointer| ring(value, pointer, count))
 }
 
 fn ring(value: &Value, pointer: &str, count: &mut Count) -> Result<Vec<Coordinate>, AreaError> {
@@ -149,26 +129,18 @@ fn ring(value: &Value, pointer: &str, count: &mut Count) -> Result<Vec<Coordinat
     let coordinates = list(value, pointer, ["a ring", "position"], |value, pointer| {
         count.positions += 1;
         if count.positions > POSITIONS_MAX {
-            return Err(AreaError::new(
-                "/coordinates",
-                AreaProblem::TooManyPositions,
-            ));
+            return Err(AreaError::new("/coordinates", AreaProblem::TooManyPositions));
         }
         coordinate(value, pointer)
     })?;
     if coordinates.len() < 4 {
-        let problem = AreaProblem::TooFewPositions {
-            count: coordinates.len(),
-        };
+        let problem = AreaProblem::TooFewPositions { count: coordinates.len() };
         return Err(AreaError::new(pointer, problem));
     }
     let [longitude, latitude] = coordinates[0].degrees();
     let last = coordinates.len() - 1;
     if coordinates[last].degrees() != [longitude, latitude] {
-        let problem = AreaProblem::Unclosed {
-            longitude,
-            latitude,
-        };
+        let problem = AreaProblem::Unclosed { longitude, latitude };
         return Err(AreaError::new(format!("{pointer}/{last}"), problem));
     }
     Ok(coordinates)
@@ -176,28 +148,19 @@ fn ring(value: &Value, pointer: &str, count: &mut Count) -> Result<Vec<Coordinat
 
 fn coordinate(value: &Value, pointer: &str) -> Result<Coordinate, AreaError> {
     let Value::Array(numbers) = value else {
-        let problem = AreaProblem::NotAList {
-            expected: "a position",
-            found: describe(value),
-        };
+        let problem = AreaProblem::NotAList { expected: "a position", found: describe(value) };
         return Err(AreaError::new(pointer, problem));
     };
     let count = numbers.len();
     if !(2..=3).contains(&count) {
-        return Err(AreaError::new(
-            pointer,
-            AreaProblem::PositionLength { count },
-        ));
+        return Err(AreaError::new(pointer, AreaProblem::PositionLength { count }));
     }
     let number = |index: usize, what: &'static str| {
         let value = &numbers[index];
         match (value, value.as_f64().filter(|number| number.is_finite())) {
             (Value::Number(number), Some(degrees)) => Ok((number.clone(), degrees)),
             _ => {
-                let problem = AreaProblem::NotANumber {
-                    what,
-                    found: describe(value),
-                };
+                let problem = AreaProblem::NotANumber { what, found: describe(value) };
                 Err(AreaError::new(format!("{pointer}/{index}"), problem))
             }
         }
@@ -210,11 +173,7 @@ fn coordinate(value: &Value, pointer: &str) -> Result<Coordinate, AreaError> {
     };
     Position::new(latitude_degrees, longitude_degrees)
         .map_err(|error| AreaError::new(pointer, AreaProblem::OutOfRange(error)))?;
-    Ok(Coordinate {
-        longitude,
-        latitude,
-        altitude,
-    })
+    Ok(Coordinate { longitude, latitude, altitude })
 }
 
 impl Serialize for Coordinate {

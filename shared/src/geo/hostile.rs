@@ -85,11 +85,7 @@ fn read_and_check(value: &Value) -> Result<(), TestCaseError> {
     let area = match Area::from_geojson(value) {
         Ok(area) => area,
         Err(error) => {
-            prop_assert!(
-                value.pointer(error.pointer()).is_some(),
-                "{}",
-                error.pointer()
-            );
+            prop_assert!(value.pointer(error.pointer()).is_some(), "{}", error.pointer());
             prop_assert!(!error.to_string().is_empty());
             return Ok(());
         }
@@ -101,11 +97,7 @@ fn read_and_check(value: &Value) -> Result<(), TestCaseError> {
     for latitude in [-90.0, -60.0, -10.0, 0.0, 10.0, 45.0, 90.0] {
         for longitude in [-180.0, -175.0, -90.0, 0.0, 90.0, 175.0, 180.0] {
             let place = position(latitude, longitude);
-            prop_assert!(
-                !area.contains(place) || bounds.contains(place),
-                "{:?}",
-                place
-            );
+            prop_assert!(!area.contains(place) || bounds.contains(place), "{:?}", place);
         }
     }
     Ok(())
@@ -168,8 +160,5 @@ fn a_long_document_is_refused_at_its_limit() {
     let position = json!([1, 2]);
     let ring = Value::Array(vec![position; 200_000]);
     let refused = Area::from_geojson(&json!({"type": "Polygon", "coordinates": [ring]}));
-    assert_eq!(
-        refused.expect_err("too long").problem(),
-        &AreaProblem::TooManyPositions
-    );
+    assert_eq!(refused.expect_err("too long").problem(), &AreaProblem::TooManyPositions);
 }

@@ -25,11 +25,7 @@ pub enum GeoError {
 }
 
 fn hint(swapped: bool) -> &'static str {
-    if swapped {
-        "; latitude and longitude look swapped"
-    } else {
-        ""
-    }
+    if swapped { "; latitude and longitude look swapped" } else { "" }
 }
 
 /// A place on the Earth: WGS84 degrees, always finite and in range. Written as
@@ -45,10 +41,7 @@ pub struct Position {
 
 impl Position {
     /// Latitude 0, longitude 0.
-    pub(super) const ORIGIN: Self = Self {
-        latitude: 0.0,
-        longitude: 0.0,
-    };
+    pub(super) const ORIGIN: Self = Self { latitude: 0.0, longitude: 0.0 };
 
     /// A place from its latitude (-90 to 90, north positive) and longitude (-180 to 180, east
     /// positive), in degrees.
@@ -64,10 +57,7 @@ impl Position {
         if !(-180.0..=180.0).contains(&longitude) {
             return Err(GeoError::Longitude { longitude });
         }
-        Ok(Self {
-            latitude,
-            longitude,
-        })
+        Ok(Self { latitude, longitude })
     }
 
     /// Degrees north of the equator, -90 to 90.
@@ -107,11 +97,7 @@ impl Position {
 pub(super) fn unit_vector(latitude: f64, longitude: f64) -> [f64; 3] {
     let (sin_latitude, cos_latitude) = latitude.to_radians().sin_cos();
     let (sin_longitude, cos_longitude) = longitude.to_radians().sin_cos();
-    [
-        cos_latitude * cos_longitude,
-        cos_latitude * sin_longitude,
-        sin_latitude,
-    ]
+    [cos_latitude * cos_longitude, cos_latitude * sin_longitude, sin_latitude]
 }
 
 /// A position as it is written, before it is checked.
@@ -149,25 +135,17 @@ mod tests {
             (f64::INFINITY, 0.0),
             (0.0, f64::NEG_INFINITY),
         ] {
-            assert!(
-                Position::new(latitude, longitude).is_err(),
-                "{latitude} {longitude}"
-            );
+            assert!(Position::new(latitude, longitude).is_err(), "{latitude} {longitude}");
         }
         for (latitude, longitude) in [(90.0, 180.0), (-90.0, -180.0), (0.0, -0.0)] {
-            assert!(
-                Position::new(latitude, longitude).is_ok(),
-                "{latitude} {longitude}"
-            );
+            assert!(Position::new(latitude, longitude).is_ok(), "{latitude} {longitude}");
         }
     }
 
     #[test]
     fn swapped_coordinates_are_called_swapped() {
         let told = |latitude, longitude| {
-            Position::new(latitude, longitude)
-                .expect_err("out of range")
-                .to_string()
+            Position::new(latitude, longitude).expect_err("out of range").to_string()
         };
         assert!(told(144.96, -37.81).contains("look swapped"));
         assert!(!told(95.0, 120.0).contains("swapped"));
@@ -202,10 +180,7 @@ mod tests {
         let near: Near =
             serde_json::from_value(json!({"latitude": 1, "longitude": 2, "within_m": 5}))
                 .expect("valid");
-        assert_eq!(
-            (near.position, near.within_m),
-            (Position::new(1.0, 2.0).expect("valid"), 5.0)
-        );
+        assert_eq!((near.position, near.within_m), (Position::new(1.0, 2.0).expect("valid"), 5.0));
     }
 
     proptest! {
@@ -225,16 +200,8 @@ mod tests {
     #[test]
     fn the_axes_point_where_they_are_said_to() {
         let close = |latitude, longitude, expected: [f64; 3]| {
-            let vector = Position::new(latitude, longitude)
-                .expect("in range")
-                .unit_vector();
-            assert!(
-                vector
-                    .iter()
-                    .zip(expected)
-                    .all(|(a, b)| (a - b).abs() < 1e-12),
-                "{vector:?}"
-            );
+            let vector = Position::new(latitude, longitude).expect("in range").unit_vector();
+            assert!(vector.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{vector:?}");
         };
         close(0.0, 0.0, [1.0, 0.0, 0.0]);
         close(0.0, 90.0, [0.0, 1.0, 0.0]);

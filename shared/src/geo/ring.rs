@@ -71,12 +71,8 @@ impl Ring {
             Some(Pole::South) => (ring.extent.south, ring.south_pole) = (-90.0, Side::Inside),
             None => {}
         }
-        ring.north_pole = ring
-            .pole_touched(&corners, Pole::North)
-            .unwrap_or(ring.north_pole);
-        ring.south_pole = ring
-            .pole_touched(&corners, Pole::South)
-            .unwrap_or(ring.south_pole);
+        ring.north_pole = ring.pole_touched(&corners, Pole::North).unwrap_or(ring.north_pole);
+        ring.south_pole = ring.pole_touched(&corners, Pole::South).unwrap_or(ring.south_pole);
         Ok(ring)
     }
 
@@ -112,10 +108,7 @@ impl Ring {
     /// The antimeridian is one line with two names, and an edge may lie under either.
     fn side_on_antimeridian(&self, y: f64) -> Side {
         // Edges are counted just east of a meridian, so it counts under its western name.
-        let (east, west) = (
-            self.segments.meridian(180.0, y),
-            self.segments.meridian(-180.0, y),
-        );
+        let (east, west) = (self.segments.meridian(180.0, y), self.segments.meridian(-180.0, y));
         if east != Meets::Point && west != Meets::Point {
             let inside = (west == Meets::Odd) != self.holds_north;
             return if inside { Side::Inside } else { Side::Outside };
@@ -123,11 +116,7 @@ impl Ring {
         // A box round the globe has an edge under both names and is cut by neither.
         let beside = 180.0 - 1e-9;
         let inside = |x| self.side_off_poles(x, y) == Side::Inside;
-        if east == west && inside(beside) && inside(-beside) {
-            Side::Inside
-        } else {
-            Side::Edge
-        }
+        if east == west && inside(beside) && inside(-beside) { Side::Inside } else { Side::Edge }
     }
 
     /// How a pole lies to a ring with a corner on it; `None` if it has none. Just below the pole
@@ -210,11 +199,7 @@ fn check_area(corners: &[Vertex], steps: &[Step]) -> Result<(), AreaProblem> {
         (width, height) = (width.max(x.abs()), height.max(y.abs()));
     }
     // Relative to the box, because rounding leaves a slanted line a little area.
-    if doubled.abs() <= 1e-12 * width * height {
-        Err(AreaProblem::NoArea)
-    } else {
-        Ok(())
-    }
+    if doubled.abs() <= 1e-12 * width * height { Err(AreaProblem::NoArea) } else { Ok(()) }
 }
 
 /// The pole that a ring round the globe encloses: that of its hemisphere.

@@ -12,11 +12,7 @@ pub(super) fn position(latitude: f64, longitude: f64) -> Position {
 
 /// The other end of the Earth's axis through a place.
 pub(super) fn antipode(place: Position) -> Position {
-    let west = if place.longitude() > 0.0 {
-        -180.0
-    } else {
-        180.0
-    };
+    let west = if place.longitude() > 0.0 { -180.0 } else { 180.0 };
     position(-place.latitude(), place.longitude() + west)
 }
 
@@ -51,10 +47,8 @@ pub(super) fn polygon_json(rings: &[Open]) -> Value {
 
 /// A MultiPolygon of polygons of open rings.
 pub(super) fn multi_json(polygons: &[Vec<Open>]) -> Value {
-    let polygons: Vec<Value> = polygons
-        .iter()
-        .map(|rings| polygon_json(rings)["coordinates"].clone())
-        .collect();
+    let polygons: Vec<Value> =
+        polygons.iter().map(|rings| polygon_json(rings)["coordinates"].clone()).collect();
     json!({"type": "MultiPolygon", "coordinates": polygons})
 }
 
@@ -67,10 +61,7 @@ pub(super) fn area(rings: &[Open]) -> Area {
 /// Why a Polygon of one ring is refused.
 pub(super) fn refusal(ring: &[[f64; 2]]) -> AreaProblem {
     let value = polygon_json(&[ring.to_vec()]);
-    Area::from_geojson(&value)
-        .expect_err("a ring to be refused")
-        .problem()
-        .clone()
+    Area::from_geojson(&value).expect_err("a ring to be refused").problem().clone()
 }
 
 /// A box as an open ring.
@@ -92,10 +83,7 @@ pub(super) fn has(area: &Area, [longitude, latitude]: [f64; 2]) -> bool {
 pub(super) fn check(area: &Area, inside: &[[f64; 2]], outside: &[[f64; 2]]) {
     for &place in inside {
         assert!(has(area, place), "{place:?} should be inside");
-        assert!(
-            area.bounds().contains(position(place[1], place[0])),
-            "{place:?} beyond bounds"
-        );
+        assert!(area.bounds().contains(position(place[1], place[0])), "{place:?} beyond bounds");
     }
     for &place in outside {
         assert!(!has(area, place), "{place:?} should be outside");

@@ -93,11 +93,7 @@ pub(super) fn steps(corners: &[Vertex]) -> Result<Vec<Step>, AreaProblem> {
 
     let seams: Vec<usize> = (0..count).filter(|&edge| is_seam(edge)).collect();
     let crosses = (0..count).any(|edge| !is_seam(edge) && by_span(span(edge)) != Step::Straight);
-    let doubtful = |edge: usize| {
-        Err(AreaProblem::Seam {
-            position: corners[edge].index,
-        })
-    };
+    let doubtful = |edge: usize| Err(AreaProblem::Seam { position: corners[edge].index });
     if !crosses && !seams.iter().any(|&edge| passes(edge)) {
         return Ok(vec![Step::Straight; count]);
     }
@@ -142,28 +138,15 @@ mod tests {
 
     #[test]
     fn an_edge_takes_the_short_way() {
-        let fiji = [
-            [177.0, -20.0],
-            [-178.0, -20.0],
-            [-178.0, -15.0],
-            [177.0, -15.0],
-        ];
+        let fiji = [[177.0, -20.0], [-178.0, -20.0], [-178.0, -15.0], [177.0, -15.0]];
         assert_eq!(steps_of(&fiji), Ok(vec![1, 0, -1, 0]));
         // 180 degrees exactly goes as written.
-        assert_eq!(
-            steps_of(&[[-90.0, 0.0], [90.0, 0.0], [0.0, 9.0]]),
-            Ok(vec![0, 0, 0])
-        );
+        assert_eq!(steps_of(&[[-90.0, 0.0], [90.0, 0.0], [0.0, 9.0]]), Ok(vec![0, 0, 0]));
     }
 
     #[test]
     fn an_edge_along_the_whole_globe_stays_one_in_a_box() {
-        let world = [
-            [-180.0, -90.0],
-            [180.0, -90.0],
-            [180.0, 90.0],
-            [-180.0, 90.0],
-        ];
+        let world = [[-180.0, -90.0], [180.0, -90.0], [180.0, 90.0], [-180.0, 90.0]];
         assert_eq!(steps_of(&world), Ok(vec![0, 0, 0, 0]));
     }
 
@@ -192,38 +175,19 @@ mod tests {
 
     #[test]
     fn a_seam_that_could_mean_two_things_is_refused() {
-        let sloppy = [
-            [180.0, -10.0],
-            [-180.0, -10.0],
-            [-170.0, -10.0],
-            [-170.0, 10.0],
-            [180.0, 10.0],
-        ];
+        let sloppy =
+            [[180.0, -10.0], [-180.0, -10.0], [-170.0, -10.0], [-170.0, 10.0], [180.0, 10.0]];
         assert_eq!(steps_of(&sloppy), Err(AreaProblem::Seam { position: 0 }));
         // The cap south of this line, or the band between it and the parallel of its ends?
-        let coast = [
-            [-180.0, -80.0],
-            [-60.0, -65.0],
-            [60.0, -65.0],
-            [180.0, -80.0],
-        ];
+        let coast = [[-180.0, -80.0], [-60.0, -65.0], [60.0, -65.0], [180.0, -80.0]];
         assert_eq!(steps_of(&coast), Err(AreaProblem::Seam { position: 3 }));
     }
 
     #[test]
     fn repeated_positions_are_one_corner() {
-        let positions = [
-            [1.0, 1.0],
-            [1.0, 1.0],
-            [2.0, 1.0],
-            [2.0, 2.0],
-            [1.0, 1.0],
-            [1.0, 1.0],
-        ];
-        let indices: Vec<usize> = corners(positions.into_iter())
-            .iter()
-            .map(|corner| corner.index)
-            .collect();
+        let positions = [[1.0, 1.0], [1.0, 1.0], [2.0, 1.0], [2.0, 2.0], [1.0, 1.0], [1.0, 1.0]];
+        let indices: Vec<usize> =
+            corners(positions.into_iter()).iter().map(|corner| corner.index).collect();
         assert_eq!(indices, [0, 2, 3]);
         assert_eq!(corners([[1.0, 1.0]; 4].into_iter()).len(), 1);
     }

@@ -21,11 +21,7 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) fn new(a: [f64; 2], b: [f64; 2], position: usize) -> Self {
         let (left, right) = if a <= b { (a, b) } else { (b, a) };
-        Self {
-            left: left.into(),
-            right: right.into(),
-            position,
-        }
+        Self { left: left.into(), right: right.into(), position }
     }
 
     /// Both ends, west to east: longitude and latitude.
@@ -135,10 +131,7 @@ impl Segments {
 
     /// The box round all.
     pub(super) fn extent(&self) -> Extent {
-        self.levels[self.levels.len() - 1]
-            .first()
-            .copied()
-            .unwrap_or(Extent::EMPTY)
+        self.levels[self.levels.len() - 1].first().copied().unwrap_or(Extent::EMPTY)
     }
 
     /// What the meridian from (x, y) northwards meets. Exact, up to the rounding of the segments'
@@ -164,8 +157,7 @@ impl Segments {
         if point.x < extent.west || point.x > extent.east || point.y > extent.north {
             return false;
         }
-        self.children(below, node)
-            .any(|child| self.climb(below, child, point, odd))
+        self.children(below, node).any(|child| self.climb(below, child, point, odd))
     }
 
     fn children(&self, level: usize, node: usize) -> std::ops::Range<usize> {

@@ -191,11 +191,7 @@ impl Reconcile {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            attempts_max: 3,
-            delay_s: 5,
-            delay_s_max: 300,
-        }
+        Self { attempts_max: 3, delay_s: 5, delay_s_max: 300 }
     }
 }
 

@@ -28,10 +28,7 @@ pub fn parse(document: &Value) -> Result<TaskSpec, Vec<Problem>> {
         Some(spec) => problems.into_result(spec),
         None => {
             problems.into_result(())?;
-            Err(vec![Problem {
-                pointer: String::new(),
-                detail: "is not a task".to_owned(),
-            }])
+            Err(vec![Problem { pointer: String::new(), detail: "is not a task".to_owned() }])
         }
     }
 }
@@ -51,12 +48,8 @@ fn task(document: &Value, problems: &mut Problems) -> Option<TaskSpec> {
         }
     };
     let needs = needs(&mut fields, problems);
-    let place = fields
-        .object("where", problems)
-        .map(|place| self::place(place, problems));
-    let prefer = fields
-        .object("prefer", problems)
-        .map(|prefer| preference(prefer, problems));
+    let place = fields.object("where", problems).map(|place| self::place(place, problems));
+    let prefer = fields.object("prefer", problems).map(|prefer| preference(prefer, problems));
     let priority = fields.integer("priority", 0..=100, problems);
     let timeout_s = match fields.is_null("timeout_s") {
         true => fields.raw("timeout_s").and(None),
@@ -67,12 +60,9 @@ fn task(document: &Value, problems: &mut Problems) -> Option<TaskSpec> {
         ),
     };
     let deadline_s = fields.integer("deadline_s", 1..=YEAR_S, problems);
-    let retry = fields
-        .object("retry", problems)
-        .map(|retry| self::retry(retry, problems));
-    let disconnect = fields
-        .object("disconnect", problems)
-        .map(|fields| self::disconnect(fields, problems));
+    let retry = fields.object("retry", problems).map(|retry| self::retry(retry, problems));
+    let disconnect =
+        fields.object("disconnect", problems).map(|fields| self::disconnect(fields, problems));
     let exclusive = fields.boolean("exclusive", problems).unwrap_or(false);
     fields.finish(problems);
     Some(TaskSpec {
@@ -96,9 +86,7 @@ fn task(document: &Value, problems: &mut Problems) -> Option<TaskSpec> {
 fn run(value: &Value, problems: &mut Problems) -> Option<Run> {
     let mut fields = Fields::of(value, "/run", problems)?;
     let exec = fields.raw("exec").map(|value| exec(value, problems));
-    let noop = fields
-        .object("noop", problems)
-        .map(|noop| noop.finish(problems));
+    let noop = fields.object("noop", problems).map(|noop| noop.finish(problems));
     fields.finish(problems);
     let run = match (exec, noop) {
         (Some(exec), None) => Run::Exec(exec?),
@@ -108,10 +96,7 @@ fn run(value: &Value, problems: &mut Problems) -> Option<Run> {
             return None;
         }
         (None, None) => {
-            problems.add(
-                "/run",
-                "must hold one of `exec` (a process) and `noop` ({})",
-            );
+            problems.add("/run", "must hold one of `exec` (a process) and `noop` ({})");
             return None;
         }
     };
@@ -132,37 +117,23 @@ fn exec(value: &Value, problems: &mut Problems) -> Option<Exec> {
     let mut fields = Fields::of(value, "/run/exec", problems)?;
     let command = fields.text("command", 4096, problems);
     if command.as_deref().is_none_or(str::is_empty) {
-        problems.add(
-            "/run/exec/command",
-            "must name the program to run, such as /usr/bin/python3",
-        );
+        problems.add("/run/exec/command", "must name the program to run, such as /usr/bin/python3");
     }
     let args = fields.texts("args", LIST_MAX, RUN_BYTES_MAX, problems);
     let mut env = std::collections::BTreeMap::new();
     for (pointer, key, value) in fields.entries("env", LIST_MAX, problems) {
         if key.is_empty() || key.contains(['=', '\0']) {
-            problems.add(
-                pointer,
-                "a variable's name must not be empty or hold `=` or NUL",
-            );
+            problems.add(pointer, "a variable's name must not be empty or hold `=` or NUL");
         } else if let Some(text) = text_of(value, pointer, RUN_BYTES_MAX, problems) {
             env.insert(key.to_owned(), text);
         }
     }
     let dir = fields.text("dir", 4096, problems);
     if dir.as_ref().is_some_and(|dir| !dir.starts_with('/')) {
-        problems.add(
-            "/run/exec/dir",
-            "must be an absolute path on the agent, or null",
-        );
+        problems.add("/run/exec/dir", "must be an absolute path on the agent, or null");
     }
     fields.finish(problems);
-    Some(Exec {
-        command: command?,
-        args,
-        env,
-        dir,
-    })
+    Some(Exec { command: command?, args, env, dir })
 }
 
 /// Reads the field `labels` of an object.
@@ -203,10 +174,7 @@ fn needs(fields: &mut Fields<'_>, problems: &mut Problems) -> Resources {
             }
             None => {
                 let found = describe(value);
-                problems.add(
-                    pointer,
-                    format!("must be a whole number of devices, not {found}"),
-                );
+                problems.add(pointer, format!("must be a whole number of devices, not {found}"));
             }
         }
     }
@@ -215,18 +183,14 @@ fn needs(fields: &mut Fields<'_>, problems: &mut Problems) -> Resources {
 }
 
 fn place(mut fields: Fields<'_>, problems: &mut Problems) -> Place {
-    let near = fields
-        .object("near", problems)
-        .and_then(|near| self::near(near, problems));
-    let area = fields
-        .raw("area")
-        .and_then(|value| match Area::from_geojson(value) {
-            Ok(area) => Some(area),
-            Err(error) => {
-                problems.add(format!("/where/area{}", error.pointer()), error.to_string());
-                None
-            }
-        });
+    let near = fields.object("near", problems).and_then(|near| self::near(near, problems));
+    let area = fields.raw("area").and_then(|value| match Area::from_geojson(value) {
+        Ok(area) => Some(area),
+        Err(error) => {
+            problems.add(format!("/where/area{}", error.pointer()), error.to_string());
+            None
+        }
+    });
     let place = Place {
         near,
         area,
@@ -250,10 +214,7 @@ fn place(mut fields: Fields<'_>, problems: &mut Problems) -> Place {
 fn near(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Near> {
     let mut degree = |name, most: f64| {
         if fields.raw(name).is_none() {
-            problems.add(
-                format!("/where/near/{name}"),
-                "is missing; write WGS84 degrees",
-            );
+            problems.add(format!("/where/near/{name}"), "is missing; write WGS84 degrees");
             return None;
         }
         fields.number(name, -most..=most, problems)
@@ -268,9 +229,7 @@ fn near(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Near> {
 
 fn expression(value: &Value, pointer: String, problems: &mut Problems) -> Option<Expression> {
     let mut fields = Fields::of(value, pointer.clone(), problems)?;
-    let key = fields
-        .text("key", label::LABEL_KEY_BYTES_MAX, problems)
-        .unwrap_or_default();
+    let key = fields.text("key", label::LABEL_KEY_BYTES_MAX, problems).unwrap_or_default();
     if let Err(detail) = label::check_key(&key) {
         problems.add(format!("{pointer}/key"), detail);
     }
@@ -279,10 +238,8 @@ fn expression(value: &Value, pointer: String, problems: &mut Problems) -> Option
     fields.finish(problems);
     let Some(op) = op else {
         if value.get("op").is_none() {
-            problems.add(
-                format!("{pointer}/op"),
-                "is missing; write in, not_in, exists or not_exists",
-            );
+            problems
+                .add(format!("{pointer}/op"), "is missing; write in, not_in, exists or not_exists");
         }
         return None;
     };
@@ -291,10 +248,7 @@ fn expression(value: &Value, pointer: String, problems: &mut Problems) -> Option
             problems.add(format!("{pointer}/values"), "must list at least one value");
         }
         Operator::Exists | Operator::NotExists if !values.is_empty() => {
-            problems.add(
-                format!("{pointer}/values"),
-                "must be left out for exists and not_exists",
-            );
+            problems.add(format!("{pointer}/values"), "must be left out for exists and not_exists");
         }
         _ => {}
     }
@@ -324,12 +278,7 @@ fn preference(mut fields: Fields<'_>, problems: &mut Problems) -> Preference {
         latency: weight("latency"),
     };
     fields.finish(problems);
-    let all = [
-        prefer.load,
-        prefer.capacity,
-        prefer.distance,
-        prefer.latency,
-    ];
+    let all = [prefer.load, prefer.capacity, prefer.distance, prefer.latency];
     if all == [Some(0); 4] {
         problems.add("/prefer", "must give at least one term a weight above 0");
     }
@@ -343,9 +292,7 @@ fn retry(mut fields: Fields<'_>, problems: &mut Problems) -> Retry {
         attempts_max: attempts_max
             .and_then(|number| u32::try_from(number).ok())
             .unwrap_or(usual.attempts_max),
-        delay_s: fields
-            .integer("delay_s", 0..=86_400, problems)
-            .unwrap_or(usual.delay_s),
+        delay_s: fields.integer("delay_s", 0..=86_400, problems).unwrap_or(usual.delay_s),
         delay_s_max: fields
             .integer("delay_s_max", 0..=7 * 86_400, problems)
             .unwrap_or(usual.delay_s_max),
@@ -368,10 +315,7 @@ fn disconnect(mut fields: Fields<'_>, problems: &mut Problems) -> Disconnect {
     fields.finish(problems);
     // Refused rather than accepted without effect: an attempt that was replaced is stopped when
     // its agent is heard again, so these two cannot be kept.
-    if matches!(
-        disconnect.reconcile,
-        Reconcile::KeepOriginal | Reconcile::LongestRunning
-    ) {
+    if matches!(disconnect.reconcile, Reconcile::KeepOriginal | Reconcile::LongestRunning) {
         problems.add(
             "/disconnect/reconcile",
             "is not available yet with this choice; write best_score or keep_replacement",

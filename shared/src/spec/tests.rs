@@ -21,22 +21,9 @@ fn problem(field: &str, value: Value) -> (String, String) {
 fn only_run_is_required_and_the_rest_has_its_defaults() {
     let spec = parse(&json!({"run": {"noop": {}}})).expect("a task");
     assert_eq!(spec, TaskSpec::new(Run::Noop {}));
-    assert_eq!(
-        (spec.priority, spec.timeout_s, spec.deadline_s),
-        (50, Some(600), None)
-    );
-    assert_eq!(
-        (
-            spec.retry.attempts_max,
-            spec.retry.delay_s,
-            spec.retry.delay_s_max
-        ),
-        (3, 5, 300)
-    );
-    assert_eq!(
-        (spec.disconnect.lost_after_s, spec.disconnect.replace),
-        (60, true)
-    );
+    assert_eq!((spec.priority, spec.timeout_s, spec.deadline_s), (50, Some(600), None));
+    assert_eq!((spec.retry.attempts_max, spec.retry.delay_s, spec.retry.delay_s_max), (3, 5, 300));
+    assert_eq!((spec.disconnect.lost_after_s, spec.disconnect.replace), (60, true));
     assert_eq!(spec.disconnect.reconcile, Reconcile::BestScore);
 }
 
@@ -71,88 +58,40 @@ fn everything_a_task_can_say_is_kept() {
         "exclusive": false
     });
     let spec = parse(&document).expect("a task");
-    assert_eq!(
-        spec.timeout_s, None,
-        "null is no limit, absent is the default"
-    );
+    assert_eq!(spec.timeout_s, None, "null is no limit, absent is the default");
     assert_eq!(spec.place.near.expect("near").within_m, Some(50_000.0));
     assert_eq!(spec.needs.device("camera"), 1);
     // What is stored and shown reads back as the same task.
     let again = serde_json::to_value(&spec).expect("serialize");
     assert_eq!(parse(&again).expect("a task"), spec);
-    assert_eq!(
-        serde_json::from_value::<TaskSpec>(again).expect("deserialize"),
-        spec
-    );
+    assert_eq!(serde_json::from_value::<TaskSpec>(again).expect("deserialize"), spec);
 }
 
 #[test]
 fn each_wrong_field_is_named_with_what_to_write_instead() {
     let table = [
-        (
-            problem("prioritty", json!(1)),
-            "/prioritty",
-            "did you mean `priority`?",
-        ),
-        (
-            problem("priority", json!(101)),
-            "/priority",
-            "from 0 to 100, not 101",
-        ),
-        (
-            problem("priority", json!("high")),
-            "/priority",
-            "not the text \"high\"",
-        ),
+        (problem("prioritty", json!(1)), "/prioritty", "did you mean `priority`?"),
+        (problem("priority", json!(101)), "/priority", "from 0 to 100, not 101"),
+        (problem("priority", json!("high")), "/priority", "not the text \"high\""),
         (problem("timeout_s", json!(0)), "/timeout_s", "from 1 to"),
-        (
-            problem("labels", json!({"a b": "c"})),
-            "/labels/a b",
-            "label key",
-        ),
-        (
-            problem("labels", json!({"a/b": 1})),
-            "/labels/a~1b",
-            "must be a text, not 1",
-        ),
-        (
-            problem("needs", json!({"cpu": 1})),
-            "/needs/cpu",
-            "did you mean `cpu_millis`?",
-        ),
-        (
-            problem("needs", json!({"devices": {"gpu": -1}})),
-            "/needs/devices/gpu",
-            "whole number",
-        ),
-        (
-            problem("needs", json!([])),
-            "/needs",
-            "must be an object, not a list",
-        ),
-        (
-            problem("where", json!({"near": {"latitude": 1}})),
-            "/where/near/longitude",
-            "is missing",
-        ),
+        (problem("labels", json!({"a b": "c"})), "/labels/a b", "label key"),
+        (problem("labels", json!({"a/b": 1})), "/labels/a~1b", "must be a text, not 1"),
+        (problem("needs", json!({"cpu": 1})), "/needs/cpu", "did you mean `cpu_millis`?"),
+        (problem("needs", json!({"devices": {"gpu": -1}})), "/needs/devices/gpu", "whole number"),
+        (problem("needs", json!([])), "/needs", "must be an object, not a list"),
+        (problem("where", json!({"near": {"latitude": 1}})), "/where/near/longitude", "is missing"),
         (
             problem("where", json!({"near": {"latitude": 91, "longitude": 0}})),
             "/where/near/latitude",
             "from -90 to 90, not 91",
         ),
         (
-            problem(
-                "where",
-                json!({"near": {"latitude": 1, "longitude": 2, "radius_m": 3}}),
-            ),
+            problem("where", json!({"near": {"latitude": 1, "longitude": 2, "radius_m": 3}})),
             "/where/near/radius_m",
             "known here: latitude, longitude, within_m",
         ),
         (
-            problem(
-                "where",
-                json!({"expressions": [{"key": "os", "op": "inn", "values": ["a"]}]}),
-            ),
+            problem("where", json!({"expressions": [{"key": "os", "op": "inn", "values": ["a"]}]})),
             "/where/expressions/0/op",
             "did you mean `in`?",
         ),
@@ -161,21 +100,9 @@ fn each_wrong_field_is_named_with_what_to_write_instead() {
             "/where/expressions/0/values",
             "at least one value",
         ),
-        (
-            problem("where", json!({"agents": ["a/b"]})),
-            "/where/agents/0",
-            "`/` is not allowed",
-        ),
-        (
-            problem("prefer", json!({"load": -1})),
-            "/prefer/load",
-            "from 0 to 1000",
-        ),
-        (
-            problem("retry", json!({"attempts_max": 0})),
-            "/retry/attempts_max",
-            "from 1 to 100",
-        ),
+        (problem("where", json!({"agents": ["a/b"]})), "/where/agents/0", "`/` is not allowed"),
+        (problem("prefer", json!({"load": -1})), "/prefer/load", "from 0 to 1000"),
+        (problem("retry", json!({"attempts_max": 0})), "/retry/attempts_max", "from 1 to 100"),
         (
             problem("disconnect", json!({"reconcile": "best_scor"})),
             "/disconnect/reconcile",
@@ -186,18 +113,11 @@ fn each_wrong_field_is_named_with_what_to_write_instead() {
             "/disconnect/reconcile",
             "not available yet",
         ),
-        (
-            problem("exclusive", json!("yes")),
-            "/exclusive",
-            "true or false",
-        ),
+        (problem("exclusive", json!("yes")), "/exclusive", "true or false"),
     ];
     for ((pointer, detail), expected, words) in table {
         assert_eq!(pointer, expected);
-        assert!(
-            detail.contains(words),
-            "{pointer}: {detail:?} does not say {words:?}"
-        );
+        assert!(detail.contains(words), "{pointer}: {detail:?} does not say {words:?}");
     }
 }
 
@@ -206,19 +126,9 @@ fn what_to_run_is_checked_before_it_can_be_too_big_to_send() {
     let one = |run: Value| problems(&json!({"run": run})).remove(0);
     assert_eq!(problems(&json!({})).remove(0).pointer, "/run");
     assert!(one(json!({})).detail.contains("one of `exec`"));
-    assert!(
-        one(json!({"exec": {"command": "a"}, "noop": {}}))
-            .detail
-            .contains("not both")
-    );
-    assert_eq!(
-        one(json!({"exec": {"command": ""}})).pointer,
-        "/run/exec/command"
-    );
-    assert_eq!(
-        one(json!({"exec": {"command": "a", "dir": "b"}})).pointer,
-        "/run/exec/dir"
-    );
+    assert!(one(json!({"exec": {"command": "a"}, "noop": {}})).detail.contains("not both"));
+    assert_eq!(one(json!({"exec": {"command": ""}})).pointer, "/run/exec/command");
+    assert_eq!(one(json!({"exec": {"command": "a", "dir": "b"}})).pointer, "/run/exec/dir");
     assert_eq!(
         one(json!({"exec": {"command": "a", "env": {"A=B": "c"}}})).pointer,
         "/run/exec/env/A=B"
@@ -232,13 +142,9 @@ fn what_to_run_is_checked_before_it_can_be_too_big_to_send() {
 fn all_problems_are_told_at_once_and_not_without_bound() {
     let found = problems(&json!({"priority": 101, "exclusive": 3, "rum": {}}));
     assert_eq!(found.len(), 4, "{found:?}");
-    let many: serde_json::Map<String, Value> = (0..1_000)
-        .map(|n| (format!("field{n}"), json!(1)))
-        .collect();
-    assert_eq!(
-        problems(&Value::Object(many)).len(),
-        crate::border::PROBLEMS_MAX
-    );
+    let many: serde_json::Map<String, Value> =
+        (0..1_000).map(|n| (format!("field{n}"), json!(1))).collect();
+    assert_eq!(problems(&Value::Object(many)).len(), crate::border::PROBLEMS_MAX);
 }
 
 fn hostile() -> impl Strategy<Value = Value> {

@@ -54,13 +54,9 @@ struct VersionOnly {
 /// [`CodecError::TooLarge`] when it would not fit; the caller splits what it sends so that this
 /// does not happen.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
-    let envelope = OutgoingEnvelope {
-        v: PROTOCOL_VERSION,
-        message,
-    };
-    let bytes = serde_json::to_vec(&envelope).map_err(|error| CodecError::Malformed {
-        reason: error.to_string(),
-    })?;
+    let envelope = OutgoingEnvelope { v: PROTOCOL_VERSION, message };
+    let bytes = serde_json::to_vec(&envelope)
+        .map_err(|error| CodecError::Malformed { reason: error.to_string() })?;
     if bytes.len() + ENVELOPE_BYTES_MAX > MESSAGE_BYTES_MAX {
         return Err(CodecError::TooLarge { bytes: bytes.len() });
     }
@@ -75,9 +71,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(CodecError::TooLarge { bytes: bytes.len() });
     }
-    let malformed = |error: serde_json::Error| CodecError::Malformed {
-        reason: error.to_string(),
-    };
+    let malformed = |error: serde_json::Error| CodecError::Malformed { reason: error.to_string() };
     // The version is read by itself first: a message of another version is told apart from a
     // broken one, even where its fields happen to look alike.
     let VersionOnly { v } = serde_json::from_slice(bytes).map_err(malformed)?;
@@ -114,19 +108,10 @@ mod tests {
     #[test]
     fn another_version_is_told_apart_from_a_broken_message() {
         let text = br#"{"v":2,"type":"ping","nonce":1}"#;
-        assert_eq!(
-            decode::<Uplink>(text),
-            Err(CodecError::Version { version: 2 })
-        );
+        assert_eq!(decode::<Uplink>(text), Err(CodecError::Version { version: 2 }));
         let text = br#"{"v":1,"type":"pong"}"#;
-        assert!(matches!(
-            decode::<Uplink>(text),
-            Err(CodecError::Malformed { .. })
-        ));
-        assert!(matches!(
-            decode::<Uplink>(b"{}"),
-            Err(CodecError::Malformed { .. })
-        ));
+        assert!(matches!(decode::<Uplink>(text), Err(CodecError::Malformed { .. })));
+        assert!(matches!(decode::<Uplink>(b"{}"), Err(CodecError::Malformed { .. })));
     }
 
     #[test]

@@ -145,41 +145,24 @@ mod tests {
     use uuid::Uuid;
 
     fn desired(command: String, args: Vec<String>, rev: u64) -> Downlink {
-        let assignment = AssignmentId {
-            task: TaskId(Uuid::from_u128(2)),
-            attempt: Attempt(1),
-        };
+        let assignment = AssignmentId { task: TaskId(Uuid::from_u128(2)), attempt: Attempt(1) };
         let order = Order {
             name: None,
-            run: Run::Exec(Exec {
-                command,
-                args,
-                ..Exec::default()
-            }),
+            run: Run::Exec(Exec { command, args, ..Exec::default() }),
             needs: Resources::default(),
             priority: 50,
             timeout_ms: Some(1),
             grace_ms: 2,
             stop_after_ms: None,
         };
-        let stop = Want::Stop {
-            reason: StopReason::Canceled,
-        };
+        let stop = Want::Stop { reason: StopReason::Canceled };
         Downlink::Desired(Desired {
             incarnation: Incarnation(Uuid::from_u128(1)),
             base: Revision(0),
             upto: Revision(rev),
             rows: vec![
-                DesiredRow {
-                    rev: Revision(rev),
-                    assignment,
-                    want: Want::Run(Arc::new(order)),
-                },
-                DesiredRow {
-                    rev: Revision(rev),
-                    assignment,
-                    want: stop,
-                },
+                DesiredRow { rev: Revision(rev), assignment, want: Want::Run(Arc::new(order)) },
+                DesiredRow { rev: Revision(rev), assignment, want: stop },
             ],
         })
     }
@@ -197,11 +180,7 @@ mod tests {
 
     #[test]
     fn messages_without_fields_survive_the_wire() {
-        for message in [
-            Downlink::Joined,
-            Downlink::WhoIsThere,
-            Downlink::Pong { nonce: 1 },
-        ] {
+        for message in [Downlink::Joined, Downlink::WhoIsThere, Downlink::Pong { nonce: 1 }] {
             let bytes = encode(&message).expect("encode");
             assert_eq!(decode::<Downlink>(&bytes).expect("decode"), message);
         }

@@ -91,12 +91,7 @@ mod tests {
 
     #[test]
     fn wildcards_and_extra_levels_are_no_topics() {
-        for text in [
-            "ambit/v1/agents/+/up",
-            "ambit/v1/agents/a/b/up",
-            "ambit/v1/agents//up",
-            "",
-        ] {
+        for text in ["ambit/v1/agents/+/up", "ambit/v1/agents/a/b/up", "ambit/v1/agents//up", ""] {
             assert_eq!(text.parse::<Topic>(), Err(UnknownTopic), "{text}");
         }
     }

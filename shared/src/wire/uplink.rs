@@ -182,49 +182,29 @@ pub(crate) mod tests {
             end: End::Signaled { signal: 9 },
             started_at: Some(Timestamp(5)),
             ran_ms: Some(7),
-            output: Output {
-                stdout_tail: "\u{0}\"ü".to_owned(),
-                ..Output::default()
-            },
+            output: Output { stdout_tail: "\u{0}\"ü".to_owned(), ..Output::default() },
         };
-        let report = |event| Report {
-            assignment,
-            at: Timestamp(9),
-            event,
-        };
+        let report = |event| Report { assignment, at: Timestamp(9), event };
         vec![
-            Uplink::Join(Join {
-                nonce: "00".repeat(32),
-                incarnation,
-            }),
+            Uplink::Join(Join { nonce: "00".repeat(32), incarnation }),
             Uplink::Hello(Box::new(Hello {
                 incarnation,
                 boot: Boot(3),
                 link: 2,
-                facts: Facts {
-                    arch: "aarch64".to_owned(),
-                    ..Facts::default()
-                },
+                facts: Facts { arch: "aarch64".to_owned(), ..Facts::default() },
                 core: None,
                 applied_rev: Revision(4),
                 last_seq: Sequence(9),
                 acked_seq: Sequence(8),
                 holds: vec![assignment],
-                load: Load {
-                    cpu: 0.25,
-                    memory: 0.5,
-                    disk: 0.1,
-                },
+                load: Load { cpu: 0.25, memory: 0.5, disk: 0.1 },
                 sent_at: Timestamp(10),
             })),
             Uplink::Reports(Reports {
                 incarnation,
                 after: Sequence(0),
                 items: vec![
-                    NumberedReport {
-                        seq: Sequence(1),
-                        report: report(ReportEvent::Accepted),
-                    },
+                    NumberedReport { seq: Sequence(1), report: report(ReportEvent::Accepted) },
                     NumberedReport {
                         seq: Sequence(2),
                         report: report(ReportEvent::Finished(Box::new(finish))),
@@ -232,12 +212,7 @@ pub(crate) mod tests {
                 ],
             }),
             Uplink::Ping { nonce: 77 },
-            Uplink::Gone(Gone {
-                incarnation,
-                boot: Boot(3),
-                link: 2,
-                orderly: false,
-            }),
+            Uplink::Gone(Gone { incarnation, boot: Boot(3), link: 2, orderly: false }),
         ]
     }
 

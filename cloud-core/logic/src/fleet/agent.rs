@@ -47,10 +47,7 @@ impl Agent {
         AgentDocument {
             id: self.id.clone(),
             status: self.status,
-            flags: flags
-                .into_iter()
-                .filter_map(|(set, flag)| set.then_some(flag))
-                .collect(),
+            flags: flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect(),
             position: self.facts.position,
             region: self.facts.region.clone(),
             labels: self.facts.labels.clone(),
@@ -105,9 +102,7 @@ impl Fleet {
     pub fn after<'a>(&'a self, after: Option<&AgentId>) -> impl Iterator<Item = &'a Agent> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
-        self.agents
-            .range((from, Unbounded))
-            .map(|(_, agent)| agent.as_ref())
+        self.agents.range((from, Unbounded)).map(|(_, agent)| agent.as_ref())
     }
 
     /// Adds one, or replaces it.
@@ -117,8 +112,6 @@ impl Fleet {
 
     /// Changes one; `None` when there is none of this id.
     pub fn change<R>(&mut self, id: &AgentId, how: impl FnOnce(&mut Agent) -> R) -> Option<R> {
-        self.agents
-            .get_mut(id)
-            .map(|agent| how(Arc::make_mut(agent)))
+        self.agents.get_mut(id).map(|agent| how(Arc::make_mut(agent)))
     }
 }

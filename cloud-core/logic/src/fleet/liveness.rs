@@ -28,23 +28,13 @@ impl Liveness {
     /// An agent that says hello for the first time.
     #[must_use]
     pub fn newcomer(now: Monotonic) -> Self {
-        Self {
-            status: AgentStatus::Online,
-            last_heard: now,
-            steady: 0,
-            falls: VecDeque::new(),
-        }
+        Self { status: AgentStatus::Online, last_heard: now, steady: 0, falls: VecDeque::new() }
     }
 
     /// An agent known from before the core started: given time to be heard before it is missed.
     #[must_use]
     pub fn remembered(now: Monotonic) -> Self {
-        Self {
-            status: AgentStatus::Suspect,
-            last_heard: now,
-            steady: 0,
-            falls: VecDeque::new(),
-        }
+        Self { status: AgentStatus::Suspect, last_heard: now, steady: 0, falls: VecDeque::new() }
     }
 
     /// Whether it can be heard.
@@ -86,11 +76,7 @@ impl Liveness {
         if self.status == AgentStatus::Suspect {
             self.steady += 1;
             let extra = self.falls.len().saturating_sub(1) as u64;
-            let needed = if self.falls.is_empty() {
-                1
-            } else {
-                settings.recover_beats + extra
-            };
+            let needed = if self.falls.is_empty() { 1 } else { settings.recover_beats + extra };
             if self.steady >= needed {
                 self.status = AgentStatus::Online;
             }
@@ -148,11 +134,7 @@ impl Liveness {
     }
 
     fn forget_old_falls(&mut self, now: Monotonic) {
-        while self
-            .falls
-            .front()
-            .is_some_and(|&at| now.since_ms(at) > FALL_MEMORY_MS)
-        {
+        while self.falls.front().is_some_and(|&at| now.since_ms(at) > FALL_MEMORY_MS) {
             self.falls.pop_front();
         }
     }
@@ -163,10 +145,7 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings {
-            heartbeat_ms: 1_000,
-            ..Settings::default()
-        }
+        Settings { heartbeat_ms: 1_000, ..Settings::default() }
     }
 
     #[test]

@@ -65,9 +65,7 @@ impl Signal {
     pub fn measure_clock(&mut self, sent: Timestamp, received: Timestamp) {
         let way_ms = self.rtt_ms.unwrap_or(0.0) / 2.0;
         let offset = (sent.0 as f64) - (received.0 as f64) + way_ms;
-        let jumped = self
-            .offset_ms
-            .is_none_or(|old| (offset - old).abs() > OFFSET_JUMP_MS);
+        let jumped = self.offset_ms.is_none_or(|old| (offset - old).abs() > OFFSET_JUMP_MS);
         let old = if jumped { None } else { self.offset_ms };
         self.offset_ms = Some(blend(old, offset, OFFSET_WEIGHT));
     }
@@ -86,11 +84,7 @@ mod tests {
         signal.measure_rtt(f64::NAN);
         signal.measure_rtt(-1.0);
         assert_eq!(signal.latency_ms(), Some(20.0));
-        signal.measure_load(Load {
-            cpu: 7.0,
-            memory: 0.0,
-            disk: 0.0,
-        });
+        signal.measure_load(Load { cpu: 7.0, memory: 0.0, disk: 0.0 });
         assert_eq!(signal.load(), 1.0);
     }
 

@@ -17,15 +17,9 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
     };
     let spec = task.row.spec.clone();
     let avoid = Cloud::avoided(task, context.now.mono);
-    let request = Request {
-        spec: &spec,
-        avoid: &avoid,
-    };
+    let request = Request { spec: &spec, avoid: &avoid };
     // A choice may have been made on an older picture of the fleet: it is only a proposal.
-    let holds = cloud
-        .fleet
-        .get(&chosen.agent)
-        .is_some_and(|agent| is_feasible(agent, &request));
+    let holds = cloud.fleet.get(&chosen.agent).is_some_and(|agent| is_feasible(agent, &request));
     let attempt = task.row.life.attempt.next();
     if !holds || task.row.life.state != shared::task::TaskState::Queued {
         cloud.try_later(id);
@@ -65,10 +59,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
         agent.assignments += 1;
     });
     cloud.want(&chosen.agent, assignment, Wanted::Run, context);
-    cloud.timers.set(
-        Alarm::Offer(id),
-        context.now.mono + cloud.settings.offer_timeout_ms,
-    );
+    cloud.timers.set(Alarm::Offer(id), context.now.mono + cloud.settings.offer_timeout_ms);
     cloud.wake_class_of(id);
 }
 

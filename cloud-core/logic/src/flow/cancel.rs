@@ -38,9 +38,7 @@ fn call_off(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Con
         TaskState::Queued | TaskState::BackingOff { .. } => {
             let (verdict, detail) = match reason {
                 StopReason::DeadlinePassed => (
-                    Verdict::Failed {
-                        reason: FailureReason::DeadlinePassed,
-                    },
+                    Verdict::Failed { reason: FailureReason::DeadlinePassed },
                     "its deadline passed while it waited",
                 ),
                 _ => (Verdict::Canceled, "canceled while it waited"),
@@ -60,19 +58,12 @@ fn call_off(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Con
 
 /// A task's attempt is to be stopped.
 pub(crate) fn stop(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
-    if cloud
-        .move_task(id, context, |life| life.state.stop(reason).map(drop))
-        .is_err()
-    {
+    if cloud.move_task(id, context, |life| life.state.stop(reason).map(drop)).is_err() {
         // It is being stopped already. A user's cancel outweighs a mere move to another agent.
         cloud.outweigh(id, reason, context);
         return;
     }
-    let Some(row) = cloud
-        .tasks
-        .get(&id)
-        .and_then(|task| task.assignment.as_ref())
-    else {
+    let Some(row) = cloud.tasks.get(&id).and_then(|task| task.assignment.as_ref()) else {
         return;
     };
     let (agent, assignment) = (row.agent.clone(), row.id);

@@ -54,12 +54,7 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
         if !rows.is_empty() && (bytes + size > ROWS_BYTES_MAX || rows.len() == ROWS_MAX) {
             // Everything below this row is in the message, so it ends right before it.
             let upto = Revision(row.rev.0 - 1);
-            messages.push(Desired {
-                incarnation,
-                base,
-                upto,
-                rows: std::mem::take(&mut rows),
-            });
+            messages.push(Desired { incarnation, base, upto, rows: std::mem::take(&mut rows) });
             (base, bytes) = (upto, 0);
             if messages.len() == MESSAGES_MAX {
                 break;
@@ -69,22 +64,14 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
         rows.extend(cloud.message_row(row));
     }
     if messages.len() < MESSAGES_MAX && base < last {
-        messages.push(Desired {
-            incarnation,
-            base,
-            upto: last,
-            rows,
-        });
+        messages.push(Desired { incarnation, base, upto: last, rows });
     }
     let Some(sent) = messages.last().map(|message| message.upto) else {
         return;
     };
     for message in messages {
         let message = Downlink::Desired(message);
-        context.effect(Effect::Send {
-            agent: agent.clone(),
-            message,
-        });
+        context.effect(Effect::Send { agent: agent.clone(), message });
     }
     if let Some(channel) = cloud.channels.get_mut(agent) {
         channel.sent_rev = sent;
@@ -98,14 +85,9 @@ impl Cloud {
     fn size_of(&self, row: &WantedRow) -> usize {
         let spec = match row.wanted {
             Wanted::Stop { .. } => None,
-            Wanted::Run => self
-                .tasks
-                .get(&row.assignment.task)
-                .map(|task| &task.row.spec),
+            Wanted::Run => self.tasks.get(&row.assignment.task).map(|task| &task.row.spec),
         };
-        let run = spec.map_or(0, |spec| {
-            serde_json::to_vec(&spec.run).map_or(0, |text| text.len())
-        });
+        let run = spec.map_or(0, |spec| serde_json::to_vec(&spec.run).map_or(0, |text| text.len()));
         run + 1_024
     }
 
@@ -128,10 +110,6 @@ impl Cloud {
                 }))
             }
         };
-        Some(DesiredRow {
-            rev: row.rev,
-            assignment: row.assignment,
-            want,
-        })
+        Some(DesiredRow { rev: row.rev, assignment: row.assignment, want })
     }
 }

@@ -28,42 +28,27 @@ pub(crate) fn join(
     let message = match refusal {
         Some(refusal) => Downlink::JoinRefused(refusal),
         None => {
-            context.change(Change::CredentialPut {
-                agent: agent.clone(),
-                credential,
-            });
+            context.change(Change::CredentialPut { agent: agent.clone(), credential });
             Downlink::Joined
         }
     };
-    context.effect(Effect::AnswerJoin {
-        agent: agent.clone(),
-        message,
-    });
+    context.effect(Effect::AnswerJoin { agent: agent.clone(), message });
 }
 
 /// An agent says hello.
 pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut Context) {
     let refusal = check_facts(&hello.facts)
         .err()
-        .map(|detail| Refusal {
-            reason: RefusedBecause::InvalidFacts,
-            detail,
-        })
+        .map(|detail| Refusal { reason: RefusedBecause::InvalidFacts, detail })
         .or_else(|| cloud.refuse_newcomer(id, hello.incarnation));
     if let Some(refusal) = refusal {
         let message = Downlink::Refused(refusal);
-        context.effect(Effect::Send {
-            agent: id.clone(),
-            message,
-        });
+        context.effect(Effect::Send { agent: id.clone(), message });
         return;
     }
     let now = context.now;
     if !cloud.channels.contains_key(id) {
-        cloud.channels.insert(
-            id.clone(),
-            Channel::new(now.wall, Liveness::newcomer(now.mono)),
-        );
+        cloud.channels.insert(id.clone(), Channel::new(now.wall, Liveness::newcomer(now.mono)));
     }
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
@@ -80,10 +65,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         return;
     };
     if !same {
-        channel.inbox = Inbox {
-            incarnation: hello.incarnation,
-            acked: shared::id::Sequence(0),
-        };
+        channel.inbox = Inbox { incarnation: hello.incarnation, acked: shared::id::Sequence(0) };
         channel.applied_rev = shared::id::Revision(0);
     }
     // A core that was restored from an older copy of its store counts on from where the agent is.
@@ -115,10 +97,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     if let Some(at) = look_at {
         cloud.timers.set(Alarm::Silence(id.clone()), at);
     }
-    context.effect(Effect::Send {
-        agent: id.clone(),
-        message,
-    });
+    context.effect(Effect::Send { agent: id.clone(), message });
     compare_holdings(cloud, id, &hello, context);
     cloud.freed.insert(id.clone());
     cloud.unsent.insert(id.clone());
@@ -141,11 +120,7 @@ fn newcomer(id: &AgentId) -> Agent {
 fn forget_incarnation(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
     for (assignment, _) in cloud.assigned_to(id) {
         let detail = format!("the database of agent {id} was replaced, and what it held is gone");
-        context.then(Event::Lose {
-            task: assignment.task,
-            detail,
-            gone: true,
-        });
+        context.then(Event::Lose { task: assignment.task, detail, gone: true });
     }
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
@@ -153,10 +128,7 @@ fn forget_incarnation(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
     let live: Vec<_> = channel.wanted.values().map(|row| row.assignment).collect();
     for assignment in live {
         // Rows of live assignments go when these are lost, right after this.
-        let ended = cloud
-            .tasks
-            .get(&assignment.task)
-            .and_then(|task| task.current());
+        let ended = cloud.tasks.get(&assignment.task).and_then(|task| task.current());
         if ended != Some(assignment) {
             cloud.unwant(id, assignment, context);
         }
@@ -167,19 +139,12 @@ fn forget_incarnation(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
 fn compare_holdings(cloud: &mut Cloud, id: &AgentId, hello: &Hello, context: &mut Context) {
     let applied = hello.applied_rev;
     for (assignment, _) in cloud.assigned_to(id) {
-        let rev = cloud
-            .channels
-            .get(id)
-            .and_then(|channel| channel.row(assignment))
-            .map(|row| row.rev);
+        let rev =
+            cloud.channels.get(id).and_then(|channel| channel.row(assignment)).map(|row| row.rev);
         let was_told = rev.is_some_and(|rev| rev <= applied);
         if was_told && !hello.holds.contains(&assignment) {
             let detail = format!("agent {id} does not have it any more");
-            context.then(Event::Lose {
-                task: assignment.task,
-                detail,
-                gone: true,
-            });
+            context.then(Event::Lose { task: assignment.task, detail, gone: true });
         }
     }
     context.then(Event::HeardAgain { agent: id.clone() });
@@ -225,25 +190,15 @@ impl Cloud {
 }
 
 fn check_facts(facts: &Facts) -> Result<(), String> {
-    let lists = [
-        facts.taints.len(),
-        facts.runtimes.len(),
-        facts.capacity.devices.len(),
-    ];
+    let lists = [facts.taints.len(), facts.runtimes.len(), facts.capacity.devices.len()];
     if facts.labels.len() > LABELS_MAX || lists.iter().any(|&length| length > LABELS_MAX) {
         return Err(format!(
             "at most {LABELS_MAX} labels, taints, runtimes and devices are allowed"
         ));
     }
-    let texts = facts
-        .labels
-        .iter()
-        .flat_map(|(key, value)| [key.len(), value.len()]);
-    let others = [
-        facts.version.len(),
-        facts.arch.len(),
-        facts.region.as_ref().map_or(0, String::len),
-    ];
+    let texts = facts.labels.iter().flat_map(|(key, value)| [key.len(), value.len()]);
+    let others =
+        [facts.version.len(), facts.arch.len(), facts.region.as_ref().map_or(0, String::len)];
     let words = facts.taints.iter().chain(&facts.runtimes).map(String::len);
     match texts.chain(others).chain(words).max() {
         Some(longest) if longest > 253 => Err(format!(

@@ -15,18 +15,12 @@ use crate::timers::Alarm;
 pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, context: &mut Context) {
     let now = context.now;
     let Some(channel) = cloud.channels.get_mut(id) else {
-        context.effect(Effect::Send {
-            agent: id.clone(),
-            message: Downlink::WhoIsThere,
-        });
+        context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     };
     let speaks = (channel.inbox.incarnation, channel.boot, channel.link);
     if !channel.greeted || speaks != (beat.incarnation, beat.boot, beat.link) {
-        context.effect(Effect::Send {
-            agent: id.clone(),
-            message: Downlink::WhoIsThere,
-        });
+        context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     }
     if beat.beat <= channel.beat {
@@ -35,19 +29,10 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     channel.beat = beat.beat;
     channel.liveness.beat(now.mono, &cloud.settings);
     if beat.acked_seq < channel.inbox.acked {
-        let message = Downlink::Acked {
-            incarnation: beat.incarnation,
-            seq: channel.inbox.acked,
-        };
-        context.effect(Effect::Send {
-            agent: id.clone(),
-            message,
-        });
+        let message = Downlink::Acked { incarnation: beat.incarnation, seq: channel.inbox.acked };
+        context.effect(Effect::Send { agent: id.clone(), message });
     }
-    let applied = beat
-        .applied_rev
-        .min(channel.desired_rev)
-        .max(channel.applied_rev);
+    let applied = beat.applied_rev.min(channel.desired_rev).max(channel.applied_rev);
     let moved = applied != channel.applied_rev;
     channel.applied_rev = applied;
     channel.sent_rev = channel.sent_rev.max(applied);
@@ -83,10 +68,7 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
 pub(crate) fn ping(cloud: &mut Cloud, id: &AgentId, nonce: u64, context: &mut Context) {
     if let Some(channel) = cloud.channels.get_mut(id) {
         channel.liveness.hear(context.now.mono);
-        context.effect(Effect::Send {
-            agent: id.clone(),
-            message: Downlink::Pong { nonce },
-        });
+        context.effect(Effect::Send { agent: id.clone(), message: Downlink::Pong { nonce } });
     }
 }
 
@@ -132,9 +114,7 @@ pub(crate) fn broker(cloud: &mut Cloud, up: bool, context: &mut Context) {
             .channels
             .iter()
             .filter(|(_, channel)| channel.greeted && channel.applied_rev < channel.desired_rev);
-        cloud
-            .unsent
-            .extend(behind.map(|(id, _)| id.clone()).collect::<Vec<_>>());
+        cloud.unsent.extend(behind.map(|(id, _)| id.clone()).collect::<Vec<_>>());
     }
 }
 
@@ -150,10 +130,7 @@ fn drop_applied_tombstones(cloud: &mut Cloud, id: &AgentId, context: &mut Contex
         .map(|(_, row)| row.assignment)
         .collect();
     for assignment in applied {
-        let current = cloud
-            .tasks
-            .get(&assignment.task)
-            .and_then(|task| task.current());
+        let current = cloud.tasks.get(&assignment.task).and_then(|task| task.current());
         if current != Some(assignment) {
             cloud.unwant(id, assignment, context);
         }

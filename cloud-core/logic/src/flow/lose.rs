@@ -15,10 +15,7 @@ use crate::timers::Alarm;
 /// An agent has just become inaudible.
 pub(crate) fn fell_silent(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
     let since = context.now.wall;
-    let last_heard = cloud
-        .channels
-        .get(agent)
-        .map(|channel| channel.liveness.last_heard());
+    let last_heard = cloud.channels.get(agent).map(|channel| channel.liveness.last_heard());
     for (assignment, _) in cloud.assigned_to(agent) {
         let id = assignment.task;
         cloud.move_assignment(id, context, |row| row.state.go_silent(since));
@@ -43,10 +40,7 @@ pub(crate) fn heard_again(cloud: &mut Cloud, agent: &AgentId, context: &mut Cont
         let id = assignment.task;
         cloud.move_assignment(id, context, |row| row.state.hear_again());
         cloud.timers.clear(&Alarm::Lost(id));
-        cloud.timers.set(
-            Alarm::Offer(id),
-            context.now.mono + cloud.settings.offer_timeout_ms,
-        );
+        cloud.timers.set(Alarm::Offer(id), context.now.mono + cloud.settings.offer_timeout_ms);
     }
 }
 
@@ -69,20 +63,12 @@ pub(crate) fn silent_too_long(cloud: &mut Cloud, id: TaskId, context: &mut Conte
     }
     let seconds = disconnect.lost_after_s;
     let detail = format!("its agent {} was not heard for {seconds} s", row.agent);
-    context.then(Event::Lose {
-        task: id,
-        detail,
-        gone: false,
-    });
+    context.then(Event::Lose { task: id, detail, gone: false });
 }
 
 /// An offer was not answered in time by an agent that can be heard.
 pub(crate) fn offer_unanswered(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
-    let Some(row) = cloud
-        .tasks
-        .get(&id)
-        .and_then(|task| task.assignment.as_ref())
-    else {
+    let Some(row) = cloud.tasks.get(&id).and_then(|task| task.assignment.as_ref()) else {
         return;
     };
     if row.state.progress() != Some(Progress::Offered) {
@@ -93,11 +79,7 @@ pub(crate) fn offer_unanswered(cloud: &mut Cloud, id: TaskId, context: &mut Cont
         return;
     }
     let detail = format!("its agent {} did not answer the offer", row.agent);
-    context.then(Event::Lose {
-        task: id,
-        detail,
-        gone: false,
-    });
+    context.then(Event::Lose { task: id, detail, gone: false });
 }
 
 /// A task's attempt is given up. Its agent is left a tombstone, so that a copy that still runs is
@@ -109,9 +91,7 @@ pub(crate) fn lose(
     gone: bool,
     context: &mut Context,
 ) {
-    let tombstone = (!gone).then_some(Wanted::Stop {
-        reason: StopReason::Superseded,
-    });
+    let tombstone = (!gone).then_some(Wanted::Stop { reason: StopReason::Superseded });
     if cloud.end_assignment(id, context, Ending::Lost { detail }, tombstone) {
         context.then(Event::AttemptEnded { task: id });
     }

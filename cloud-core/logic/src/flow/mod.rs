@@ -28,21 +28,14 @@ use crate::input::ReplyTo;
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// The best agent for a task was found: assign.
-    Chosen {
-        task: TaskId,
-        candidate: Box<Candidate>,
-    },
+    Chosen { task: TaskId, candidate: Box<Candidate> },
     /// A task's attempt has just ended: settle, or try again.
     AttemptEnded { task: TaskId },
     /// A task's attempt is to be stopped: cancel.
     Stop { task: TaskId, reason: StopReason },
     /// A task's attempt is to be given up: lose. When it is known to be gone there is nothing left
     /// to stop.
-    Lose {
-        task: TaskId,
-        detail: String,
-        gone: bool,
-    },
+    Lose { task: TaskId, detail: String, gone: bool },
     /// An agent has just become inaudible: lose.
     FellSilent { agent: AgentId },
     /// An agent that could not be heard is heard again: lose takes back what it feared.
@@ -60,12 +53,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(now: Now) -> Self {
-        Self {
-            now,
-            outcome: Outcome::default(),
-            events: VecDeque::new(),
-            draws: 0,
-        }
+        Self { now, outcome: Outcome::default(), events: VecDeque::new(), draws: 0 }
     }
 
     /// Fresh chance, different at every call.

@@ -50,10 +50,7 @@ fn move_waiting_work_away(cloud: &Cloud, id: &AgentId, context: &mut Context) {
     for (assignment, progress) in cloud.assigned_to(id) {
         if !matches!(progress, Progress::Running { .. }) {
             let task = assignment.task;
-            context.then(Event::Stop {
-                task,
-                reason: StopReason::Superseded,
-            });
+            context.then(Event::Stop { task, reason: StopReason::Superseded });
         }
     }
 }

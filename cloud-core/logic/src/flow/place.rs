@@ -15,9 +15,7 @@ pub(crate) fn wake(cloud: &mut Cloud) {
         let Some(agent) = cloud.fleet.get(&id) else {
             continue;
         };
-        let woken = cloud
-            .queue
-            .wake(|spec| is_feasible(agent, &Request { spec, avoid: &[] }));
+        let woken = cloud.queue.wake(|spec| is_feasible(agent, &Request { spec, avoid: &[] }));
         for task in woken {
             cloud.woken(task);
         }
@@ -37,16 +35,10 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
     task.avoid.retain(|(_, until)| *until > now);
     let task = &*task;
     let avoid = Cloud::avoided(task, now);
-    let request = Request {
-        spec: &task.row.spec,
-        avoid: &avoid,
-    };
+    let request = Request { spec: &task.row.spec, avoid: &avoid };
     match cloud.chooser.best(&cloud.fleet, &request, &cloud.policy) {
         Some(candidate) => {
-            context.then(Event::Chosen {
-                task: id,
-                candidate: Box::new(candidate),
-            });
+            context.then(Event::Chosen { task: id, candidate: Box::new(candidate) });
         }
         None => park(cloud, id),
     }
@@ -58,9 +50,7 @@ fn park(cloud: &mut Cloud, id: TaskId) {
     let Some(task) = cloud.tasks.get_mut(&id) else {
         return;
     };
-    task.spot = cloud
-        .queue
-        .park(Rank::of(id, &task.row.spec), &task.row.spec);
+    task.spot = cloud.queue.park(Rank::of(id, &task.row.spec), &task.row.spec);
     // It may have failed only for the agents it avoids: then it wakes when it need not avoid them
     // any more, and does not hold up the others of its class.
     if let Some(until) = task.avoid.iter().map(|(_, until)| *until).min() {

@@ -5,7 +5,7 @@ use shared::api::HistoryDocument;
 use shared::assignment::Ending;
 use shared::id::{AgentId, AssignmentId};
 use shared::mailbox::{Admission, Inbox};
-use shared::report::{Report, ReportEvent};
+use shared::report::{End, Report, ReportEvent};
 use shared::time::Timestamp;
 use shared::wire::Downlink;
 use shared::wire::uplink::Reports;
@@ -22,10 +22,7 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
     };
     if channel.inbox.incarnation != run.incarnation {
         // Either end may be behind the times; a hello sorts it out.
-        context.effect(Effect::Send {
-            agent: agent.clone(),
-            message: Downlink::WhoIsThere,
-        });
+        context.effect(Effect::Send { agent: agent.clone(), message: Downlink::WhoIsThere });
         return;
     }
     let mut acked = channel.inbox.acked;
@@ -38,38 +35,26 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
             }
         }
     }
-    let inbox = Inbox {
-        incarnation: run.incarnation,
-        acked,
-    };
+    let inbox = Inbox { incarnation: run.incarnation, acked };
     if let Some(channel) = cloud.channels.get_mut(agent) {
         channel.liveness.hear(context.now.mono);
         if channel.inbox != inbox {
             channel.inbox = inbox;
-            context.change(Change::InboxMoved {
-                agent: agent.clone(),
-                inbox,
-            });
+            context.change(Change::InboxMoved { agent: agent.clone(), inbox });
         }
     }
-    let message = Downlink::Acked {
-        incarnation: run.incarnation,
-        seq: acked,
-    };
-    context.effect(Effect::Send {
-        agent: agent.clone(),
-        message,
-    });
+    let message = Downlink::Acked { incarnation: run.incarnation, seq: acked };
+    context.effect(Effect::Send { agent: agent.clone(), message });
     cloud.follow_status(agent, context);
 }
 
 fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Context) {
-    let Report {
-        assignment,
-        at,
-        event,
-    } = report;
+    let Report { assignment, at, event } = report;
     if !cloud.is_current(agent, assignment) {
+        if never_ran(&event) {
+            // A tombstone met nothing that it could end.
+            return;
+        }
         let entry = HistoryDocument {
             agent: agent.clone(),
             attempt: assignment.attempt,
@@ -77,10 +62,7 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
             event,
         };
         let entry = Box::new(entry);
-        context.change(Change::LateReport {
-            task: assignment.task,
-            entry,
-        });
+        context.change(Change::LateReport { task: assignment.task, entry });
         return;
     }
     let at = cloud.by_our_clock(agent, assignment, at, context.now.wall);
@@ -115,13 +97,17 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
     }
 }
 
+fn never_ran(event: &ReportEvent) -> bool {
+    let ReportEvent::Finished(finish) = event else {
+        return false;
+    };
+    finish.started_at.is_none() && matches!(finish.end, End::Stopped { .. })
+}
+
 impl Cloud {
     /// The fence: whether an assignment is the one under way, on this agent.
     fn is_current(&self, agent: &AgentId, assignment: AssignmentId) -> bool {
-        let row = self
-            .tasks
-            .get(&assignment.task)
-            .and_then(|task| task.assignment.as_ref());
+        let row = self.tasks.get(&assignment.task).and_then(|task| task.assignment.as_ref());
         row.is_some_and(|row| row.id == assignment && row.agent == *agent && !row.state.is_ended())
     }
 
@@ -134,15 +120,9 @@ impl Cloud {
         at: Timestamp,
         now: Timestamp,
     ) -> Timestamp {
-        let offset_ms = self
-            .fleet
-            .get(agent)
-            .and_then(|agent| agent.signal.clock_offset_ms());
+        let offset_ms = self.fleet.get(agent).and_then(|agent| agent.signal.clock_offset_ms());
         let moved = at.plus_ms(-offset_ms.unwrap_or(0));
-        let row = self
-            .tasks
-            .get(&assignment.task)
-            .and_then(|task| task.assignment.as_ref());
+        let row = self.tasks.get(&assignment.task).and_then(|task| task.assignment.as_ref());
         let offered_at = row.map_or(now, |row| row.offered_at);
         moved.min(now).max(offered_at.min(now))
     }

@@ -49,13 +49,9 @@ pub(crate) fn attempt_ended(cloud: &mut Cloud, id: TaskId, context: &mut Context
     }
     let next = match task.row.life.state {
         TaskState::Stopping { reason, .. } => after_stop(reason, &ending),
-        _ => after_end(
-            task,
-            &ending,
-            cloud.settings.losses_max,
-            cloud.settings.refusals_max,
-            chance,
-        ),
+        _ => {
+            after_end(task, &ending, cloud.settings.losses_max, cloud.settings.refusals_max, chance)
+        }
     };
     let counted = task.row.life.clone();
     let keep = move |life: &mut crate::change::TaskLife| {
@@ -71,13 +67,7 @@ pub(crate) fn attempt_ended(cloud: &mut Cloud, id: TaskId, context: &mut Context
                 _ => None,
             };
             let attempt = Some(row.id.attempt);
-            let outcome = Outcome {
-                verdict,
-                at: context.now.wall,
-                attempt,
-                finish,
-                detail,
-            };
+            let outcome = Outcome { verdict, at: context.now.wall, attempt, finish, detail };
             cloud.settle_task(id, context, outcome);
         }
         Next::Again => {
@@ -88,17 +78,12 @@ pub(crate) fn attempt_ended(cloud: &mut Cloud, id: TaskId, context: &mut Context
             });
         }
         Next::After(delay_ms) => {
-            let until = context
-                .now
-                .wall
-                .plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
+            let until = context.now.wall.plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
             let _ = cloud.move_task(id, context, |life| {
                 keep(life);
                 life.state.try_again(Some(until))
             });
-            cloud
-                .timers
-                .set(Alarm::BackOff(id), context.now.mono + delay_ms);
+            cloud.timers.set(Alarm::BackOff(id), context.now.mono + delay_ms);
         }
     }
 }
@@ -117,9 +102,7 @@ fn count(task: &mut Task, ending: &Ending) {
         Ending::Withdrawn => {}
         Ending::Finished(finish) => match finish.end {
             End::Vanished { .. } => life.losses += 1,
-            End::Stopped {
-                reason: StopReason::Disconnected,
-            } => life.losses += 1,
+            End::Stopped { reason: StopReason::Disconnected } => life.losses += 1,
             End::Stopped { .. } => {}
             _ if finish.end.is_success() => {}
             _ => life.failures += 1,

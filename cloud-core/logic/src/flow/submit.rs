@@ -38,33 +38,18 @@ impl RecentKeys {
 }
 
 pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Context) {
-    let Submission {
-        id,
-        spec,
-        key,
-        reply,
-    } = submission;
+    let Submission { id, spec, key, reply } = submission;
     if let Some(key) = &key
         && let Some((first, body_hash)) = cloud.keys.by_key.get(&key.key)
     {
         let same = *body_hash == key.body_hash;
-        let answer = if same {
-            Answer::Repeated(*first)
-        } else {
-            Answer::KeyReused(*first)
-        };
+        let answer = if same { Answer::Repeated(*first) } else { Answer::KeyReused(*first) };
         context.answer(reply, answer);
         return;
     }
     let pending_max = cloud.settings.pending_max;
     if cloud.waiting() >= pending_max {
-        context.answer(
-            reply,
-            Answer::QueueFull {
-                pending_max,
-                retry_after_s: 5,
-            },
-        );
+        context.answer(reply, Answer::QueueFull { pending_max, retry_after_s: 5 });
         return;
     }
     let now = context.now;
@@ -74,9 +59,7 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
         cloud.timers.set(Alarm::Deadline(id), now.mono + ms);
     }
     if let Some(key) = &key {
-        cloud
-            .keys
-            .insert(key.key.clone(), id, key.body_hash.clone());
+        cloud.keys.insert(key.key.clone(), id, key.body_hash.clone());
     }
     let life = TaskLife {
         state: TaskState::Queued,
@@ -87,29 +70,11 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
         losses: 0,
         refusals: 0,
     };
-    let row = TaskRow {
-        id,
-        spec,
-        key,
-        submitted_at: now.wall,
-        deadline_at,
-        life,
-    };
+    let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, life };
     context.change(Change::TaskAdded(Box::new(row.clone())));
-    context.answer(
-        reply,
-        Answer::Submitted(Box::new(document::task(&row, &[], Vec::new()))),
-    );
+    context.answer(reply, Answer::Submitted(Box::new(document::task(&row, &[], Vec::new()))));
     let spot: Spot = cloud.queue.ready(Rank::of(id, &row.spec));
-    cloud.tasks.insert(
-        id,
-        Task {
-            row,
-            assignment: None,
-            avoid: Vec::new(),
-            spot,
-        },
-    );
+    cloud.tasks.insert(id, Task { row, assignment: None, avoid: Vec::new(), spot });
 }
 
 impl Cloud {

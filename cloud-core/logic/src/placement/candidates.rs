@@ -28,11 +28,7 @@ impl Chooser for FullScan {
         if listed.is_empty() {
             best_of(fleet.iter(), request, policy)
         } else {
-            best_of(
-                listed.iter().filter_map(|id| fleet.get(id)),
-                request,
-                policy,
-            )
+            best_of(listed.iter().filter_map(|id| fleet.get(id)), request, policy)
         }
     }
 }

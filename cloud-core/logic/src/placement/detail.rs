@@ -24,23 +24,13 @@ pub(super) fn detail(refusal: &Refusal, agent: &Agent, request: &Request<'_>) ->
         Refusal::Quarantined => "quarantined: it has failed too often".to_owned(),
         Refusal::NotListed => {
             let listed = u64::try_from(place.agents.len()).unwrap_or(u64::MAX);
-            format!(
-                "not among the {} that the task lists",
-                count(listed, "agent")
-            )
+            format!("not among the {} that the task lists", count(listed, "agent"))
         }
         Refusal::AvoidedByTask => "the task avoids it".to_owned(),
         Refusal::RefusedBefore => "it has just refused this task".to_owned(),
         Refusal::Arch => {
-            let found = if agent.facts.arch.is_empty() {
-                "unknown"
-            } else {
-                &agent.facts.arch
-            };
-            format!(
-                "its architecture is {found}, {} asked for",
-                any_of(&place.arch)
-            )
+            let found = if agent.facts.arch.is_empty() { "unknown" } else { &agent.facts.arch };
+            format!("its architecture is {found}, {} asked for", any_of(&place.arch))
         }
         Refusal::Label => labels(agent, request),
         Refusal::Expression => expressions(agent, request),
@@ -50,24 +40,15 @@ pub(super) fn detail(refusal: &Refusal, agent: &Agent, request: &Request<'_>) ->
             format!("its taint {} is not tolerated", any_of(&taints))
         }
         Refusal::Region => match &agent.facts.region {
-            Some(region) => format!(
-                "its region is {region}, {} asked for",
-                any_of(&place.regions)
-            ),
+            Some(region) => format!("its region is {region}, {} asked for", any_of(&place.regions)),
             None => format!("it has no region, {} asked for", any_of(&place.regions)),
         },
-        Refusal::TooFar {
-            distance_m,
-            within_m,
-        } => {
+        Refusal::TooFar { distance_m, within_m } => {
             let [distance, within] = lengths(*distance_m, *within_m);
             format!("{distance} away, at most {within} allowed")
         }
         Refusal::OutsideArea { position } => format!("at {}, outside the area", degrees(*position)),
-        Refusal::LatencyTooHigh {
-            latency_ms,
-            latency_ms_max,
-        } => {
+        Refusal::LatencyTooHigh { latency_ms, latency_ms_max } => {
             let [latency, allowed] = durations(*latency_ms, *latency_ms_max);
             format!("{latency} round trip, at most {allowed} allowed")
         }
@@ -86,10 +67,7 @@ pub(super) fn detail(refusal: &Refusal, agent: &Agent, request: &Request<'_>) ->
         }
         Refusal::Slots { held_max: 0, .. } => "it is set to take no assignments".to_owned(),
         Refusal::Slots { held, held_max } => {
-            format!(
-                "holds {}, at most {held_max} at once",
-                count((*held).into(), "assignment")
-            )
+            format!("holds {}, at most {held_max} at once", count((*held).into(), "assignment"))
         }
     }
 }
@@ -120,15 +98,13 @@ fn labels(agent: &Agent, request: &Request<'_>) -> String {
 /// "`os in (debian)` does not hold, os is alpine".
 fn expressions(agent: &Agent, request: &Request<'_>) -> String {
     let asked = request.spec.place.expressions.iter();
-    let wrong = asked
-        .filter(|one| !one.matches(&agent.facts.labels))
-        .map(|one| {
-            let found = match agent.facts.labels.get(&one.key) {
-                Some(value) => format!("{} is {value}", one.key),
-                None => format!("there is no label {}", one.key),
-            };
-            format!("`{}` does not hold, {found}", one.describe())
-        });
+    let wrong = asked.filter(|one| !one.matches(&agent.facts.labels)).map(|one| {
+        let found = match agent.facts.labels.get(&one.key) {
+            Some(value) => format!("{} is {value}", one.key),
+            None => format!("there is no label {}", one.key),
+        };
+        format!("`{}` does not hold, {found}", one.describe())
+    });
     wrong.collect::<Vec<_>>().join("; ")
 }
 
@@ -141,10 +117,5 @@ fn shortages(refusal: &Refusal) -> String {
             _ => format!("needs {needed} {name}, {free} free of {capacity}"),
         }
     };
-    refusal
-        .shortages()
-        .into_iter()
-        .map(sentence)
-        .collect::<Vec<_>>()
-        .join("; ")
+    refusal.shortages().into_iter().map(sentence).collect::<Vec<_>>().join("; ")
 }

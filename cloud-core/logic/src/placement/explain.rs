@@ -58,17 +58,9 @@ pub fn explain_placed(
     agent: &AgentId,
     placed: &Placed,
 ) -> Explanation {
-    let Placed {
-        score,
-        terms,
-        distance_m,
-        latency_ms,
-        policy,
-    } = placed;
-    let mut parts = vec![
-        format!("load {:.2}", terms.load),
-        format!("capacity {:.2}", terms.capacity),
-    ];
+    let Placed { score, terms, distance_m, latency_ms, policy } = placed;
+    let mut parts =
+        vec![format!("load {:.2}", terms.load), format!("capacity {:.2}", terms.capacity)];
     if let Some(term) = terms.distance {
         let distance = distance_m.map_or("position unknown".to_owned(), length);
         parts.push(format!("distance {term:.2} ({distance})"));
@@ -113,11 +105,8 @@ pub fn what_helps(plan: &Plan, request: &Request<'_>) -> Vec<String> {
     let mut near_misses: Vec<&Refused> = plan.refused.iter().filter(|one| one.alone > 0).collect();
     // Stable: of equally many, the order of the plan stays.
     near_misses.sort_by_key(|one| std::cmp::Reverse(one.alone));
-    let everywhere = || {
-        plan.refused
-            .iter()
-            .filter(|one| one.alone == 0 && one.count == plan.agents)
-    };
+    let everywhere =
+        || plan.refused.iter().filter(|one| one.alone == 0 && one.count == plan.agents);
     if near_misses.is_empty() && everywhere().next().is_none() {
         let frequent = plan.refused.iter();
         advice.extend(frequent.map(|one| told(&agents(one.count), "", one.count, one)));
@@ -174,11 +163,7 @@ fn waits(plan: &Plan, not_before: Option<Timestamp>) -> String {
     let now = match &plan.chosen {
         _ if plan.agents == 0 => "No agent has joined yet".to_owned(),
         Some(chosen) => {
-            format!(
-                "{} of {} may take it, first {chosen}",
-                plan.feasible,
-                agents(plan.agents)
-            )
+            format!("{} of {} may take it, first {chosen}", plan.feasible, agents(plan.agents))
         }
         None => {
             let reasons: Vec<String> = plan
@@ -187,11 +172,8 @@ fn waits(plan: &Plan, not_before: Option<Timestamp>) -> String {
                 .take(ADVICE_MAX)
                 .map(|one| format!("{} {}", one.reason.name(), one.count))
                 .collect();
-            let wait = if can_wait(plan) {
-                "waiting can help"
-            } else {
-                "waiting alone does not help"
-            };
+            let wait =
+                if can_wait(plan) { "waiting can help" } else { "waiting alone does not help" };
             let (agents, reasons) = (agents(plan.agents), reasons.join(", "));
             format!("None of {agents} may take it now ({reasons}); {wait}")
         }
@@ -210,17 +192,15 @@ fn predicate(reason: RefusalName) -> (&'static str, &'static str) {
         RefusalName::Cordoned => ("is cordoned", "are cordoned"),
         RefusalName::Draining => ("is draining", "are draining"),
         RefusalName::Quarantined => ("is quarantined", "are quarantined"),
-        RefusalName::NotListed => (
-            "is not listed in where.agents",
-            "are not listed in where.agents",
-        ),
+        RefusalName::NotListed => {
+            ("is not listed in where.agents", "are not listed in where.agents")
+        }
         RefusalName::Avoided => ("is avoided", "are avoided"),
         RefusalName::Arch => ("has another architecture", "have another architecture"),
         RefusalName::Label => ("lacks a label", "lack a label"),
-        RefusalName::Expression => (
-            "does not satisfy an expression",
-            "do not satisfy an expression",
-        ),
+        RefusalName::Expression => {
+            ("does not satisfy an expression", "do not satisfy an expression")
+        }
         RefusalName::Taint => ("has a taint", "have a taint"),
         RefusalName::Region => ("is in no region asked for", "are in no region asked for"),
         RefusalName::TooFar => ("is too far away", "are too far away"),
@@ -233,10 +213,7 @@ fn predicate(reason: RefusalName) -> (&'static str, &'static str) {
         RefusalName::Disk => ("lacks free disk", "lack free disk"),
         RefusalName::Bandwidth => ("lacks free bandwidth", "lack free bandwidth"),
         RefusalName::Device => ("lacks a free device", "lack a free device"),
-        RefusalName::Runtime => (
-            "cannot run this kind of task",
-            "cannot run this kind of task",
-        ),
+        RefusalName::Runtime => ("cannot run this kind of task", "cannot run this kind of task"),
         RefusalName::Slots => ("holds all it may", "hold all they may"),
     }
 }

@@ -43,18 +43,13 @@ const FILTERS: [Filter; 24] = [
 /// Whether an agent may take the task now: exactly when [`refusals`] is empty, found faster.
 #[must_use]
 pub fn is_feasible(agent: &Agent, request: &Request<'_>) -> bool {
-    FILTERS
-        .iter()
-        .all(|filter| filter(agent, request).is_none())
+    FILTERS.iter().all(|filter| filter(agent, request).is_none())
 }
 
 /// Every reason why an agent may not take the task now, at most one of each name.
 #[must_use]
 pub fn refusals(agent: &Agent, request: &Request<'_>) -> Vec<Refusal> {
-    FILTERS
-        .iter()
-        .filter_map(|filter| filter(agent, request))
-        .collect()
+    FILTERS.iter().filter_map(|filter| filter(agent, request)).collect()
 }
 
 fn offline(agent: &Agent, _: &Request<'_>) -> Option<Refusal> {
@@ -109,12 +104,7 @@ fn short(
     let needed = request.spec.needs.scalars()[index];
     let capacity = agent.facts.capacity.scalars()[index];
     let free = capacity.saturating_sub(agent.used.scalars()[index]);
-    (needed > free).then_some(Shortage {
-        resource,
-        needed,
-        free,
-        capacity,
-    })
+    (needed > free).then_some(Shortage { resource, needed, free, capacity })
 }
 
 fn device(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
@@ -128,32 +118,19 @@ fn device(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
             capacity: u64::from(capacity),
         })
     };
-    let shortages: Vec<Shortage> = request
-        .spec
-        .needs
-        .devices
-        .iter()
-        .filter_map(short)
-        .collect();
+    let shortages: Vec<Shortage> = request.spec.needs.devices.iter().filter_map(short).collect();
     (!shortages.is_empty()).then_some(Refusal::Device(shortages))
 }
 
 fn latency_too_high(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let latency_ms_max = request.spec.place.latency_ms_max?;
     let latency_ms = agent.signal.latency_ms()?;
-    (latency_ms > latency_ms_max).then_some(Refusal::LatencyTooHigh {
-        latency_ms,
-        latency_ms_max,
-    })
+    (latency_ms > latency_ms_max).then_some(Refusal::LatencyTooHigh { latency_ms, latency_ms_max })
 }
 
 fn latency_unknown(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let latency_ms_max = request.spec.place.latency_ms_max?;
-    agent
-        .signal
-        .latency_ms()
-        .is_none()
-        .then_some(Refusal::LatencyUnknown { latency_ms_max })
+    agent.signal.latency_ms().is_none().then_some(Refusal::LatencyUnknown { latency_ms_max })
 }
 
 /// A point without `within_m` only ranks, so it asks for no position.
@@ -167,10 +144,7 @@ fn too_far(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let near = request.spec.place.near?;
     let within_m = near.within_m?;
     let distance_m = distance_m(agent.facts.position?, near.position);
-    (distance_m > within_m).then_some(Refusal::TooFar {
-        distance_m,
-        within_m,
-    })
+    (distance_m > within_m).then_some(Refusal::TooFar { distance_m, within_m })
 }
 
 fn outside_area(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
@@ -191,13 +165,7 @@ fn runtime(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
 
 fn region(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let asked = &request.spec.place.regions;
-    let inside = || {
-        agent
-            .facts
-            .region
-            .as_ref()
-            .is_some_and(|region| asked.contains(region))
-    };
+    let inside = || agent.facts.region.as_ref().is_some_and(|region| asked.contains(region));
     (!asked.is_empty() && !inside()).then_some(Refusal::Region)
 }
 
@@ -207,22 +175,13 @@ fn label(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
 }
 
 fn expression(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let holds = request
-        .spec
-        .place
-        .expressions
-        .iter()
-        .all(|one| one.matches(&agent.facts.labels));
+    let holds = request.spec.place.expressions.iter().all(|one| one.matches(&agent.facts.labels));
     (!holds).then_some(Refusal::Expression)
 }
 
 fn taint(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let tolerated = &request.spec.place.tolerate;
-    let kept_away = !agent
-        .facts
-        .taints
-        .iter()
-        .all(|taint| tolerated.contains(taint));
+    let kept_away = !agent.facts.taints.iter().all(|taint| tolerated.contains(taint));
     kept_away.then_some(Refusal::Taint)
 }
 
@@ -236,9 +195,6 @@ fn avoided(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     if request.spec.place.avoid_agents.contains(&agent.id) {
         Some(Refusal::AvoidedByTask)
     } else {
-        request
-            .avoid
-            .contains(&agent.id)
-            .then_some(Refusal::RefusedBefore)
+        request.avoid.contains(&agent.id).then_some(Refusal::RefusedBefore)
     }
 }

@@ -38,10 +38,7 @@ pub(super) fn help(
         Refusal::Region => region(agent, request, fleet),
         Refusal::TooFar { distance_m, .. } => {
             // Rounded up: what is advised must be enough.
-            format!(
-                "raise where.near.within_m to at least {:.0} for {id}",
-                distance_m.ceil()
-            )
+            format!("raise where.near.within_m to at least {:.0} for {id}", distance_m.ceil())
         }
         Refusal::OutsideArea { position } => {
             format!("widen where.area to take in {id} at {}", degrees(*position))
@@ -57,10 +54,7 @@ pub(super) fn help(
         }
         Refusal::Device(_) => devices(refusal, fleet),
         Refusal::Runtime => {
-            format!(
-                "update {id} to a version that can run `{}`",
-                request.spec.run.kind()
-            )
+            format!("update {id} to a version that can run `{}`", request.spec.run.kind())
         }
         Refusal::Slots { held_max: 0, .. } => format!("let {id} take assignments"),
         Refusal::Slots { held_max, .. } => {
@@ -89,12 +83,7 @@ fn amount(refusal: &Refusal) -> String {
             ),
         }
     };
-    refusal
-        .shortages()
-        .into_iter()
-        .map(advice)
-        .collect::<Vec<_>>()
-        .join("; ")
+    refusal.shortages().into_iter().map(advice).collect::<Vec<_>>().join("; ")
 }
 
 fn devices(refusal: &Refusal, fleet: &Fleet) -> String {
@@ -103,21 +92,15 @@ fn devices(refusal: &Refusal, fleet: &Fleet) -> String {
         if needed <= shortage.capacity {
             return format!("wait until {needed} {name} are free");
         }
-        let known = words_of(fleet, |agent| {
-            agent.facts.capacity.devices.keys().map(String::as_str)
-        });
+        let known =
+            words_of(fleet, |agent| agent.facts.capacity.devices.keys().map(String::as_str));
         if known.contains(name) {
             format!("add an agent with {needed} {name}, or ask for fewer in needs.devices")
         } else {
             format!("no agent has a device {name}{}", instead(name, &known))
         }
     };
-    refusal
-        .shortages()
-        .into_iter()
-        .map(advice)
-        .collect::<Vec<_>>()
-        .join("; ")
+    refusal.shortages().into_iter().map(advice).collect::<Vec<_>>().join("; ")
 }
 
 fn not_listed(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
@@ -166,13 +149,9 @@ fn label(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
     let asked = &request.spec.place.labels;
     let held =
         |agent: &Agent, key: &str, value: &String| agent.facts.labels.get(key) == Some(value);
-    let nowhere = asked
-        .iter()
-        .find(|(key, value)| !fleet.iter().any(|one| held(one, key, value)));
+    let nowhere = asked.iter().find(|(key, value)| !fleet.iter().any(|one| held(one, key, value)));
     if let Some((key, value)) = nowhere {
-        let known = words_of(fleet, |agent| {
-            agent.facts.labels.get(key).map(String::as_str)
-        });
+        let known = words_of(fleet, |agent| agent.facts.labels.get(key).map(String::as_str));
         let there = match known.is_empty() {
             true => String::new(),
             false => {
@@ -189,11 +168,7 @@ fn label(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
         .filter(|(key, value)| !held(agent, key, value))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    format!(
-        "label {} {}, or drop it from where.labels",
-        agent.id,
-        missing.join(" ")
-    )
+    format!("label {} {}, or drop it from where.labels", agent.id, missing.join(" "))
 }
 
 fn expression(agent: &Agent, request: &Request<'_>) -> String {

@@ -44,13 +44,7 @@ pub fn plan(
         for refusal in refusals {
             let shortfall = refusal.shortfall(request);
             let name = refusal.name();
-            let example = Example {
-                agent,
-                refusal,
-                alone,
-                waiting_helps,
-                shortfall,
-            };
+            let example = Example { agent, refusal, alone, waiting_helps, shortfall };
             groups.entry(name).or_default().take(example, examples_max);
         }
     }
@@ -58,19 +52,12 @@ pub fn plan(
         .into_iter()
         .map(|(reason, group)| group.refused(reason, request, fleet, examples_max))
         .collect();
-    refused.sort_by(|a, b| {
-        b.count
-            .cmp(&a.count)
-            .then_with(|| a.reason.name().cmp(b.reason.name()))
-    });
+    refused
+        .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.name().cmp(b.reason.name())));
     Plan {
         chosen: best.first().map(|best| best.candidate().agent),
         policy: policy.version,
-        candidates: best
-            .iter()
-            .take(candidates_max)
-            .map(Scored::candidate)
-            .collect(),
+        candidates: best.iter().take(candidates_max).map(Scored::candidate).collect(),
         agents: u64::try_from(fleet.len()).unwrap_or(u64::MAX),
         feasible,
         refused,
@@ -114,12 +101,7 @@ impl<'a> Group<'a> {
         self.waiting_helps |= example.waiting_helps;
         // One is always kept: it decides what would help.
         let kept_max = examples_max.max(1);
-        keep_first(
-            &mut self.examples,
-            example,
-            kept_max,
-            Example::nearest_to_passing,
-        );
+        keep_first(&mut self.examples, example, kept_max, Example::nearest_to_passing);
     }
 
     fn refused(
@@ -141,12 +123,7 @@ impl<'a> Group<'a> {
             alone: self.alone,
             waiting_helps: self.waiting_helps,
             help: help.unwrap_or_default(),
-            examples: self
-                .examples
-                .iter()
-                .take(examples_max)
-                .map(in_words)
-                .collect(),
+            examples: self.examples.iter().take(examples_max).map(in_words).collect(),
         }
     }
 }

@@ -40,12 +40,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self {
-            load: 30,
-            capacity: 40,
-            distance: 20,
-            latency: 10,
-        }
+        Self { load: 30, capacity: 40, distance: 20, latency: 10 }
     }
 }
 
@@ -69,30 +64,16 @@ impl Policy {
     /// Everything that is wrong with it, each with its JSON pointer.
     pub fn check(&self) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
-        let references = [
-            ("/distance_m_ref", self.distance_m_ref),
-            ("/latency_ms_ref", self.latency_ms_ref),
-        ];
+        let references =
+            [("/distance_m_ref", self.distance_m_ref), ("/latency_ms_ref", self.latency_ms_ref)];
         for (pointer, reference) in references {
             if !(reference.is_finite() && reference > 0.0) {
-                problems.add(
-                    pointer,
-                    format!("must be a number above 0, not {reference}"),
-                );
+                problems.add(pointer, format!("must be a number above 0, not {reference}"));
             }
         }
-        let Weights {
-            load,
-            capacity,
-            distance,
-            latency,
-        } = self.weights;
-        let weights = [
-            ("load", load),
-            ("capacity", capacity),
-            ("distance", distance),
-            ("latency", latency),
-        ];
+        let Weights { load, capacity, distance, latency } = self.weights;
+        let weights =
+            [("load", load), ("capacity", capacity), ("distance", distance), ("latency", latency)];
         for (term, weight) in weights {
             if weight > WEIGHT_MAX {
                 let detail = format!("must be a whole number from 0 to {WEIGHT_MAX}, not {weight}");

@@ -164,14 +164,8 @@ impl Refusal {
     #[must_use]
     pub(super) fn shortfall(&self, request: &Request<'_>) -> f64 {
         let missing = match self {
-            Self::TooFar {
-                distance_m,
-                within_m,
-            } => distance_m - within_m,
-            Self::LatencyTooHigh {
-                latency_ms,
-                latency_ms_max,
-            } => latency_ms - latency_ms_max,
+            Self::TooFar { distance_m, within_m } => distance_m - within_m,
+            Self::LatencyTooHigh { latency_ms, latency_ms_max } => latency_ms - latency_ms_max,
             Self::OutsideArea { position } => {
                 request.spec.place.area.as_ref().map_or(0.0, |area| {
                     let bounds = area.bounds();

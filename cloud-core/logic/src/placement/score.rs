@@ -26,10 +26,7 @@ impl<'a> Scored<'a> {
     pub(super) fn of(agent: &'a Agent, request: &Request<'_>, policy: &Policy) -> Self {
         let near = request.spec.place.near;
         let distance_m = near.and_then(|near| {
-            agent
-                .facts
-                .position
-                .map(|position| distance_m(position, near.position))
+            agent.facts.position.map(|position| distance_m(position, near.position))
         });
         let terms = Terms {
             load: load_term(agent),
@@ -37,20 +34,12 @@ impl<'a> Scored<'a> {
             distance: near.map(|_| closeness(distance_m, policy.distance_m_ref)),
             latency: closeness(agent.signal.latency_ms(), policy.latency_ms_ref),
         };
-        Self {
-            agent,
-            score: weighted(&terms, request, policy),
-            terms,
-            distance_m,
-        }
+        Self { agent, score: weighted(&terms, request, policy), terms, distance_m }
     }
 
     /// Best first: the highest score, of equal ones the smaller agent id.
     pub(super) fn ranking(&self, other: &Self) -> Ordering {
-        other
-            .score
-            .total_cmp(&self.score)
-            .then_with(|| self.agent.id.cmp(&other.agent.id))
+        other.score.total_cmp(&self.score).then_with(|| self.agent.id.cmp(&other.agent.id))
     }
 
     /// As the API shows it.
@@ -129,11 +118,7 @@ fn capacity_term(agent: &Agent, needs: &Resources, packing: bool) -> f64 {
         }
     }
     for (name, &needed) in needs.devices.iter().filter(|&(_, &needed)| needed > 0) {
-        take(
-            capacity.device(name).into(),
-            used.device(name).into(),
-            needed.into(),
-        );
+        take(capacity.device(name).into(), used.device(name).into(), needed.into());
     }
     let free = sum / count;
     if packing { 1.0 - free } else { free }
@@ -142,11 +127,7 @@ fn capacity_term(agent: &Agent, needs: &Resources, packing: bool) -> f64 {
 /// (capacity − used − needed) ÷ capacity, at least 0.
 fn free_share(capacity: u64, used: u64, needed: u64) -> f64 {
     let free = capacity.saturating_sub(used).saturating_sub(needed);
-    if capacity == 0 {
-        0.0
-    } else {
-        free as f64 / capacity as f64
-    }
+    if capacity == 0 { 0.0 } else { free as f64 / capacity as f64 }
 }
 
 /// 1 ÷ (1 + value ÷ reference); what is unknown scores 0. A reference that is not above 0 is taken

@@ -5,21 +5,14 @@ const LISTED_MAX: usize = 5;
 
 /// "1 agent", "3 agents".
 pub(super) fn count(number: u64, thing: &str) -> String {
-    if number == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{number} {thing}s")
-    }
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// "a", "a or b", "a, b or c", "a, b, c, d, e or 7 more".
 pub(super) fn any_of<T: AsRef<str>>(items: &[T]) -> String {
     let more = items.len().saturating_sub(LISTED_MAX);
-    let mut parts: Vec<String> = items
-        .iter()
-        .take(LISTED_MAX)
-        .map(|item| item.as_ref().to_owned())
-        .collect();
+    let mut parts: Vec<String> =
+        items.iter().take(LISTED_MAX).map(|item| item.as_ref().to_owned()).collect();
     if more > 0 {
         parts.push(format!("{more} more"));
     }
@@ -58,20 +51,13 @@ pub(super) fn milliseconds(duration_ms: f64) -> String {
 pub(super) fn durations(longer_ms: f64, shorter_ms: f64) -> [String; 2] {
     let microseconds = |duration_ms: f64| format!("{} ms", rounded(duration_ms, 3));
     let exact = |duration_ms: f64| format!("{duration_ms} ms");
-    told_apart(
-        [longer_ms, shorter_ms],
-        [&milliseconds, &microseconds, &exact],
-    )
+    told_apart([longer_ms, shorter_ms], [&milliseconds, &microseconds, &exact])
 }
 
 fn told_apart(values: [f64; 2], styles: [&dyn Fn(f64) -> String; 3]) -> [String; 2] {
     let told = |style: &dyn Fn(f64) -> String| values.map(style);
     let [short, finer, finest] = styles;
-    [short, finer]
-        .into_iter()
-        .map(told)
-        .find(|[a, b]| a != b)
-        .unwrap_or_else(|| told(finest))
+    [short, finer].into_iter().map(told).find(|[a, b]| a != b).unwrap_or_else(|| told(finest))
 }
 
 /// A number with up to so many decimals, without trailing zeros.

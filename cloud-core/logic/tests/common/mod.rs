@@ -39,16 +39,10 @@ impl Maps {
     pub fn apply(&mut self, change: &Change) {
         match change.clone() {
             Change::TaskAdded(row) => {
-                assert!(
-                    self.tasks.insert(row.id, *row).is_none(),
-                    "a task was added twice"
-                );
+                assert!(self.tasks.insert(row.id, *row).is_none(), "a task was added twice");
             }
             Change::TaskMoved { task, life } => {
-                let row = self
-                    .tasks
-                    .get_mut(&task)
-                    .expect("a task that moved was added");
+                let row = self.tasks.get_mut(&task).expect("a task that moved was added");
                 let settled = row.life.state.status().is_settled();
                 assert!(!settled, "{task} moved after it was settled");
                 row.life = *life;
@@ -70,9 +64,7 @@ impl Maps {
                 self.wanted.insert((agent, row.assignment), row);
             }
             Change::WantedRemoved { agent, assignment } => {
-                self.wanted
-                    .remove(&(agent, assignment))
-                    .expect("a row that was there");
+                self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
             Change::LateReport { task, entry } => self.late.push((task, *entry)),
         }
@@ -82,21 +74,14 @@ impl Maps {
         let live = |row: &&TaskRow| !row.life.state.status().is_settled();
         let tasks: Vec<TaskRow> = self.tasks.values().filter(live).cloned().collect();
         let latest = |row: &TaskRow| {
-            let id = AssignmentId {
-                task: row.id,
-                attempt: row.life.attempt,
-            };
+            let id = AssignmentId { task: row.id, attempt: row.life.attempt };
             self.assignments.get(&id).cloned()
         };
         Stored {
             assignments: tasks.iter().filter_map(latest).collect(),
             tasks,
             agents: self.agents.values().cloned().collect(),
-            wanted: self
-                .wanted
-                .iter()
-                .map(|((agent, _), row)| (agent.clone(), *row))
-                .collect(),
+            wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
             ..Stored::empty(CoreId(Uuid::from_u128(1)))
         }
     }
@@ -132,10 +117,7 @@ pub struct World {
 }
 
 pub fn settings() -> Settings {
-    Settings {
-        heartbeat_ms: 1_000,
-        ..Settings::default()
-    }
+    Settings { heartbeat_ms: 1_000, ..Settings::default() }
 }
 
 impl World {
@@ -144,11 +126,7 @@ impl World {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let now = Now {
-            wall: Timestamp(1_000_000),
-            mono: Monotonic(0),
-            chance: 1,
-        };
+        let now = Now { wall: Timestamp(1_000_000), mono: Monotonic(0), chance: 1 };
         let stored = Stored::empty(CoreId(Uuid::from_u128(1)));
         let mut world = Self {
             cloud: Cloud::restore(stored, settings.clone(), Policy::default(), now),
@@ -165,11 +143,7 @@ impl World {
     }
 
     pub fn now(&self) -> Now {
-        Now {
-            wall: Timestamp(self.wall),
-            mono: Monotonic(self.mono),
-            chance: self.mono ^ 0x5eed,
-        }
+        Now { wall: Timestamp(self.wall), mono: Monotonic(self.mono), chance: self.mono ^ 0x5eed }
     }
 
     pub fn step(&mut self, input: Input) -> Vec<Effect> {
@@ -190,11 +164,7 @@ impl World {
         self.mono += milliseconds;
         self.wall += i64::try_from(milliseconds).expect("small");
         let mut effects = self.step(Input::Tick);
-        while self
-            .cloud
-            .next_wakeup()
-            .is_some_and(|at| at <= Monotonic(self.mono))
-        {
+        while self.cloud.next_wakeup().is_some_and(|at| at <= Monotonic(self.mono)) {
             effects.extend(self.step(Input::Tick));
         }
         effects
@@ -210,9 +180,7 @@ impl World {
 
     pub fn submit(&mut self, spec: TaskSpec) -> (TaskId, Vec<Effect>) {
         self.ids += 1;
-        let id = TaskId(Uuid::from_u128(
-            0x0190_0000_0000_7000_8000_0000_0000_0000 + self.ids,
-        ));
+        let id = TaskId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + self.ids));
         let effects = self.submit_as(id, spec, None);
         (id, effects)
     }
@@ -224,12 +192,7 @@ impl World {
         key: Option<cloud_core_logic::change::IdempotencyKey>,
     ) -> Vec<Effect> {
         let reply = self.reply();
-        let submission = Submission {
-            id,
-            spec: Arc::new(spec),
-            key,
-            reply,
-        };
+        let submission = Submission { id, spec: Arc::new(spec), key, reply };
         self.step(Input::Submit(Box::new(submission)))
     }
 
@@ -245,18 +208,11 @@ impl World {
 
     pub fn operate(&mut self, agent: &Board, operation: Operation) -> Vec<Effect> {
         let reply = self.reply();
-        self.step(Input::Operate {
-            agent: agent.id.clone(),
-            operation,
-            reply,
-        })
+        self.step(Input::Operate { agent: agent.id.clone(), operation, reply })
     }
 
     pub fn say(&mut self, board: &Board, message: Uplink) -> Vec<Effect> {
-        self.step(Input::Uplink {
-            agent: board.id.clone(),
-            message,
-        })
+        self.step(Input::Uplink { agent: board.id.clone(), message })
     }
 
     pub fn task(&self, id: TaskId) -> &TaskRow {
@@ -319,11 +275,7 @@ impl World {
         let message = board.queue(assignment, Timestamp(self.wall), event);
         let effects = self.say(board, message);
         for effect in effects {
-            if let Effect::Send {
-                message: Downlink::Acked { seq, .. },
-                ..
-            } = effect
-            {
+            if let Effect::Send { message: Downlink::Acked { seq, .. }, .. } = effect {
                 board.acked = board.acked.max(seq);
                 board.outbox.retain(|item| item.seq > seq);
             }
@@ -347,9 +299,7 @@ impl Board {
             runtimes: vec!["exec".to_owned(), "noop".to_owned()],
             ..Facts::default()
         };
-        let number = name
-            .bytes()
-            .fold(7_u128, |sum, byte| sum * 31 + u128::from(byte));
+        let number = name.bytes().fold(7_u128, |sum, byte| sum * 31 + u128::from(byte));
         Self {
             id: name.parse().expect("an id"),
             incarnation: Incarnation(Uuid::from_u128(number)),
@@ -374,16 +324,9 @@ impl Board {
     }
 
     pub fn queue(&mut self, assignment: AssignmentId, at: Timestamp, event: ReportEvent) -> Uplink {
-        let report = Report {
-            assignment,
-            at,
-            event,
-        };
+        let report = Report { assignment, at, event };
         self.seq = self.seq.next();
-        self.outbox.push(NumberedReport {
-            seq: self.seq,
-            report,
-        });
+        self.outbox.push(NumberedReport { seq: self.seq, report });
         Uplink::Reports(Reports {
             incarnation: self.incarnation,
             after: self.acked,
@@ -407,10 +350,7 @@ impl Board {
 
 pub fn sent_to<'a>(effects: &'a [Effect], id: &'a AgentId) -> impl Iterator<Item = &'a Desired> {
     effects.iter().filter_map(move |effect| match effect {
-        Effect::Send {
-            agent,
-            message: Downlink::Desired(desired),
-        } if agent == id => Some(desired),
+        Effect::Send { agent, message: Downlink::Desired(desired) } if agent == id => Some(desired),
         _ => None,
     })
 }
@@ -428,10 +368,7 @@ pub fn noop() -> TaskSpec {
 }
 
 pub fn attempt(task: TaskId, number: u32) -> AssignmentId {
-    AssignmentId {
-        task,
-        attempt: Attempt(number),
-    }
+    AssignmentId { task, attempt: Attempt(number) }
 }
 
 pub fn finished(end: End) -> ReportEvent {

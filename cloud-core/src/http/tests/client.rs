@@ -16,10 +16,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(held, _)| held == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
     }
 
     pub fn json(&self) -> Value {
@@ -30,16 +27,10 @@ impl Reply {
     /// The end of a problem's type.
     pub fn problem(&self) -> String {
         let document = self.json();
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{document}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{document}");
         assert_eq!(document["status"], self.status, "{document}");
         let kind = document["type"].as_str().expect("a type");
-        let name = kind
-            .strip_prefix(crate::http::problem::TYPE_PREFIX)
-            .expect("our prefix");
+        let name = kind.strip_prefix(crate::http::problem::TYPE_PREFIX).expect("our prefix");
         assert!(!document["detail"].as_str().expect("a detail").is_empty());
         name.to_owned()
     }
@@ -57,9 +48,7 @@ pub fn send_raw_and_close(address: SocketAddr, bytes: &[u8]) -> Option<Reply> {
 
 fn exchange(address: SocketAddr, bytes: &[u8], close: bool) -> Option<Reply> {
     let mut stream = TcpStream::connect(address).expect("connect");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("timeout");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
     // A server that has seen enough closes while we still write: its answer is what counts.
     let _ = stream.write_all(bytes);
     if close {
@@ -81,11 +70,7 @@ fn exchange(address: SocketAddr, bytes: &[u8], close: bool) -> Option<Reply> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    Some(Reply {
-        status,
-        headers,
-        body: answer[end + 4..].to_vec(),
-    })
+    Some(Reply { status, headers, body: answer[end + 4..].to_vec() })
 }
 
 /// Sends a request with the headers a client needs, and those given.

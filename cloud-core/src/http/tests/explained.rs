@@ -14,22 +14,12 @@ use crate::http::explain;
 fn a_plan_names_every_refusal_and_stores_nothing() {
     let served = Served::new();
     let task = json!({"run": {"noop": {}}, "where": {"regions": ["au-north"]}}).to_string();
-    let reply = client::send(
-        served.address,
-        "POST",
-        "/v1/tasks/plan",
-        &[],
-        task.as_bytes(),
-    );
+    let reply = client::send(served.address, "POST", "/v1/tasks/plan", &[], task.as_bytes());
     assert_eq!(reply.status, 200);
     let plan = reply.json();
     assert_eq!(plan["chosen"], json!(null));
-    let reasons: Vec<_> = plan["refused"]
-        .as_array()
-        .expect("refused")
-        .iter()
-        .map(|one| &one["reason"])
-        .collect();
+    let reasons: Vec<_> =
+        plan["refused"].as_array().expect("refused").iter().map(|one| &one["reason"]).collect();
     assert!(reasons.contains(&&json!("region")), "{plan}");
     assert_eq!(served.get("/v1/tasks").json()["items"], json!([]));
 }
@@ -39,21 +29,13 @@ fn a_waiting_task_says_why_and_what_helps() {
     let served = Served::new();
     let id = served.submitted(&json!({"run": {"noop": {}}, "needs": {"cpu_millis": 9000}}));
     let explained = served.get(&format!("/v1/tasks/{id}/explain")).json();
-    assert_eq!(
-        (&explained["task"], &explained["status"]),
-        (&json!(id), &json!("pending"))
-    );
+    assert_eq!((&explained["task"], &explained["status"]), (&json!(id), &json!("pending")));
     let summary = explained["summary"].as_str().expect("summary");
     assert!(
         summary.starts_with("It waits for a place. None of 3 agents may take it now"),
         "{summary}"
     );
-    assert!(
-        !explained["what_helps"]
-            .as_array()
-            .expect("advice")
-            .is_empty()
-    );
+    assert!(!explained["what_helps"].as_array().expect("advice").is_empty());
     assert_eq!(explained["plan"]["agents"], 3);
     assert_eq!(explained["placed"], json!(null));
 }
@@ -65,14 +47,8 @@ fn a_task_that_never_had_a_place_says_so() {
     served.post(&format!("/v1/tasks/{id}/cancel"));
     let explained = served.get(&format!("/v1/tasks/{id}/explain")).json();
     let summary = explained["summary"].as_str().expect("summary");
-    assert!(
-        summary.starts_with("It was canceled before it had a place"),
-        "{summary}"
-    );
-    assert_eq!(
-        (&explained["placed"], &explained["plan"]),
-        (&json!(null), &json!(null))
-    );
+    assert!(summary.starts_with("It was canceled before it had a place"), "{summary}");
+    assert_eq!((&explained["placed"], &explained["plan"]), (&json!(null), &json!(null)));
 }
 
 #[test]
@@ -80,18 +56,8 @@ fn a_task_is_placed_where_the_plan_said() {
     let served = Served::new();
     served.greet("lamp-1");
     let task = noop().to_string();
-    let plan = client::send(
-        served.address,
-        "POST",
-        "/v1/tasks/plan",
-        &[],
-        task.as_bytes(),
-    )
-    .json();
-    assert_eq!(
-        (&plan["chosen"], &plan["feasible"]),
-        (&json!("lamp-1"), &json!(1))
-    );
+    let plan = client::send(served.address, "POST", "/v1/tasks/plan", &[], task.as_bytes()).json();
+    assert_eq!((&plan["chosen"], &plan["feasible"]), (&json!("lamp-1"), &json!(1)));
     let id = served.submitted(&noop());
     let status = || served.get(&format!("/v1/tasks/{id}")).json()["status"].clone();
     served.until(|| status() == "assigned");
@@ -100,18 +66,9 @@ fn a_task_is_placed_where_the_plan_said() {
     assert_eq!(explained["placed"]["score"], plan["candidates"][0]["score"]);
     let summary = explained["summary"].as_str().expect("summary");
     assert!(summary.starts_with("Placed on lamp-1"), "{summary}");
-    assert!(
-        summary.ends_with("was offered to lamp-1, which has not answered yet"),
-        "{summary}"
-    );
-    assert_eq!(
-        served.get("/v1/tasks?agent=lamp-1").json()["items"][0]["id"],
-        json!(id)
-    );
-    assert_eq!(
-        served.get("/v1/agents?status=online").json()["items"][0]["assignments"],
-        1
-    );
+    assert!(summary.ends_with("was offered to lamp-1, which has not answered yet"), "{summary}");
+    assert_eq!(served.get("/v1/tasks?agent=lamp-1").json()["items"][0]["id"], json!(id));
+    assert_eq!(served.get("/v1/agents?status=online").json()["items"][0]["assignments"], 1);
 }
 
 #[test]
@@ -152,12 +109,7 @@ fn a_placed_task_says_why_there_and_what_became_of_it() {
         attempt: Attempt(1),
         status: AssignmentStatus::Running,
         score: 0.83,
-        terms: Terms {
-            load: 0.9,
-            capacity: 0.8,
-            distance: Some(0.7),
-            latency: 0.6,
-        },
+        terms: Terms { load: 0.9, capacity: 0.8, distance: Some(0.7), latency: 0.6 },
         distance_m: Some(11_120.4),
         latency_ms: Some(3.1),
         policy: 3,
@@ -170,17 +122,11 @@ fn a_placed_task_says_why_there_and_what_became_of_it() {
     let told = |task: &shared::api::TaskDocument| explain::placed(task).summary;
     let running = explain::placed(&task);
     assert!(
-        running
-            .summary
-            .starts_with("Placed on board-1 with score 0.83"),
+        running.summary.starts_with("Placed on board-1 with score 0.83"),
         "{}",
         running.summary
     );
-    assert!(
-        running.summary.ends_with("Attempt 1 runs on board-1"),
-        "{}",
-        running.summary
-    );
+    assert!(running.summary.ends_with("Attempt 1 runs on board-1"), "{}", running.summary);
     assert_eq!(running.placed.expect("placed").distance_m, Some(11_120.4));
     task.assignments[0].status = AssignmentStatus::Unknown;
     assert!(
@@ -206,12 +152,6 @@ fn a_placed_task_says_why_there_and_what_became_of_it() {
         plan: None,
     };
     let explained = explain::after_attempts(&task, now);
-    assert_eq!(
-        explained.summary,
-        "Attempt 1 failed on board-1: exited with code 1. It waits."
-    );
-    assert_eq!(
-        explained.placed.expect("the last placement").agent.as_str(),
-        "board-1"
-    );
+    assert_eq!(explained.summary, "Attempt 1 failed on board-1: exited with code 1. It waits.");
+    assert_eq!(explained.placed.expect("the last placement").agent.as_str(), "board-1");
 }

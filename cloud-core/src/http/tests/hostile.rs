@@ -80,16 +80,11 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 #[test]
 fn no_json_makes_the_core_fail() {
     let served = Served::new();
-    let strategy = (
-        prop::sample::select(vec!["/v1/tasks", "/v1/tasks/plan"]),
-        json(),
-    );
+    let strategy = (prop::sample::select(vec!["/v1/tasks", "/v1/tasks/plan"]), json());
     let outcome = runner().run(&strategy, |(target, mut body)| {
         // Half of what is random would fail for want of `run` alone.
         if let Some(fields) = body.as_object_mut() {
-            fields
-                .entry("run")
-                .or_insert(serde_json::json!({"noop": {}}));
+            fields.entry("run").or_insert(serde_json::json!({"noop": {}}));
         }
         let text = body.to_string();
         let reply = client::send(served.address, "POST", target, &[], text.as_bytes());
@@ -115,9 +110,8 @@ fn no_query_path_or_header_makes_the_core_fail() {
         "[!-~]{1,60}",
         "/v1/tasks\\?limit=1&cursor=(%[0-9a-f]{2}){0,20}",
     ];
-    let method = prop::sample::select(vec![
-        "GET", "POST", "HEAD", "DELETE", "OPTIONS", "CONNECT", "X",
-    ]);
+    let method =
+        prop::sample::select(vec!["GET", "POST", "HEAD", "DELETE", "OPTIONS", "CONNECT", "X"]);
     let strategy = (method, target, "[ -~]{0,300}");
     let outcome = runner().run(&strategy, |(method, target, key)| {
         let text = format!(

@@ -90,9 +90,7 @@ fn every_malformed_request_is_told_what_is_wrong_with_it() {
         assert_eq!(reply.status, status, "{shown}");
         assert_eq!(reply.problem(), problem, "{shown}");
         let document = reply.json();
-        let pointer = document["errors"][0]["pointer"]
-            .as_str()
-            .unwrap_or_default();
+        let pointer = document["errors"][0]["pointer"].as_str().unwrap_or_default();
         let detail = document["detail"].as_str().expect("detail");
         assert!(pointer == told || detail.contains(told), "{shown}");
         if status == 405 {
@@ -100,13 +98,7 @@ fn every_malformed_request_is_told_what_is_wrong_with_it() {
             assert!(detail.contains(allowed), "{shown}");
         }
     }
-    assert_eq!(
-        served.get("/v1/tasks").json()["items"]
-            .as_array()
-            .expect("items")
-            .len(),
-        0
-    );
+    assert_eq!(served.get("/v1/tasks").json()["items"].as_array().expect("items").len(), 0);
 }
 
 #[test]
@@ -114,10 +106,7 @@ fn a_large_body_is_refused_whether_declared_or_not() {
     let served = Served::new();
     let large = vec![b' '; crate::http::BODY_BYTES_MAX + 1];
     let reply = client::send(served.address, "POST", "/v1/tasks", &[], &large);
-    assert_eq!(
-        (reply.status, reply.problem().as_str()),
-        (413, "body-too-large")
-    );
+    assert_eq!((reply.status, reply.problem().as_str()), (413, "body-too-large"));
     // Without a declared length, in chunks.
     let mut chunked = format!(
         "POST /v1/tasks HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
@@ -128,17 +117,11 @@ fn a_large_body_is_refused_whether_declared_or_not() {
     chunked.extend_from_slice(&large);
     chunked.extend_from_slice(b"\r\n0\r\n\r\n");
     let reply = client::send_raw(served.address, &chunked).expect("an answer");
-    assert_eq!(
-        (reply.status, reply.problem().as_str()),
-        (413, "body-too-large")
-    );
+    assert_eq!((reply.status, reply.problem().as_str()), (413, "body-too-large"));
     // As large as it may be.
     let mut fits = br#"{"run":{"noop":{}}}"#.to_vec();
     fits.resize(crate::http::BODY_BYTES_MAX, b' ');
-    assert_eq!(
-        client::send(served.address, "POST", "/v1/tasks", &[], &fits).status,
-        201
-    );
+    assert_eq!(client::send(served.address, "POST", "/v1/tasks", &[], &fits).status, 201);
 }
 
 #[test]
@@ -146,15 +129,7 @@ fn a_long_key_is_refused_and_the_longest_is_not() {
     let served = Served::new();
     let body = super::noop().to_string();
     let (fits, long) = ("k".repeat(255), "k".repeat(256));
-    assert_eq!(
-        served
-            .submit_text(&body, &[("Idempotency-Key", &fits)])
-            .status,
-        201
-    );
+    assert_eq!(served.submit_text(&body, &[("Idempotency-Key", &fits)]).status, 201);
     let reply = served.submit_text(&body, &[("Idempotency-Key", &long)]);
-    assert_eq!(
-        (reply.status, reply.problem().as_str()),
-        (400, "invalid-idempotency-key")
-    );
+    assert_eq!((reply.status, reply.problem().as_str()), (400, "invalid-idempotency-key"));
 }

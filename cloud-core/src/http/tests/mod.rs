@@ -71,19 +71,10 @@ impl Served {
         let settings = HttpSettings { listen, ..settings };
         let (core, uplinks, driver) = core(store, pending_max);
         let (handle, address) = runtime.block_on(async {
-            uplinks
-                .send(Input::Broker { up: true })
-                .await
-                .expect("a driver");
+            uplinks.send(Input::Broker { up: true }).await.expect("a driver");
             start(core, Registry::default(), &settings).expect("start")
         });
-        Self {
-            runtime,
-            handle,
-            address,
-            uplinks,
-            driver,
-        }
+        Self { runtime, handle, address, uplinks, driver }
     }
 
     /// Lets an agent that nobody knew say hello: it is online from then on.
@@ -91,48 +82,28 @@ impl Served {
         let agent: AgentId = name.parse().expect("id");
         let message = Uplink::Hello(Box::new(hello(name)));
         let input = Input::Uplink { agent, message };
-        self.runtime
-            .block_on(self.uplinks.send(input))
-            .expect("a driver");
+        self.runtime.block_on(self.uplinks.send(input)).expect("a driver");
         self.until(|| self.get(&format!("/v1/agents/{name}")).status == 200);
     }
 
     /// Lets an agent tell the first thing about the first attempt of a task.
     fn report(&self, name: &str, task: TaskId, event: ReportEvent) {
-        let assignment = AssignmentId {
-            task,
-            attempt: Attempt(1),
-        };
-        let report = Report {
-            assignment,
-            at: Timestamp(0),
-            event,
-        };
+        let assignment = AssignmentId { task, attempt: Attempt(1) };
+        let report = Report { assignment, at: Timestamp(0), event };
         let message = Uplink::Reports(Reports {
             incarnation: INCARNATION,
             after: Sequence(0),
-            items: vec![NumberedReport {
-                seq: Sequence(1),
-                report,
-            }],
+            items: vec![NumberedReport { seq: Sequence(1), report }],
         });
-        let input = Input::Uplink {
-            agent: name.parse().expect("id"),
-            message,
-        };
-        self.runtime
-            .block_on(self.uplinks.send(input))
-            .expect("a driver");
+        let input = Input::Uplink { agent: name.parse().expect("id"), message };
+        self.runtime.block_on(self.uplinks.send(input)).expect("a driver");
     }
 
     /// Waits for what comes about by itself.
     fn until(&self, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "it never came about"
-            );
+            assert!(begun.elapsed() < Duration::from_secs(20), "it never came about");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -151,9 +122,7 @@ impl Served {
 
     fn submit_text(&self, body: &str, headers: &[(&str, &str)]) -> Reply {
         let json = ("content-type", "application/json");
-        let headers: Vec<_> = std::iter::once(json)
-            .chain(headers.iter().copied())
-            .collect();
+        let headers: Vec<_> = std::iter::once(json).chain(headers.iter().copied()).collect();
         client::send(self.address, "POST", "/v1/tasks", &headers, body.as_bytes())
     }
 
@@ -181,10 +150,7 @@ fn core(mut store: MemoryStore, pending_max: u64) -> (Core, Uplinks, DriverHandl
         stored: store.load().expect("load"),
         store: Box::new(store),
         outbound: Box::new(Nowhere),
-        settings: Settings {
-            pending_max,
-            ..Settings::default()
-        },
+        settings: Settings { pending_max, ..Settings::default() },
         policy: Policy::default(),
         bounds: Bounds::default(),
         metrics: Metrics::register(&mut Registry::default()),
@@ -223,10 +189,7 @@ fn facts(name: &str) -> Facts {
         region: name.starts_with("board").then(|| "au-south".to_owned()),
         labels: Labels::from([("name".to_owned(), name.to_owned())]),
         arch: "aarch64".to_owned(),
-        capacity: Resources {
-            cpu_millis: 4_000,
-            ..Resources::default()
-        },
+        capacity: Resources { cpu_millis: 4_000, ..Resources::default() },
         tasks_max: 8,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
@@ -241,10 +204,7 @@ fn agent(name: &str) -> Change {
         flags: Flags::default(),
         boot: Boot(1),
         link: 1,
-        inbox: Inbox {
-            incarnation: NO_INCARNATION,
-            acked: Sequence(0),
-        },
+        inbox: Inbox { incarnation: NO_INCARNATION, acked: Sequence(0) },
         desired_rev: Revision(0),
         last_seen: None,
     }))

@@ -14,10 +14,7 @@ fn a_submitted_task_is_there() {
     assert_eq!(reply.status, 201);
     let task = reply.json();
     let id = task["id"].as_str().expect("id");
-    assert_eq!(
-        reply.header("location"),
-        Some(format!("/v1/tasks/{id}").as_str())
-    );
+    assert_eq!(reply.header("location"), Some(format!("/v1/tasks/{id}").as_str()));
     assert_eq!(task["status"], "pending");
     assert_eq!(task["spec"]["priority"], 50);
     let shown = served.get(&format!("/v1/tasks/{id}"));
@@ -32,33 +29,19 @@ fn a_key_makes_one_task_of_many_submissions() {
     assert_eq!(first.status, 201);
     // The same task in other words: order, whitespace, a default left out.
     let again = served.submit_text("{\n \"run\": {\"noop\": {}},\n \"name\": \"a\"\n}", &key);
-    assert_eq!(
-        (again.status, &again.json()["id"]),
-        (200, &first.json()["id"])
-    );
+    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]));
     let other = served.submit_text(r#"{"name":"a","run":{"noop":{}},"priority":51}"#, &key);
-    assert_eq!(
-        (other.status, other.problem().as_str()),
-        (422, "idempotency-key-reused")
-    );
+    assert_eq!((other.status, other.problem().as_str()), (422, "idempotency-key-reused"));
     assert!(
         other.json()["detail"]
             .as_str()
             .expect("detail")
             .contains(first.json()["id"].as_str().expect("id"))
     );
-    let new = served.submit_text(
-        r#"{"name":"b","run":{"noop":{}}}"#,
-        &[("Idempotency-Key", "k-2")],
-    );
+    let new =
+        served.submit_text(r#"{"name":"b","run":{"noop":{}}}"#, &[("Idempotency-Key", "k-2")]);
     assert_eq!(new.status, 201);
-    assert_eq!(
-        served.get("/v1/tasks").json()["items"]
-            .as_array()
-            .expect("items")
-            .len(),
-        2
-    );
+    assert_eq!(served.get("/v1/tasks").json()["items"].as_array().expect("items").len(), 2);
 }
 
 #[test]
@@ -68,10 +51,7 @@ fn a_key_outlives_its_task_and_its_core() {
     let served = Served::over(store.clone(), HttpSettings::default(), 10);
     let first = served.submit_text(&noop().to_string(), &key).json();
     let id = first["id"].as_str().expect("id");
-    assert_eq!(
-        served.post(&format!("/v1/tasks/{id}/cancel")).json()["status"],
-        "canceled"
-    );
+    assert_eq!(served.post(&format!("/v1/tasks/{id}/cancel")).json()["status"], "canceled");
     drop(served);
     let served = Served::over(store, HttpSettings::default(), 10);
     let again = served.submit_text(&noop().to_string(), &key);
@@ -90,10 +70,7 @@ fn one_key_from_many_clients_at_once_is_one_task() {
             reply.json()["id"].as_str().expect("id").to_owned()
         };
         let clients: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
-        clients
-            .into_iter()
-            .map(|client| client.join().expect("client"))
-            .collect()
+        clients.into_iter().map(|client| client.join().expect("client")).collect()
     });
     assert_eq!(ids.len(), 1, "{ids:?}");
 }
@@ -129,10 +106,7 @@ fn a_list_is_paged_newest_first_and_filtered() {
         assert_eq!(reply.status, 200, "{query}: {}", reply.json());
         let page = reply.json();
         let items = page["items"].as_array().expect("items");
-        let ids = items
-            .iter()
-            .map(|item| item["id"].as_str().expect("id").to_owned())
-            .collect();
+        let ids = items.iter().map(|item| item["id"].as_str().expect("id").to_owned()).collect();
         (ids, page["next_cursor"].as_str().map(str::to_owned))
     };
     let newest_first: Vec<String> = ids.iter().rev().cloned().collect();
@@ -153,18 +127,8 @@ fn a_full_queue_says_when_to_come_back() {
     let served = Served::with(HttpSettings::default(), 2);
     let ids = [served.submitted(&noop()), served.submitted(&noop())];
     let reply = served.submit(&noop());
-    assert_eq!(
-        (reply.status, reply.problem().as_str()),
-        (429, "queue-full")
-    );
-    assert!(
-        reply
-            .header("retry-after")
-            .expect("header")
-            .parse::<u64>()
-            .expect("seconds")
-            >= 1
-    );
+    assert_eq!((reply.status, reply.problem().as_str()), (429, "queue-full"));
+    assert!(reply.header("retry-after").expect("header").parse::<u64>().expect("seconds") >= 1);
     served.post(&format!("/v1/tasks/{}/cancel", ids[0]));
     served.submitted(&noop());
 }

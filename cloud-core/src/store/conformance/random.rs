@@ -53,7 +53,7 @@ impl Script {
             }
             8 => {
                 let mut row = agent_row(name);
-                row.flags.cordoned = how % 2 == 0;
+                row.flags.cordoned = how.is_multiple_of(2);
                 row.boot.0 = u64::from(how) << 56;
                 row.last_seen = (how > 9).then_some(Timestamp(i64::from(how)));
                 self.agents.insert(at, row.clone());
@@ -81,7 +81,7 @@ impl Script {
             spec.labels.insert(format!("k{label}"), format!("v{}", how % 2));
         }
         row.spec = spec.into();
-        row.key = key(&format!("key {number}")).filter(|_| how % 2 == 0);
+        row.key = key(&format!("key {number}")).filter(|_| how.is_multiple_of(2));
         row.deadline_at = (how > 100).then_some(Timestamp(i64::from(how)));
         self.tasks.insert(row.id, row.clone());
         Some(Change::TaskAdded(Box::new(row)))
@@ -131,7 +131,7 @@ impl Script {
 fn assignment(number: u128, name: &str, how: u8) -> AssignmentRow {
     let mut row = assignment_row(number, u32::from(how % 4), name);
     row.started_at = (how > 50).then_some(Timestamp(i64::from(how)));
-    if how % 3 == 0 {
+    if how.is_multiple_of(3) {
         let ending = Ending::Finished(Box::new(finish(i32::from(how))));
         row.state = AssignmentState::Ended { at: Timestamp(5), ending };
     }

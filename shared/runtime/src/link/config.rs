@@ -72,11 +72,7 @@ impl LinkConfig {
     #[must_use]
     pub fn target(&self) -> String {
         let host = bracketed(&self.host);
-        format!(
-            "{}://{host}:{}",
-            if self.tls.is_some() { "mqtts" } else { "mqtt" },
-            self.port
-        )
+        format!("{}://{host}:{}", if self.tls.is_some() { "mqtts" } else { "mqtt" }, self.port)
     }
 
     /// Host and port as the resolver takes them.
@@ -99,11 +95,7 @@ impl LinkConfig {
 }
 
 fn bracketed(host: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// How the connection is encrypted.
@@ -187,37 +179,9 @@ mod tests {
     fn a_link_through_which_nothing_could_pass_is_refused() {
         let config = LinkConfig::for_core("h".to_owned(), 1, "c".to_owned());
         assert!(config.check().is_ok());
-        assert!(
-            LinkConfig {
-                in_flight_max: 0,
-                ..config.clone()
-            }
-            .check()
-            .is_err()
-        );
-        assert!(
-            LinkConfig {
-                queue_max: 0,
-                ..config.clone()
-            }
-            .check()
-            .is_err()
-        );
-        assert!(
-            LinkConfig {
-                client_id: String::new(),
-                ..config.clone()
-            }
-            .check()
-            .is_err()
-        );
-        assert!(
-            LinkConfig {
-                host: String::new(),
-                ..config
-            }
-            .check()
-            .is_err()
-        );
+        assert!(LinkConfig { in_flight_max: 0, ..config.clone() }.check().is_err());
+        assert!(LinkConfig { queue_max: 0, ..config.clone() }.check().is_err());
+        assert!(LinkConfig { client_id: String::new(), ..config.clone() }.check().is_err());
+        assert!(LinkConfig { host: String::new(), ..config }.check().is_err());
     }
 }

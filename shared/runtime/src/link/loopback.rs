@@ -63,25 +63,13 @@ impl Hub {
         let (sender, outlet) = Outlet::new(MESSAGES_MAX);
         let (events, receiver) = EventQueue::new(MESSAGES_MAX, BYTES_MAX);
         let (wanted, wishes) = watch::channel(Wanted::Up);
-        let client = Client {
-            subscriptions,
-            will,
-            events: Arc::clone(&events),
-            wanted,
-            connected: false,
-        };
+        let client =
+            Client { subscriptions, will, events: Arc::clone(&events), wanted, connected: false };
         if let Some(old) = self.lock().insert(client_id.to_owned(), client) {
-            old.wanted
-                .send_replace(Wanted::Refused(LinkRefused::TakenOver));
+            old.wanted.send_replace(Wanted::Refused(LinkRefused::TakenOver));
         }
         let client_id = client_id.to_owned();
-        let wire = Wire {
-            hub: self.clone(),
-            client_id,
-            events: Closing(events),
-            outlet,
-            wishes,
-        };
+        let wire = Wire { hub: self.clone(), client_id, events: Closing(events), outlet, wishes };
         tokio::spawn(wire.run());
         (sender, receiver)
     }
@@ -114,23 +102,12 @@ impl Hub {
     /// Passes a message to everyone who is connected and subscribed.
     async fn publish(&self, topic: &str, payload: &[u8]) {
         let wants = |client: &&Client| {
-            client.connected
-                && client
-                    .subscriptions
-                    .iter()
-                    .any(|filter| covers(filter, topic))
+            client.connected && client.subscriptions.iter().any(|filter| covers(filter, topic))
         };
-        let receivers: Vec<_> = self
-            .lock()
-            .values()
-            .filter(wants)
-            .map(|client| Arc::clone(&client.events))
-            .collect();
+        let receivers: Vec<_> =
+            self.lock().values().filter(wants).map(|client| Arc::clone(&client.events)).collect();
         for receiver in receivers {
-            let event = LinkEvent::Message {
-                topic: topic.to_owned(),
-                payload: payload.to_vec(),
-            };
+            let event = LinkEvent::Message { topic: topic.to_owned(), payload: payload.to_vec() };
             // Lost when there is no room: that is what links do.
             receiver.push(event, RECEIVE_WAIT).await;
         }
@@ -178,14 +155,10 @@ impl Wire {
         self.outlet.set_up(*wanted == Wanted::Up);
         self.events.0.push_state(match wanted {
             Wanted::Up => LinkEvent::Up,
-            Wanted::Cut => LinkEvent::Down {
-                reason: LinkDown::Network {
-                    detail: "cut".to_owned(),
-                },
-            },
-            Wanted::Refused(reason) => LinkEvent::Refused {
-                reason: reason.clone(),
-            },
+            Wanted::Cut => {
+                LinkEvent::Down { reason: LinkDown::Network { detail: "cut".to_owned() } }
+            }
+            Wanted::Refused(reason) => LinkEvent::Refused { reason: reason.clone() },
         });
         if let (true, Some(Will { topic, payload })) = was {
             self.hub.publish(&topic, &payload).await;
@@ -247,10 +220,7 @@ mod tests {
     use super::*;
 
     fn message(topic: &str, payload: &[u8]) -> LinkEvent {
-        LinkEvent::Message {
-            topic: topic.to_owned(),
-            payload: payload.to_vec(),
-        }
+        LinkEvent::Message { topic: topic.to_owned(), payload: payload.to_vec() }
     }
 
     fn topics(filters: &[&str]) -> Vec<String> {
@@ -271,35 +241,22 @@ mod tests {
         let (agent, mut agent_events) = hub.link("7", topics(&["a/7/down"]), None);
         assert_eq!(core_events.recv().await, Some(LinkEvent::Up));
         assert_eq!(agent_events.recv().await, Some(LinkEvent::Up));
-        agent
-            .try_publish("a/7/up", b"hello".to_vec())
-            .expect("sent");
+        agent.try_publish("a/7/up", b"hello".to_vec()).expect("sent");
         assert_eq!(core_events.recv().await, Some(message("a/7/up", b"hello")));
-        core.publish("a/7/down", b"welcome".to_vec())
-            .await
-            .expect("sent");
-        assert_eq!(
-            agent_events.recv().await,
-            Some(message("a/7/down", b"welcome"))
-        );
+        core.publish("a/7/down", b"welcome".to_vec()).await.expect("sent");
+        assert_eq!(agent_events.recv().await, Some(message("a/7/down", b"welcome")));
     }
 
     #[tokio::test]
     async fn a_cut_publishes_the_will_and_carries_nothing_over() {
         let hub = Hub::new();
-        let will = Will {
-            topic: "a/7/will".to_owned(),
-            payload: b"gone".to_vec(),
-        };
+        let will = Will { topic: "a/7/will".to_owned(), payload: b"gone".to_vec() };
         let (_core, mut core_events) = hub.link("core", topics(&["#"]), None);
         let (agent, mut agent_events) = hub.link("7", vec![], Some(will));
         assert_eq!(core_events.recv().await, Some(LinkEvent::Up));
         assert_eq!(agent_events.recv().await, Some(LinkEvent::Up));
         hub.cut("7");
-        assert!(matches!(
-            agent_events.recv().await,
-            Some(LinkEvent::Down { .. })
-        ));
+        assert!(matches!(agent_events.recv().await, Some(LinkEvent::Down { .. })));
         assert_eq!(core_events.recv().await, Some(message("a/7/will", b"gone")));
         assert_eq!(agent.try_publish("a/7/up", vec![]), Err(PublishError::Down));
         hub.restore("7");
@@ -318,21 +275,12 @@ mod tests {
         assert_eq!(first_events.recv().await, Some(LinkEvent::Up));
         let (_second, mut second_events) = hub.link("7", topics(&["t"]), None);
         let reason = LinkRefused::TakenOver;
-        assert_eq!(
-            first_events.recv().await,
-            Some(LinkEvent::Refused { reason })
-        );
+        assert_eq!(first_events.recv().await, Some(LinkEvent::Refused { reason }));
         assert_eq!(second_events.recv().await, Some(LinkEvent::Up));
         first.shutdown().await;
         let (other, mut other_events) = hub.link("8", vec![], None);
         assert_eq!(other_events.recv().await, Some(LinkEvent::Up));
-        other
-            .publish("t", b"still there".to_vec())
-            .await
-            .expect("sent");
-        assert_eq!(
-            second_events.recv().await,
-            Some(message("t", b"still there"))
-        );
+        other.publish("t", b"still there".to_vec()).await.expect("sent");
+        assert_eq!(second_events.recv().await, Some(message("t", b"still there")));
     }
 }

@@ -174,11 +174,7 @@ impl LinkEvents {
 impl Drop for LinkEvents {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
-        *state = State {
-            abandoned: true,
-            closed: state.closed,
-            ..State::default()
-        };
+        *state = State { abandoned: true, closed: state.closed, ..State::default() };
         drop(state);
         self.queue.left.notify_one();
     }
@@ -190,16 +186,11 @@ mod tests {
     use super::*;
 
     fn message(bytes: usize) -> LinkEvent {
-        LinkEvent::Message {
-            topic: String::new(),
-            payload: vec![0; bytes],
-        }
+        LinkEvent::Message { topic: String::new(), payload: vec![0; bytes] }
     }
 
     fn down() -> LinkEvent {
-        LinkEvent::Down {
-            reason: LinkDown::NoAnswer,
-        }
+        LinkEvent::Down { reason: LinkDown::NoAnswer }
     }
 
     #[tokio::test]
@@ -217,10 +208,7 @@ mod tests {
         assert_eq!(events.recv().await, Some(message(8)));
         assert_eq!(events.recv().await, Some(message(2)));
         assert_eq!(events.recv().await, Some(LinkEvent::Up), "the newest state");
-        assert!(
-            queue.try_push(message(99)).is_ok(),
-            "an empty queue takes any message"
-        );
+        assert!(queue.try_push(message(99)).is_ok(), "an empty queue takes any message");
         assert_eq!(events.recv().await, Some(message(99)));
         let state = queue.lock();
         assert_eq!((state.messages, state.bytes), (0, 0));

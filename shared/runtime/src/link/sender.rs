@@ -71,10 +71,7 @@ impl LinkSender {
         payload: Vec<u8>,
     ) -> Result<(), PublishError> {
         self.check(&payload)?;
-        let message = Outgoing {
-            topic: topic.into(),
-            payload,
-        };
+        let message = Outgoing { topic: topic.into(), payload };
         self.queue.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => PublishError::Full,
             mpsc::error::TrySendError::Closed(_) => PublishError::Closed,
@@ -93,30 +90,18 @@ impl LinkSender {
         payload: Vec<u8>,
     ) -> Result<(), PublishError> {
         self.check(&payload)?;
-        let message = Outgoing {
-            topic: topic.into(),
-            payload,
-        };
-        self.queue
-            .send(message)
-            .await
-            .map_err(|_| PublishError::Closed)
+        let message = Outgoing { topic: topic.into(), payload };
+        self.queue.send(message).await.map_err(|_| PublishError::Closed)
     }
 
     fn check(&self, payload: &[u8]) -> Result<(), PublishError> {
         if payload.len() > MESSAGE_BYTES_MAX {
-            return Err(PublishError::TooLarge {
-                bytes: payload.len(),
-            });
+            return Err(PublishError::TooLarge { bytes: payload.len() });
         }
         if self.queue.is_closed() {
             return Err(PublishError::Closed);
         }
-        if self.is_up() {
-            Ok(())
-        } else {
-            Err(PublishError::Down)
-        }
+        if self.is_up() { Ok(()) } else { Err(PublishError::Down) }
     }
 
     /// Whether the link is connected, as far as it knows.
@@ -173,11 +158,7 @@ impl Outlet {
         let (sending, queue) = mpsc::channel(queue_max.max(1));
         let (asking, stop) = watch::channel(Stop::No);
         let up = Arc::new(AtomicBool::new(false));
-        let sender = LinkSender {
-            queue: sending,
-            stop: asking,
-            up: Arc::clone(&up),
-        };
+        let sender = LinkSender { queue: sending, stop: asking, up: Arc::clone(&up) };
         (sender, Self { queue, stop, up })
     }
 
@@ -236,9 +217,7 @@ mod tests {
         outlet.set_up(true);
         assert_eq!(
             publish(MESSAGE_BYTES_MAX + 1),
-            Err(PublishError::TooLarge {
-                bytes: MESSAGE_BYTES_MAX + 1
-            })
+            Err(PublishError::TooLarge { bytes: MESSAGE_BYTES_MAX + 1 })
         );
         assert_eq!(publish(MESSAGE_BYTES_MAX), Ok(()));
         assert_eq!((publish(1), sender.room()), (Err(PublishError::Full), 0));
@@ -263,20 +242,14 @@ mod tests {
         let (sender, mut outlet) = Outlet::new(1);
         assert!(!outlet.is_stopped());
         let ending = tokio::spawn(async move { sender.shutdown().await });
-        assert!(matches!(
-            outlet.next(true, true).await,
-            Next::Stop(Stop::Now)
-        ));
+        assert!(matches!(outlet.next(true, true).await, Next::Stop(Stop::Now)));
         assert!(outlet.is_stopped());
         drop(outlet);
         ending.await.expect("told of the end");
 
         let (sender, mut outlet) = Outlet::new(1);
         drop(sender);
-        assert!(matches!(
-            outlet.next(true, true).await,
-            Next::Stop(Stop::Flush(_))
-        ));
+        assert!(matches!(outlet.next(true, true).await, Next::Stop(Stop::Flush(_))));
         assert!(outlet.is_stopped());
     }
 }

@@ -12,10 +12,7 @@ pub struct HexError {
 #[must_use]
 pub fn to_hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
-        .collect()
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 /// The `N` bytes that a lower-case hex text stands for.
@@ -57,9 +54,7 @@ mod tests {
     fn hex_has_one_spelling() {
         assert_eq!(to_hex(&[0x00, 0xab, 0xff]), "00abff");
         assert_eq!(from_hex("00abff"), Ok([0x00, 0xab, 0xff]));
-        for text in [
-            "00ABFF", "00abf", "00abff0", "00abff00", "0xabff", "", "00 bff", "äabff",
-        ] {
+        for text in ["00ABFF", "00abf", "00abff0", "00abff00", "0xabff", "", "00 bff", "äabff"] {
             assert_eq!(from_hex::<3>(text), Err(HexError { expected: 6 }), "{text}");
         }
     }

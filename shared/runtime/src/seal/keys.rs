@@ -88,12 +88,7 @@ impl JoinToken {
     /// The root of an agent's own credential.
     #[must_use]
     pub fn root(&self, agent: &AgentId, nonce: &Nonce) -> Root {
-        let parts = [
-            "ambit/v1/credential\n",
-            agent.as_str(),
-            "\n",
-            &nonce.to_hex(),
-        ];
+        let parts = ["ambit/v1/credential\n", agent.as_str(), "\n", &nonce.to_hex()];
         Root(derive(&self.0, &parts))
     }
 }

@@ -60,9 +60,7 @@ pub fn seal(key: &SealKey, topic: &str, body: &[u8]) -> Vec<u8> {
 /// When the payload is too large, carries no seal, or a wrong one.
 pub fn open<'a>(key: &SealKey, topic: &str, payload: &'a [u8]) -> Result<&'a [u8], SealError> {
     if payload.len() > MESSAGE_BYTES_MAX {
-        return Err(SealError::TooLarge {
-            bytes: payload.len(),
-        });
+        return Err(SealError::TooLarge { bytes: payload.len() });
     }
     let Some((head, body)) = payload.split_at_checked(SEAL_BYTES) else {
         return Err(SealError::Unsealed);

@@ -61,10 +61,8 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// Compares without stopping at the first difference, so that the duration does not tell how much
 /// of a guess was right.
 pub(super) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
-    let differences = left
-        .iter()
-        .zip(right)
-        .fold(0, |seen, (l, r)| std::hint::black_box(seen | (l ^ r)));
+    let differences =
+        left.iter().zip(right).fold(0, |seen, (l, r)| std::hint::black_box(seen | (l ^ r)));
     left.len() == right.len() && std::hint::black_box(differences) == 0
 }
 

@@ -38,11 +38,7 @@ fn the_derivations_are_those_of_an_independent_implementation() {
         token.join_password(&agent).expose(),
         "9c24685699b50ba5e1ca8b2361914d5de55780c3566001bf98f97d797344beb7"
     );
-    let payload = seal(
-        &root.seal_key(),
-        "ambit/v1/agents/board-7/up",
-        br#"{"v":1}"#,
-    );
+    let payload = seal(&root.seal_key(), "ambit/v1/agents/board-7/up", br#"{"v":1}"#);
     assert_eq!(
         String::from_utf8(payload).expect("text"),
         "7ad53b9ce778bf01fecb8b4e3b0ae5378d045bdeb180b65672ad545d9e5f78c0\n{\"v\":1}"
@@ -69,10 +65,7 @@ fn what_is_written_down_is_read_back() {
         .expect("token")
         .root(&agent("a"), &Nonce::fresh());
     assert_eq!(Root::from_hex(&root.expose_hex()), Ok(root.clone()));
-    assert_eq!(
-        SealKey::from_hex(&root.seal_key().expose_hex()),
-        Ok(root.seal_key())
-    );
+    assert_eq!(SealKey::from_hex(&root.seal_key().expose_hex()), Ok(root.seal_key()));
     assert!(Root::from_hex("00").is_err() && SealKey::from_hex(&"AA".repeat(32)).is_err());
 }
 
@@ -84,15 +77,8 @@ fn a_short_token_is_refused_and_no_secret_is_ever_printed() {
     ));
     let token = JoinToken::from_text(&JoinToken::fresh_text()).expect("fresh");
     let root = token.root(&agent("a"), &Nonce::fresh());
-    let printed = format!(
-        "{token:?} {root:?} {:?} {:?}",
-        root.seal_key(),
-        root.broker_password()
-    );
-    assert_eq!(
-        printed,
-        "JoinToken(..) Root(..) SealKey(..) BrokerPassword(..)"
-    );
+    let printed = format!("{token:?} {root:?} {:?} {:?}", root.seal_key(), root.broker_password());
+    assert_eq!(printed, "JoinToken(..) Root(..) SealKey(..) BrokerPassword(..)");
 }
 
 #[test]
@@ -102,10 +88,7 @@ fn a_token_file_must_be_private() {
     let path = folder.path().join("token");
     std::fs::write(&path, "a token of sixteen\n").expect("write");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("mode");
-    assert!(matches!(
-        JoinToken::from_file(&path),
-        Err(TokenError::File(_))
-    ));
+    assert!(matches!(JoinToken::from_file(&path), Err(TokenError::File(_))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("mode");
     assert!(JoinToken::from_file(&path).is_ok());
 }
@@ -114,16 +97,11 @@ fn a_token_file_must_be_private() {
 fn a_payload_at_the_limit_is_opened_and_one_byte_more_is_not_looked_at() {
     let body = vec![b'x'; BODY_BYTES_MAX];
     let mut payload = seal(&key(), "t", &body);
-    assert_eq!(
-        open(&key(), "t", &payload).map(<[u8]>::len),
-        Ok(BODY_BYTES_MAX)
-    );
+    assert_eq!(open(&key(), "t", &payload).map(<[u8]>::len), Ok(BODY_BYTES_MAX));
     payload.push(b'x');
     assert_eq!(
         open(&key(), "t", &payload),
-        Err(SealError::TooLarge {
-            bytes: MESSAGE_BYTES_MAX + 1
-        })
+        Err(SealError::TooLarge { bytes: MESSAGE_BYTES_MAX + 1 })
     );
 }
 
@@ -134,11 +112,7 @@ fn a_topic_and_its_body_cannot_be_shifted_into_each_other() {
     let moved: Vec<u8> = [&payload[..SEAL_BYTES], b"c"].concat();
     // The same bytes under the seal, but a topic never holds a newline.
     assert!("ambit/v1/agents/a/up".find('\n').is_none());
-    assert_eq!(
-        open(&key(), "a\nb", &moved),
-        Ok(&b"c"[..]),
-        "why topics must not hold newlines"
-    );
+    assert_eq!(open(&key(), "a\nb", &moved), Ok(&b"c"[..]), "why topics must not hold newlines");
     assert_eq!(open(&key(), "b", &moved), Err(SealError::Wrong));
 }
 

@@ -17,17 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn config(port: u16, client_id: &str) -> LinkConfig {
     let config = LinkConfig::for_agent("127.0.0.1".to_owned(), port, client_id.to_owned());
-    LinkConfig {
-        backoff_ms_max: 300,
-        ..config
-    }
+    LinkConfig { backoff_ms_max: 300, ..config }
 }
 
 fn start(config: LinkConfig, subscriptions: &[&str]) -> (LinkSender, LinkEvents) {
-    let subscriptions = subscriptions
-        .iter()
-        .map(|filter| (*filter).to_owned())
-        .collect();
+    let subscriptions = subscriptions.iter().map(|filter| (*filter).to_owned()).collect();
     Link::start(config, subscriptions, None).expect("a link")
 }
 
@@ -57,10 +51,7 @@ async fn up(events: &mut LinkEvents) {
 }
 
 fn message(topic: &str, payload: &[u8]) -> LinkEvent {
-    LinkEvent::Message {
-        topic: topic.to_owned(),
-        payload: payload.to_vec(),
-    }
+    LinkEvent::Message { topic: topic.to_owned(), payload: payload.to_vec() }
 }
 
 #[tokio::test]
@@ -73,10 +64,7 @@ async fn the_largest_message_passes_and_a_larger_one_is_refused_at_once() {
     for bytes in [0, 200 * 1024, MESSAGE_BYTES_MAX] {
         let payload = vec![b'x'; bytes];
         agent.try_publish("a/7/up", payload.clone()).expect("taken");
-        assert!(
-            next(&mut core_events).await == message("a/7/up", &payload),
-            "{bytes} bytes"
-        );
+        assert!(next(&mut core_events).await == message("a/7/up", &payload), "{bytes} bytes");
     }
     let bytes = MESSAGE_BYTES_MAX + 1;
     let refused = agent.try_publish("a/7/up", vec![0; bytes]);
@@ -96,14 +84,8 @@ async fn subscriptions_are_back_after_the_broker_died() {
         core.publish("a/7/down", vec![round]).await.expect("taken");
         assert_eq!(next(&mut agent_events).await, message("a/7/down", &[round]));
         broker.kill();
-        assert!(matches!(
-            next(&mut core_events).await,
-            LinkEvent::Down { .. }
-        ));
-        assert!(matches!(
-            next(&mut agent_events).await,
-            LinkEvent::Down { .. }
-        ));
+        assert!(matches!(next(&mut core_events).await, LinkEvent::Down { .. }));
+        assert!(matches!(next(&mut agent_events).await, LinkEvent::Down { .. }));
         assert_eq!(agent.try_publish("a/7/up", vec![]), Err(PublishError::Down));
         broker.restart();
     }
@@ -122,9 +104,7 @@ async fn without_a_broker_the_link_says_so_once_and_still_ends_when_asked() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(events.try_recv(), None, "the same news is told once");
     assert_eq!(sender.try_publish("t", vec![]), Err(PublishError::Down));
-    tokio::time::timeout(PATIENCE, sender.shutdown_after_flush(PATIENCE))
-        .await
-        .expect("ended");
+    tokio::time::timeout(PATIENCE, sender.shutdown_after_flush(PATIENCE)).await.expect("ended");
     assert_eq!(events.recv().await, None);
     assert_eq!(sender.try_publish("t", vec![]), Err(PublishError::Closed));
 }
@@ -133,10 +113,7 @@ async fn without_a_broker_the_link_says_so_once_and_still_ends_when_asked() {
 async fn a_wrong_password_is_a_refusal_and_the_right_one_is_not() {
     let broker = Mosquitto::start(|folder| {
         let passwords = passwords(folder, "seven", "right");
-        format!(
-            "allow_anonymous false\npassword_file {}\n",
-            passwords.display()
-        )
+        format!("allow_anonymous false\npassword_file {}\n", passwords.display())
     });
     let with = |password: &str| LinkConfig {
         username: Some("seven".to_owned()),
@@ -147,14 +124,9 @@ async fn a_wrong_password_is_a_refusal_and_the_right_one_is_not() {
     // Told for every attempt.
     for _ in 0..2 {
         let event = next(&mut events).await;
-        let LinkEvent::Refused { reason } = event else {
-            panic!("{event:?}")
-        };
+        let LinkEvent::Refused { reason } = event else { panic!("{event:?}") };
         assert!(
-            matches!(
-                reason,
-                LinkRefused::BadCredentials | LinkRefused::NotAuthorised
-            ),
+            matches!(reason, LinkRefused::BadCredentials | LinkRefused::NotAuthorised),
             "{reason}"
         );
     }
@@ -172,14 +144,10 @@ async fn what_the_access_list_forbids_is_named() {
     });
     let (sender, mut events) = start(config(broker.port, "7"), &["a/7/down"]);
     up(&mut events).await;
-    sender
-        .try_publish("a/8/up", b"forged".to_vec())
-        .expect("taken");
+    sender.try_publish("a/8/up", b"forged".to_vec()).expect("taken");
     let (topic, reason) = ("a/8/up".to_owned(), Unsent::NotAuthorised);
     assert_eq!(next(&mut events).await, LinkEvent::Unsent { topic, reason });
-    sender
-        .try_publish("a/+/up", b"to all".to_vec())
-        .expect("taken");
+    sender.try_publish("a/+/up", b"to all".to_vec()).expect("taken");
     let (topic, reason) = ("a/+/up".to_owned(), Unsent::Topic);
     assert_eq!(next(&mut events).await, LinkEvent::Unsent { topic, reason });
     assert!(sender.is_up(), "neither ends the connection");
@@ -192,11 +160,7 @@ async fn a_message_larger_than_the_broker_takes_does_not_end_the_connection() {
     up(&mut events).await;
     sender.try_publish("t", vec![0; 3_000]).expect("taken");
     let event = next(&mut events).await;
-    let LinkEvent::Unsent {
-        reason: Unsent::TooLarge { max, .. },
-        ..
-    } = event
-    else {
+    let LinkEvent::Unsent { reason: Unsent::TooLarge { max, .. }, .. } = event else {
         panic!("{event:?}")
     };
     assert_eq!(max, 2_000);
@@ -209,12 +173,7 @@ async fn the_will_is_published_for_the_dead_and_not_for_those_who_leave() {
     let broker = Mosquitto::open_to_all();
     let (_core, mut core_events) = start(config(broker.port, "core"), &["#"]);
     up(&mut core_events).await;
-    let will = |name: &str| {
-        Some(Will {
-            topic: "will".to_owned(),
-            payload: name.into(),
-        })
-    };
+    let will = |name: &str| Some(Will { topic: "will".to_owned(), payload: name.into() });
 
     let (leaver, mut events) =
         Link::start(config(broker.port, "leaver"), vec![], will("leaver")).expect("a link");
@@ -242,9 +201,7 @@ async fn the_will_is_published_for_the_dead_and_not_for_those_who_leave() {
 /// 2.0.11 closes the connection of a client that was pushed out without a word. `answer` is given
 /// the packets of a connection, one by one.
 async fn scripted(answer: fn(&[u8]) -> Option<Vec<u8>>) -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its number").port();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
@@ -294,27 +251,14 @@ async fn a_broker_that_is_only_busy_is_no_refusal() {
     let port = scripted(|_| Some(b"\x20\x03\x00\x89\x00".to_vec()));
     let (_sender, mut events) = start(config(port.await, "7"), &[]);
     let event = next(&mut events).await;
-    assert!(
-        matches!(
-            event,
-            LinkEvent::Down {
-                reason: LinkDown::BrokerLeft { .. }
-            }
-        ),
-        "{event:?}"
-    );
+    assert!(matches!(event, LinkEvent::Down { reason: LinkDown::BrokerLeft { .. } }), "{event:?}");
 }
 
 #[tokio::test]
 async fn a_broker_that_never_grants_a_subscription_is_not_waited_for_without_end() {
     let port = scripted(|request| (request[0] == CONNECT).then(|| CONNECTED.to_vec()));
     let (sender, mut events) = start(config(port.await, "7"), &["t"]);
-    assert_eq!(
-        next(&mut events).await,
-        LinkEvent::Down {
-            reason: LinkDown::NoAnswer
-        }
-    );
+    assert_eq!(next(&mut events).await, LinkEvent::Down { reason: LinkDown::NoAnswer });
     assert!(!sender.is_up());
 }
 
@@ -323,15 +267,7 @@ async fn a_broker_that_answers_nonsense_is_given_up_and_tried_again() {
     let port = scripted(|_| Some(vec![0; 16]));
     let (_sender, mut events) = start(config(port.await, "7"), &["t"]);
     let event = next(&mut events).await;
-    assert!(
-        matches!(
-            event,
-            LinkEvent::Down {
-                reason: LinkDown::Protocol { .. }
-            }
-        ),
-        "{event:?}"
-    );
+    assert!(matches!(event, LinkEvent::Down { reason: LinkDown::Protocol { .. } }), "{event:?}");
 }
 
 #[tokio::test]
@@ -348,16 +284,11 @@ async fn a_flush_sends_all_that_is_queued_through_a_small_window() {
     up(&mut core_events).await;
     up(&mut events).await;
     for number in 0..500_u16 {
-        sender
-            .try_publish("t", number.to_be_bytes().to_vec())
-            .expect("room in the queue");
+        sender.try_publish("t", number.to_be_bytes().to_vec()).expect("room in the queue");
     }
     sender.shutdown_after_flush(PATIENCE).await;
     for number in 0..500_u16 {
-        assert_eq!(
-            next(&mut core_events).await,
-            message("t", &number.to_be_bytes())
-        );
+        assert_eq!(next(&mut core_events).await, message("t", &number.to_be_bytes()));
     }
     assert_eq!(events.recv().await, None);
 }
@@ -369,9 +300,7 @@ async fn a_link_that_nobody_holds_sends_what_is_queued_and_ends() {
     let (sender, mut events) = start(config(broker.port, "7"), &[]);
     up(&mut core_events).await;
     up(&mut events).await;
-    sender
-        .try_publish("t", b"last words".to_vec())
-        .expect("taken");
+    sender.try_publish("t", b"last words".to_vec()).expect("taken");
     drop(sender);
     assert_eq!(next(&mut core_events).await, message("t", b"last words"));
     let end = tokio::time::timeout(PATIENCE, events.recv()).await;
@@ -381,11 +310,7 @@ async fn a_link_that_nobody_holds_sends_what_is_queued_and_ends() {
 #[tokio::test]
 async fn a_receiver_that_takes_nothing_loses_messages_but_not_the_connection() {
     let broker = Mosquitto::open_to_all();
-    let slow = LinkConfig {
-        received_max: 2,
-        keep_alive_s: 5,
-        ..config(broker.port, "slow")
-    };
+    let slow = LinkConfig { received_max: 2, keep_alive_s: 5, ..config(broker.port, "slow") };
     let (_slow, mut slow_events) = start(slow, &["t"]);
     let (sender, mut events) = start(config(broker.port, "7"), &[]);
     up(&mut events).await;
@@ -414,22 +339,17 @@ fn certificates(folder: &std::path::Path) {
         .args(["req", "-x509", "-subj", "/CN=test authority"])
         .args(key)
         .args(["-keyout", &authority_key, "-out", &authority]));
-    run(Command::new("openssl")
-        .args(["req", "-subj", "/CN=localhost"])
-        .args(&key[..3])
-        .args(["-keyout", &at("broker.key"), "-out", &at("broker.csr")]));
+    run(Command::new("openssl").args(["req", "-subj", "/CN=localhost"]).args(&key[..3]).args([
+        "-keyout",
+        &at("broker.key"),
+        "-out",
+        &at("broker.csr"),
+    ]));
     file(folder, "names", "subjectAltName=DNS:localhost\n");
     run(Command::new("openssl")
         .args(["x509", "-req", "-days", "2", "-CAcreateserial"])
         .args(["-in", &at("broker.csr"), "-out", &at("broker.pem")])
-        .args([
-            "-CA",
-            &authority,
-            "-CAkey",
-            &authority_key,
-            "-extfile",
-            &at("names"),
-        ]));
+        .args(["-CA", &authority, "-CAkey", &authority_key, "-extfile", &at("names")]));
 }
 
 #[tokio::test]
@@ -447,17 +367,12 @@ async fn an_encrypted_link_trusts_only_the_authority_it_was_given() {
     });
     let with = |host: &str, authority: &str| LinkConfig {
         host: host.to_owned(),
-        tls: Some(TlsConfig {
-            ca_file: Some(at(authority)),
-            client: None,
-        }),
+        tls: Some(TlsConfig { ca_file: Some(at(authority)), client: None }),
         ..config(broker.port, "7")
     };
     let (sender, mut events) = start(with("localhost", "ca.pem"), &["t"]);
     assert_eq!(next(&mut events).await, LinkEvent::Up);
-    sender
-        .try_publish("t", b"in private".to_vec())
-        .expect("taken");
+    sender.try_publish("t", b"in private".to_vec()).expect("taken");
     assert_eq!(next(&mut events).await, message("t", b"in private"));
 
     let other = tempfile::tempdir().expect("folder");
@@ -466,14 +381,6 @@ async fn an_encrypted_link_trusts_only_the_authority_it_was_given() {
     for wrong in [with("localhost", "other.pem"), with("127.0.0.1", "ca.pem")] {
         let (_sender, mut events) = start(wrong, &["t"]);
         let event = next(&mut events).await;
-        assert!(
-            matches!(
-                event,
-                LinkEvent::Down {
-                    reason: LinkDown::Tls { .. }
-                }
-            ),
-            "{event:?}"
-        );
+        assert!(matches!(event, LinkEvent::Down { reason: LinkDown::Tls { .. } }), "{event:?}");
     }
 }

@@ -31,12 +31,7 @@ impl Mosquitto {
             let port = free_port();
             let process = spawn(folder.path(), &configuration, port);
             if let Some(process) = process {
-                return Self {
-                    folder,
-                    configuration,
-                    port,
-                    process: Some(process),
-                };
+                return Self { folder, configuration, port, process: Some(process) };
             }
         }
         panic!("mosquitto does not start; its configuration:\n{configuration}");
@@ -54,9 +49,7 @@ impl Mosquitto {
     pub fn restart(&mut self) {
         self.kill();
         let start = || spawn(self.folder.path(), &self.configuration, self.port);
-        let process = (0..10)
-            .find_map(|_| start())
-            .expect("mosquitto starts again on its port");
+        let process = (0..10).find_map(|_| start()).expect("mosquitto starts again on its port");
         self.process = Some(process);
     }
 }
@@ -77,10 +70,7 @@ pub fn file(folder: &Path, name: &str, content: &str) -> PathBuf {
 /// Makes a password file with one user.
 pub fn passwords(folder: &Path, user: &str, password: &str) -> PathBuf {
     let path = file(folder, "passwords", "");
-    run(Command::new("mosquitto_passwd")
-        .arg("-b")
-        .arg(&path)
-        .args([user, password]));
+    run(Command::new("mosquitto_passwd").arg("-b").arg(&path).args([user, password]));
     path
 }
 
@@ -104,18 +94,10 @@ fn spawn(folder: &Path, configuration: &str, port: u16) -> Option<Child> {
         "listener {port} 127.0.0.1\n{configuration}persistence false\nuser root\nlog_dest none\n"
     );
     let path = file(folder, "mosquitto.conf", &text);
-    let on_path = Command::new("mosquitto")
-        .arg("-c")
-        .arg(&path)
-        .stderr(Stdio::null())
-        .spawn();
+    let on_path = Command::new("mosquitto").arg("-c").arg(&path).stderr(Stdio::null()).spawn();
     // Debian installs it where only root looks.
     let started = on_path.or_else(|_| {
-        Command::new("/usr/sbin/mosquitto")
-            .arg("-c")
-            .arg(&path)
-            .stderr(Stdio::null())
-            .spawn()
+        Command::new("/usr/sbin/mosquitto").arg("-c").arg(&path).stderr(Stdio::null()).spawn()
     });
     let mut process = started.unwrap_or_else(|error| {
         panic!("this test needs mosquitto (apt install mosquitto), which cannot be run: {error}")

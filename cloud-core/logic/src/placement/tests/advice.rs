@@ -28,19 +28,13 @@ fn labeled(key: &str, value: &str) -> TaskSpec {
 #[test]
 fn an_empty_fleet_needs_an_agent() {
     let told = advice([], &task(|_| {}));
-    assert_eq!(
-        told,
-        ["No agent has joined yet: start one with `ambit-agent run`"]
-    );
+    assert_eq!(told, ["No agent has joined yet: start one with `ambit-agent run`"]);
 }
 
 #[test]
 fn a_task_that_can_be_placed_needs_nothing() {
     let told = advice([agent("a"), agent("b")], &task(|_| {}));
-    assert_eq!(
-        told,
-        ["Nothing is needed: 2 agents may take it now, first a"]
-    );
+    assert_eq!(told, ["Nothing is needed: 2 agents may take it now, first a"]);
 }
 
 #[test]
@@ -55,10 +49,7 @@ fn a_label_that_nobody_has_is_told_with_those_there_are() {
     assert_eq!(told, [expected, DOES_NOT]);
     let away = changed("c", |agent| {
         agent.status = AgentStatus::Offline;
-        agent
-            .facts
-            .labels
-            .insert("sensor".to_owned(), "pm25".to_owned());
+        agent.facts.labels.insert("sensor".to_owned(), "pm25".to_owned());
     });
     let told = advice([agent("a"), away], &labeled("sensor", "pm25"));
     assert_eq!(
@@ -156,10 +147,7 @@ fn a_word_that_the_fleet_does_not_know_is_corrected() {
     assert!(told[0].ends_with(expected), "{told:?}");
     let device = task(|spec| spec.needs.devices = [("camara".to_owned(), 1)].into());
     let told = advice([agent("a")], &device);
-    assert!(
-        told[0].ends_with("no agent has a device camara; did you mean camera?"),
-        "{told:?}"
-    );
+    assert!(told[0].ends_with("no agent has a device camara; did you mean camera?"), "{told:?}");
     let arch = task(|spec| spec.place.arch = vec!["x86_64".to_owned()]);
     let told = advice([agent("a")], &arch);
     assert!(
@@ -176,10 +164,7 @@ fn each_reason_has_its_advice() {
     };
     let unmeasured = changed("a", |agent| agent.signal = signal(0.0, None));
     let quick = task(|spec| spec.place.latency_ms_max = Some(5.5));
-    assert_eq!(
-        told(unmeasured, &quick),
-        "wait until its round trip is measured"
-    );
+    assert_eq!(told(unmeasured, &quick), "wait until its round trip is measured");
     let slow = changed("a", |agent| agent.signal = signal(0.0, Some(9.2)));
     let expected =
         "wait until the link of a is faster, or raise where.latency_ms_max to at least 10";
@@ -188,27 +173,18 @@ fn each_reason_has_its_advice() {
     let expected = "widen where.area to take in a at -37.81360, 144.96310";
     assert_eq!(told(agent("a"), &inside), expected);
     let lost = changed("a", |agent| agent.facts.position = None);
-    assert_eq!(
-        told(lost, &inside),
-        "give a a position (its latitude and longitude)"
-    );
+    assert_eq!(told(lost, &inside), "give a a position (its latitude and longitude)");
     let tainted = changed("a", |agent| agent.facts.taints = vec!["noisy".to_owned()]);
     assert_eq!(told(tainted, &task(|_| {})), "add noisy to where.tolerate");
     let camera = task(|spec| spec.needs.devices = [("camera".to_owned(), 2)].into());
-    let filming = changed("a", |agent| {
-        agent.used.devices = [("camera".to_owned(), 1)].into()
-    });
+    let filming = changed("a", |agent| agent.used.devices = [("camera".to_owned(), 1)].into());
     assert_eq!(told(filming, &camera), "wait until 2 camera are free");
     let avoiding = task(|spec| spec.place.avoid_agents = vec![id("a")]);
     assert_eq!(told(agent("a"), &avoiding), "take a off where.avoid_agents");
 }
 
 fn waiting(not_before: Option<Timestamp>) -> Waiting {
-    Waiting {
-        task: TaskId(uuid::Uuid::from_u128(1)),
-        status: TaskStatus::Pending,
-        not_before,
-    }
+    Waiting { task: TaskId(uuid::Uuid::from_u128(1)), status: TaskStatus::Pending, not_before }
 }
 
 #[test]
@@ -218,12 +194,7 @@ fn a_task_that_waits_is_told_why() {
     let fleet = fleet([busy, away]);
     let spec = task(|spec| spec.place.near = near(melbourne(), Some(50_000.0)));
     let told = |not_before| {
-        explain_waiting(
-            waiting(not_before),
-            &fleet,
-            &request(&spec),
-            &Policy::default(),
-        )
+        explain_waiting(waiting(not_before), &fleet, &request(&spec), &Policy::default())
     };
     let explanation = told(None);
     assert_eq!(
@@ -232,10 +203,7 @@ fn a_task_that_waits_is_told_why() {
          help"
     );
     assert_eq!(explanation.what_helps.len(), 3);
-    assert_eq!(
-        explanation.plan.expect("a plan").refused[0].reason,
-        RefusalName::Slots
-    );
+    assert_eq!(explanation.plan.expect("a plan").refused[0].reason, RefusalName::Slots);
     assert!(explanation.placed.is_none());
     let backing_off = told(Some(Timestamp(0))).summary;
     let expected = "It waits until 1970-01-01T00:00:00.000Z before it is tried again. None of";
@@ -244,26 +212,11 @@ fn a_task_that_waits_is_told_why() {
 
 #[test]
 fn a_task_that_has_a_place_is_told_why_there() {
-    let terms = Terms {
-        load: 0.88,
-        capacity: 0.8,
-        distance: Some(0.9),
-        latency: 0.94,
-    };
-    let mut placed = Placed {
-        score: 0.83,
-        terms,
-        distance_m: Some(11_120.4),
-        latency_ms: Some(3.1),
-        policy: 3,
-    };
+    let terms = Terms { load: 0.88, capacity: 0.8, distance: Some(0.9), latency: 0.94 };
+    let mut placed =
+        Placed { score: 0.83, terms, distance_m: Some(11_120.4), latency_ms: Some(3.1), policy: 3 };
     let told = |placed: &Placed| {
-        explain_placed(
-            TaskId(uuid::Uuid::nil()),
-            TaskStatus::Running,
-            &id("board-7"),
-            placed,
-        )
+        explain_placed(TaskId(uuid::Uuid::nil()), TaskStatus::Running, &id("board-7"), placed)
     };
     let explanation = told(&placed);
     assert_eq!(
@@ -276,21 +229,12 @@ fn a_task_that_has_a_place_is_told_why_there() {
     assert_eq!((candidate.agent, candidate.terms), (id("board-7"), terms));
     placed.terms.distance = None;
     (placed.distance_m, placed.latency_ms) = (None, None);
-    assert!(
-        told(&placed)
-            .summary
-            .ends_with("capacity 0.80, latency 0.94 (not measured)")
-    );
+    assert!(told(&placed).summary.ends_with("capacity 0.80, latency 0.94 (not measured)"));
 }
 
 /// The number behind "at least" or "at most" in a piece of advice.
 fn figure(help: &str, behind: &str) -> Option<u64> {
-    help.split_once(behind)?
-        .1
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    help.split_once(behind)?.1.split_whitespace().next()?.parse().ok()
 }
 
 proptest! {

@@ -24,9 +24,7 @@ fn passes(agent: &Agent, spec: &TaskSpec) {
 fn refused(agent: &Agent, request: &Request<'_>, name: RefusalName) -> (String, bool) {
     assert!(!is_feasible(agent, request));
     let found = refusals(agent, request);
-    let [refusal] = &found[..] else {
-        panic!("not one refusal: {found:?}")
-    };
+    let [refusal] = &found[..] else { panic!("not one refusal: {found:?}") };
     assert_eq!(refusal.name(), name);
     (detail(refusal, agent, request), refusal.waiting_helps())
 }
@@ -57,11 +55,7 @@ fn suspect() {
     let spec = task(|_| {});
     let late = changed("a", |agent| agent.status = AgentStatus::Suspect);
     let told = refused(&late, &request(&spec), RefusalName::Suspect);
-    says(
-        told,
-        "its heartbeats are late or it has just come back, not heard yet",
-        true,
-    );
+    says(told, "its heartbeats are late or it has just come back, not heard yet", true);
 }
 
 #[test]
@@ -77,11 +71,7 @@ fn draining() {
     let spec = task(|_| {});
     let agent = changed("a", |agent| agent.flags.draining = true);
     let told = refused(&agent, &request(&spec), RefusalName::Draining);
-    says(
-        told,
-        "draining: it is being emptied and takes nothing new",
-        false,
-    );
+    says(told, "draining: it is being emptied and takes nothing new", false);
 }
 
 #[test]
@@ -106,10 +96,7 @@ fn avoided() {
     passes(&agent("a"), &spec);
     let told = refused(&agent("b"), &request(&spec), RefusalName::Avoided);
     says(told, "the task avoids it", false);
-    let again = Request {
-        spec: &spec,
-        avoid: &[id("a"), id("b")],
-    };
+    let again = Request { spec: &spec, avoid: &[id("a"), id("b")] };
     let told = refused(&agent("a"), &again, RefusalName::Avoided);
     says(told, "it has just refused this task", true);
     // The user's word outlasts the agent's.
@@ -122,16 +109,8 @@ fn arch() {
         task(|spec| spec.place.arch = arch.iter().map(|&arch| arch.to_owned()).collect())
     };
     passes(&agent("a"), &asked(&["x86_64", "aarch64"]));
-    let told = refused(
-        &agent("a"),
-        &request(&asked(&["x86_64", "arm"])),
-        RefusalName::Arch,
-    );
-    says(
-        told,
-        "its architecture is aarch64, x86_64 or arm asked for",
-        false,
-    );
+    let told = refused(&agent("a"), &request(&asked(&["x86_64", "arm"])), RefusalName::Arch);
+    says(told, "its architecture is aarch64, x86_64 or arm asked for", false);
 }
 
 #[test]
@@ -140,16 +119,10 @@ fn label() {
         task(|spec| spec.place.labels = [(key.to_owned(), value.to_owned())].into())
     };
     passes(&agent("a"), &asked("os", "debian"));
-    let told = refused(
-        &agent("a"),
-        &request(&asked("os", "alpine")),
-        RefusalName::Label,
-    );
+    let told = refused(&agent("a"), &request(&asked("os", "alpine")), RefusalName::Label);
     says(told, "os is debian, alpine asked for", false);
     let mut both = asked("os", "debian");
-    both.place
-        .labels
-        .insert("sensor".to_owned(), "pm25".to_owned());
+    both.place.labels.insert("sensor".to_owned(), "pm25".to_owned());
     let told = refused(&agent("a"), &request(&both), RefusalName::Label);
     says(told, "no label sensor, pm25 asked for", false);
 }
@@ -158,11 +131,7 @@ fn label() {
 fn expression() {
     let asked = |op, values: &[&str]| {
         let values = values.iter().map(|&value| value.to_owned()).collect();
-        let expression = Expression {
-            key: "os".to_owned(),
-            op,
-            values,
-        };
+        let expression = Expression { key: "os".to_owned(), op, values };
         task(|spec| spec.place.expressions.push(expression))
     };
     passes(&agent("a"), &asked(Operator::In, &["debian", "ubuntu"]));
@@ -171,15 +140,9 @@ fn expression() {
     let told = refused(&agent("a"), &request(&spec), RefusalName::Expression);
     says(told, "`os in (alpine)` does not hold, os is debian", false);
     let mut spec = asked(Operator::NotExists, &[]);
-    spec.place
-        .expressions
-        .extend(asked(Operator::Exists, &[]).place.expressions);
+    spec.place.expressions.extend(asked(Operator::Exists, &[]).place.expressions);
     let told = refused(&agent("a"), &request(&spec), RefusalName::Expression);
-    says(
-        told,
-        "`os does not exist` does not hold, os is debian",
-        false,
-    );
+    says(told, "`os does not exist` does not hold, os is debian", false);
 }
 
 #[test]
@@ -190,41 +153,21 @@ fn taint() {
     let tolerating = |taints: &[&str]| {
         task(|spec| spec.place.tolerate = taints.iter().map(|&taint| taint.to_owned()).collect())
     };
-    passes(
-        &tainted,
-        &tolerating(&["noisy", "other", "maintenance-window"]),
-    );
+    passes(&tainted, &tolerating(&["noisy", "other", "maintenance-window"]));
     passes(&agent("a"), &tolerating(&["noisy"]));
-    let told = refused(
-        &tainted,
-        &request(&tolerating(&["noisy"])),
-        RefusalName::Taint,
-    );
+    let told = refused(&tainted, &request(&tolerating(&["noisy"])), RefusalName::Taint);
     says(told, "its taint maintenance-window is not tolerated", false);
 }
 
 #[test]
 fn region() {
     let spec = task(|spec| spec.place.regions = vec!["eu-west".to_owned(), "eu-north".to_owned()]);
-    passes(
-        &changed("a", |agent| {
-            agent.facts.region = Some("eu-north".to_owned())
-        }),
-        &spec,
-    );
+    passes(&changed("a", |agent| agent.facts.region = Some("eu-north".to_owned())), &spec);
     let told = refused(&agent("a"), &request(&spec), RefusalName::Region);
-    says(
-        told,
-        "its region is au-south, eu-west or eu-north asked for",
-        false,
-    );
+    says(told, "its region is au-south, eu-west or eu-north asked for", false);
     let nowhere = changed("a", |agent| agent.facts.region = None);
     let told = refused(&nowhere, &request(&spec), RefusalName::Region);
-    says(
-        told,
-        "it has no region, eu-west or eu-north asked for",
-        false,
-    );
+    says(told, "it has no region, eu-west or eu-north asked for", false);
 }
 
 #[test]
@@ -234,26 +177,17 @@ fn too_far() {
     says(told, "713 km away, at most 50 km allowed", false);
     // The limit itself is near enough, a millimetre less is not.
     let distance_m = shared::geo::distance_m(melbourne(), sydney());
-    passes(
-        &agent("a"),
-        &task(|spec| spec.place.near = near(sydney(), Some(distance_m))),
-    );
+    passes(&agent("a"), &task(|spec| spec.place.near = near(sydney(), Some(distance_m))));
     let spec = task(|spec| spec.place.near = near(sydney(), Some(distance_m - 0.001)));
     refused(&agent("a"), &request(&spec), RefusalName::TooFar);
     // Without a limit, near only ranks.
-    passes(
-        &agent("a"),
-        &task(|spec| spec.place.near = near(sydney(), None)),
-    );
+    passes(&agent("a"), &task(|spec| spec.place.near = near(sydney(), None)));
 }
 
 #[test]
 fn outside_area() {
     let spec = task(|spec| spec.place.area = Some(area(150.0, -35.0, 152.0, -33.0)));
-    passes(
-        &changed("a", |agent| agent.facts.position = Some(sydney())),
-        &spec,
-    );
+    passes(&changed("a", |agent| agent.facts.position = Some(sydney())), &spec);
     let told = refused(&agent("a"), &request(&spec), RefusalName::OutsideArea);
     says(told, "at -37.81360, 144.96310, outside the area", false);
 }
@@ -263,15 +197,9 @@ fn no_position() {
     let lost = changed("a", |agent| agent.facts.position = None);
     let told = ("where it is nobody knows".to_owned(), false);
     let within = task(|spec| spec.place.near = near(sydney(), Some(1e7)));
-    assert_eq!(
-        refused(&lost, &request(&within), RefusalName::NoPosition),
-        told
-    );
+    assert_eq!(refused(&lost, &request(&within), RefusalName::NoPosition), told);
     let inside = task(|spec| spec.place.area = Some(area(150.0, -35.0, 152.0, -33.0)));
-    assert_eq!(
-        refused(&lost, &request(&inside), RefusalName::NoPosition),
-        told
-    );
+    assert_eq!(refused(&lost, &request(&inside), RefusalName::NoPosition), told);
     passes(&lost, &task(|spec| spec.place.near = near(sydney(), None)));
     passes(&lost, &task(|_| {}));
 }
@@ -279,10 +207,7 @@ fn no_position() {
 #[test]
 fn latency_too_high() {
     let spec = task(|spec| spec.place.latency_ms_max = Some(40.0));
-    passes(
-        &changed("a", |agent| agent.signal = signal(0.0, Some(40.0))),
-        &spec,
-    );
+    passes(&changed("a", |agent| agent.signal = signal(0.0, Some(40.0))), &spec);
     let slow = changed("a", |agent| agent.signal = signal(0.0, Some(52.34)));
     let told = refused(&slow, &request(&spec), RefusalName::LatencyTooHigh);
     says(told, "52.3 ms round trip, at most 40 ms allowed", true);
@@ -294,11 +219,7 @@ fn latency_unknown() {
     passes(&unmeasured, &task(|_| {}));
     let spec = task(|spec| spec.place.latency_ms_max = Some(40.0));
     let told = refused(&unmeasured, &request(&spec), RefusalName::LatencyUnknown);
-    says(
-        told,
-        "its round trip is not measured yet, at most 40 ms allowed",
-        true,
-    );
+    says(told, "its round trip is not measured yet, at most 40 ms allowed", true);
 }
 
 #[test]
@@ -312,10 +233,7 @@ fn cpu() {
     let told = refused(&busy, &request(&spec), RefusalName::Cpu);
     says(told, "needs 4001 cpu_millis, 200 free of 4000", false);
     // What is not asked for never stands in the way, even where too much is promised already.
-    passes(
-        &changed("a", |agent| agent.used.cpu_millis = 9_999),
-        &task(|_| {}),
-    );
+    passes(&changed("a", |agent| agent.used.cpu_millis = 9_999), &task(|_| {}));
 }
 
 #[test]
@@ -348,30 +266,19 @@ fn bandwidth() {
 #[test]
 fn device() {
     let asked = |devices: &[(&str, u32)]| {
-        let devices = devices
-            .iter()
-            .map(|&(name, count)| (name.to_owned(), count))
-            .collect();
+        let devices = devices.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
         task(|spec| spec.needs.devices = devices)
     };
     let busy = changed("a", |agent| {
         agent.used.devices.insert("camera".to_owned(), 1);
     });
     passes(&busy, &asked(&[("camera", 1), ("gpu", 0)]));
-    let told = refused(
-        &busy,
-        &request(&asked(&[("camera", 2)])),
-        RefusalName::Device,
-    );
+    let told = refused(&busy, &request(&asked(&[("camera", 2)])), RefusalName::Device);
     says(told, "needs 2 camera, 1 free of 2", true);
     // One that will never be there outweighs one that will.
     let spec = asked(&[("camera", 2), ("gpu", 1)]);
     let told = refused(&busy, &request(&spec), RefusalName::Device);
-    says(
-        told,
-        "needs 2 camera, 1 free of 2; needs 1 gpu, has none",
-        false,
-    );
+    says(told, "needs 2 camera, 1 free of 2; needs 1 gpu, has none", false);
 }
 
 #[test]
@@ -408,10 +315,8 @@ fn every_reason_against_an_agent_is_told() {
         spec.place.near = near(sydney(), Some(1.0));
         spec.needs.cpu_millis = 5_000;
     });
-    let mut names: Vec<RefusalName> = refusals(&hopeless, &request(&spec))
-        .iter()
-        .map(Refusal::name)
-        .collect();
+    let mut names: Vec<RefusalName> =
+        refusals(&hopeless, &request(&spec)).iter().map(Refusal::name).collect();
     names.sort();
     let expected = [
         RefusalName::Offline,

@@ -69,11 +69,7 @@ fn agent(name: &str) -> Agent {
 
 fn signal(load: f64, rtt_ms: Option<f64>) -> Signal {
     let mut signal = Signal::default();
-    signal.measure_load(Load {
-        cpu: load,
-        memory: 0.0,
-        disk: 0.0,
-    });
+    signal.measure_load(Load { cpu: load, memory: 0.0, disk: 0.0 });
     if let Some(rtt_ms) = rtt_ms {
         signal.measure_rtt(rtt_ms);
     }
@@ -109,13 +105,7 @@ fn request(spec: &TaskSpec) -> Request<'_> {
 
 /// The box between two corners.
 fn area(west: f64, south: f64, east: f64, north: f64) -> Area {
-    let ring = [
-        [west, south],
-        [east, south],
-        [east, north],
-        [west, north],
-        [west, south],
-    ];
+    let ring = [[west, south], [east, south], [east, north], [west, north], [west, south]];
     Area::from_geojson(&serde_json::json!({"type": "Polygon", "coordinates": [ring]}))
         .expect("an area")
 }

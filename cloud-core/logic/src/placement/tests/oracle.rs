@@ -23,21 +23,9 @@ pub fn reasons(agent: &Agent, request: &Request<'_>) -> BTreeMap<&'static str, b
     };
     against(agent.status == AgentStatus::Offline, "offline", true);
     against(agent.status == AgentStatus::Suspect, "suspect", true);
-    against(
-        agent.flags.contains(&AgentFlag::Cordoned),
-        "cordoned",
-        false,
-    );
-    against(
-        agent.flags.contains(&AgentFlag::Draining),
-        "draining",
-        false,
-    );
-    against(
-        agent.flags.contains(&AgentFlag::Quarantined),
-        "quarantined",
-        false,
-    );
+    against(agent.flags.contains(&AgentFlag::Cordoned), "cordoned", false);
+    against(agent.flags.contains(&AgentFlag::Draining), "draining", false);
+    against(agent.flags.contains(&AgentFlag::Quarantined), "quarantined", false);
 
     let place = &spec.place;
     against(
@@ -89,11 +77,7 @@ pub fn reasons(agent: &Agent, request: &Request<'_>) -> BTreeMap<&'static str, b
     }
     let runs = agent.runtimes.iter().any(|known| known == spec.run.kind());
     against(!runs, "runtime", false);
-    against(
-        agent.assignments >= agent.assignments_max,
-        "slots",
-        agent.assignments_max != 0,
-    );
+    against(agent.assignments >= agent.assignments_max, "slots", agent.assignments_max != 0);
     for (name, need, capacity, used) in amounts(&agent, spec) {
         let device = !["cpu", "memory", "disk", "bandwidth"].contains(&name.as_str());
         let name = match name.as_str() {
@@ -124,15 +108,10 @@ fn amounts(agent: &AgentDocument, spec: &TaskSpec) -> Vec<(String, u128, u128, u
     };
     let of = |r: &Resources, name: &str| -> u128 {
         let device = r.devices.get(name).map(|&count| u64::from(count));
-        let scalar = scalars(r)
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|&(_, amount)| amount);
+        let scalar = scalars(r).iter().find(|(known, _)| *known == name).map(|&(_, amount)| amount);
         scalar.or(device).unwrap_or(0).into()
     };
-    let mut names: Vec<String> = ["cpu", "memory", "disk", "bandwidth"]
-        .map(str::to_owned)
-        .into();
+    let mut names: Vec<String> = ["cpu", "memory", "disk", "bandwidth"].map(str::to_owned).into();
     names.extend(agent.capacity.devices.keys().cloned());
     names.extend(
         spec.needs
@@ -170,23 +149,12 @@ pub fn score(
 
     let mut asked: Vec<_> = amounts.iter().filter(|(_, need, _, _)| *need > 0).collect();
     if asked.is_empty() {
-        asked = amounts
-            .iter()
-            .filter(|(name, ..)| name == "cpu" || name == "memory")
-            .collect();
+        asked = amounts.iter().filter(|(name, ..)| name == "cpu" || name == "memory").collect();
     }
     let mut shares = Vec::new();
     for &&(_, need, capacity, used) in &asked {
-        let free = if used + need > capacity {
-            0
-        } else {
-            capacity - used - need
-        };
-        shares.push(if capacity == 0 {
-            0.0
-        } else {
-            free as f64 / capacity as f64
-        });
+        let free = if used + need > capacity { 0 } else { capacity - used - need };
+        shares.push(if capacity == 0 { 0.0 } else { free as f64 / capacity as f64 });
     }
     let mut capacity = shares.iter().sum::<f64>() / shares.len() as f64;
     if policy.packing {

@@ -18,16 +18,11 @@ fn ranked(world: &World, policy: &Policy) -> Vec<(f64, String)> {
     let mut ranked: Vec<(f64, String)> = Vec::new();
     for agent in world.fleet.iter() {
         if oracle::reasons(agent, &request).is_empty() {
-            ranked.push((
-                oracle::score(agent, &request, policy).0,
-                agent.id.to_string(),
-            ));
+            ranked.push((oracle::score(agent, &request, policy).0, agent.id.to_string()));
         }
     }
     ranked.sort_by(|a, b| {
-        b.0.partial_cmp(&a.0)
-            .expect("a number")
-            .then(a.1.as_bytes().cmp(b.1.as_bytes()))
+        b.0.partial_cmp(&a.0).expect("a number").then(a.1.as_bytes().cmp(b.1.as_bytes()))
     });
     ranked
 }
@@ -185,21 +180,13 @@ fn the_worlds_are_worth_testing_on() {
     let (mut placed, mut contested, mut tied, mut waiting) = (0, 0, 0, 0);
     let mut alone: BTreeSet<&str> = BTreeSet::new();
     for _ in 0..1_000 {
-        let world = any_world()
-            .new_tree(&mut runner)
-            .expect("a world")
-            .current();
+        let world = any_world().new_tree(&mut runner).expect("a world").current();
         let plan = plan(&world.fleet, &world.request(), &Policy::default(), 2, 1);
         placed += u32::from(plan.feasible > 0);
         contested += u32::from(plan.feasible > 2);
         tied += u32::from(matches!(&plan.candidates[..], [a, b] if a.score == b.score));
         waiting += u32::from(plan.feasible == 0 && plan.agents > 0);
-        alone.extend(
-            plan.refused
-                .iter()
-                .filter(|one| one.alone > 0)
-                .map(|one| one.reason.name()),
-        );
+        alone.extend(plan.refused.iter().filter(|one| one.alone > 0).map(|one| one.reason.name()));
     }
     println!("placed {placed}, contested {contested}, tied {tied}, waiting {waiting}");
     assert!(placed > 250 && contested > 100 && tied > 100 && waiting > 250);

@@ -26,53 +26,31 @@ pub struct World {
 
 impl World {
     pub fn request(&self) -> Request<'_> {
-        Request {
-            spec: &self.spec,
-            avoid: &self.avoid,
-        }
+        Request { spec: &self.spec, avoid: &self.avoid }
     }
 }
 
-const NAMES: [&str; 12] = [
-    "a", "a-1", "a1", "b", "B", "b10", "b2", "c", "d", "e", "f", "g",
-];
+const NAMES: [&str; 12] = ["a", "a-1", "a1", "b", "B", "b10", "b2", "c", "d", "e", "f", "g"];
 
 fn positions() -> impl Strategy<Value = Position> {
     let near_melbourne = position(-37.8136, 145.0);
     let antipode = position(37.8136, -35.0369);
-    let places = [
-        melbourne(),
-        near_melbourne,
-        sydney(),
-        position(90.0, 0.0),
-        antipode,
-    ];
+    let places = [melbourne(), near_melbourne, sydney(), position(90.0, 0.0), antipode];
     select(places.to_vec())
 }
 
 fn amounts(scalars: &'static [u64], devices: &'static [u32]) -> impl Strategy<Value = Resources> {
     let scalar = || select(scalars);
     let names = subsequence(vec!["camera", "gpu"], 0..=2);
-    (
-        scalar(),
-        scalar(),
-        scalar(),
-        scalar(),
-        names,
-        select(devices),
+    (scalar(), scalar(), scalar(), scalar(), names, select(devices)).prop_map(
+        |(cpu_millis, memory_mib, disk_mib, bandwidth_kbps, names, count)| Resources {
+            cpu_millis,
+            memory_mib,
+            disk_mib,
+            bandwidth_kbps,
+            devices: names.into_iter().map(|name| (name.to_owned(), count)).collect(),
+        },
     )
-        .prop_map(
-            |(cpu_millis, memory_mib, disk_mib, bandwidth_kbps, names, count)| Resources {
-                cpu_millis,
-                memory_mib,
-                disk_mib,
-                bandwidth_kbps,
-                devices: names
-                    .into_iter()
-                    .map(|name| (name.to_owned(), count))
-                    .collect(),
-            },
-        )
 }
 
 fn capacity() -> impl Strategy<Value = Resources> {
@@ -127,21 +105,9 @@ fn tasks_max() -> impl Strategy<Value = u32> {
 }
 
 fn any_agent() -> impl Strategy<Value = Agent> {
-    let place = (
-        weighted(0.9, positions()),
-        weighted(0.8, select(vec!["north", "south"])),
-    );
-    let tags = (
-        labels(),
-        weighted(0.1, words(&["t", "u"])),
-        select(vec!["aarch64", "arm"]),
-    );
-    let amounts = (
-        capacity(),
-        used(),
-        tasks_max(),
-        select(vec![0_u32, 0, 0, 1, 3]),
-    );
+    let place = (weighted(0.9, positions()), weighted(0.8, select(vec!["north", "south"])));
+    let tags = (labels(), weighted(0.1, words(&["t", "u"])), select(vec!["aarch64", "arm"]));
+    let amounts = (capacity(), used(), tasks_max(), select(vec![0_u32, 0, 0, 1, 3]));
     let rtt_ms = weighted(0.8, select(vec![0.0, 10.0, 40.0, 40.5, 90.0]));
     let measured = (select(vec![0.0, 0.0, 0.25, 0.5, 1.0]), rtt_ms);
     let exec = prop::bool::weighted(0.9);
@@ -155,12 +121,7 @@ fn any_agent() -> impl Strategy<Value = Agent> {
             (facts.labels, facts.taints) = (tags.0, tags.1.unwrap_or_default());
             facts.arch = tags.2.to_owned();
             facts.runtimes.retain(|runtime| exec || runtime != "exec");
-            (
-                facts.capacity,
-                agent.used,
-                facts.tasks_max,
-                agent.assignments,
-            ) = amounts;
+            (facts.capacity, agent.used, facts.tasks_max, agent.assignments) = amounts;
             agent
         },
     )
@@ -185,63 +146,44 @@ fn any_near() -> impl Strategy<Value = Option<Near>> {
 }
 
 fn any_area() -> impl Strategy<Value = Option<Area>> {
-    let areas = vec![
-        area(144.0, -39.0, 152.0, -33.0),
-        area(144.0, -38.0, 145.0, -37.0),
-    ];
+    let areas = vec![area(144.0, -39.0, 152.0, -33.0), area(144.0, -38.0, 145.0, -37.0)];
     weighted(0.15, select(areas))
 }
 
 fn expressions() -> impl Strategy<Value = Vec<Expression>> {
-    let one = (
-        select(vec!["os", "sensor"]),
-        select(Operator::ALL.to_vec()),
-        select(vec!["x", "y"]),
-    )
-        .prop_map(|(key, (_, op), value)| Expression {
-            key: key.to_owned(),
-            op,
-            values: match op {
-                Operator::In | Operator::NotIn => vec![value.to_owned()],
-                Operator::Exists | Operator::NotExists => vec![],
-            },
-        });
+    let one =
+        (select(vec!["os", "sensor"]), select(Operator::ALL.to_vec()), select(vec!["x", "y"]))
+            .prop_map(|(key, (_, op), value)| Expression {
+                key: key.to_owned(),
+                op,
+                values: match op {
+                    Operator::In | Operator::NotIn => vec![value.to_owned()],
+                    Operator::Exists | Operator::NotExists => vec![],
+                },
+            });
     prop::collection::vec(one, 1..3)
 }
 
 fn place() -> impl Strategy<Value = Place> {
     let latency_ms_max = weighted(0.15, select(vec![0.0, 40.0, 60.0]));
     let regions = rarely(words(&["north", "south", "west"]));
-    let tags = (
-        rarely(labels()),
-        rarely(expressions()),
-        rarely(words(&["aarch64", "x86_64"])),
-    );
+    let tags = (rarely(labels()), rarely(expressions()), rarely(words(&["aarch64", "x86_64"])));
     let lists = (rarely(ids(8)), rarely(ids(3)));
     let tolerate = words(&["t", "u"]);
-    (
-        any_near(),
-        any_area(),
-        regions,
-        latency_ms_max,
-        tags,
-        lists,
-        tolerate,
+    (any_near(), any_area(), regions, latency_ms_max, tags, lists, tolerate).prop_map(
+        |(near, area, regions, latency_ms_max, tags, (agents, avoid_agents), tolerate)| Place {
+            near,
+            area,
+            regions,
+            latency_ms_max,
+            labels: tags.0,
+            expressions: tags.1,
+            arch: tags.2,
+            agents,
+            avoid_agents,
+            tolerate,
+        },
     )
-        .prop_map(
-            |(near, area, regions, latency_ms_max, tags, (agents, avoid_agents), tolerate)| Place {
-                near,
-                area,
-                regions,
-                latency_ms_max,
-                labels: tags.0,
-                expressions: tags.1,
-                arch: tags.2,
-                agents,
-                avoid_agents,
-                tolerate,
-            },
-        )
 }
 
 fn needs() -> impl Strategy<Value = Resources> {
@@ -255,37 +197,23 @@ fn needs() -> impl Strategy<Value = Resources> {
 fn preference() -> impl Strategy<Value = Preference> {
     let weight = || weighted(0.3, select(vec![0_u32, 0, 1, 30, 1_000]));
     (weight(), weight(), weight(), weight()).prop_map(|(load, capacity, distance, latency)| {
-        Preference {
-            load,
-            capacity,
-            distance,
-            latency,
-        }
+        Preference { load, capacity, distance, latency }
     })
 }
 
 pub fn any_world() -> impl Strategy<Value = World> {
     // Agents of few kinds, so that equals compete.
     let kinds = prop::collection::vec(any_agent(), 1..=6);
-    let agents = (
-        kinds,
-        prop::collection::vec(any::<prop::sample::Index>(), 0..=NAMES.len()),
-    )
+    let agents = (kinds, prop::collection::vec(any::<prop::sample::Index>(), 0..=NAMES.len()))
         .prop_map(|(kinds, picks)| {
-            picks
-                .into_iter()
-                .map(|pick| pick.get(&kinds).clone())
-                .collect::<Vec<Agent>>()
+            picks.into_iter().map(|pick| pick.get(&kinds).clone()).collect::<Vec<Agent>>()
         });
     let exec = prop::bool::weighted(0.3);
     let avoid = rarely(ids(3));
     (agents, exec, needs(), place(), preference(), avoid).prop_map(
         |(agents, exec, needs, place, prefer, avoid)| {
             let named = agents.into_iter().zip(NAMES);
-            let fleet = fleet(named.map(|(agent, name)| Agent {
-                id: id(name),
-                ..agent
-            }));
+            let fleet = fleet(named.map(|(agent, name)| Agent { id: id(name), ..agent }));
             let spec = task(|spec| {
                 (spec.needs, spec.place, spec.prefer) = (needs, place, prefer);
                 if exec {
@@ -300,58 +228,27 @@ pub fn any_world() -> impl Strategy<Value = World> {
 pub fn sane_policy() -> impl Strategy<Value = Policy> {
     let weights = prop_oneof![
         Just(Weights::default()),
-        Just(Weights {
-            load: 0,
-            capacity: 0,
-            distance: 0,
-            latency: 0
-        }),
-        Just(Weights {
-            load: 1,
-            capacity: 1,
-            distance: 1,
-            latency: 1
-        }),
+        Just(Weights { load: 0, capacity: 0, distance: 0, latency: 0 }),
+        Just(Weights { load: 1, capacity: 1, distance: 1, latency: 1 }),
     ];
-    (
-        weights,
-        select(vec![100_000.0, 1.0]),
-        select(vec![50.0, 0.5]),
-        any::<bool>(),
+    (weights, select(vec![100_000.0, 1.0]), select(vec![50.0, 0.5]), any::<bool>()).prop_map(
+        |(weights, distance_m_ref, latency_ms_ref, packing)| Policy {
+            version: 3,
+            weights,
+            distance_m_ref,
+            latency_ms_ref,
+            packing,
+        },
     )
-        .prop_map(
-            |(weights, distance_m_ref, latency_ms_ref, packing)| Policy {
-                version: 3,
-                weights,
-                distance_m_ref,
-                latency_ms_ref,
-                packing,
-            },
-        )
 }
 
 pub fn hostile_policy() -> impl Strategy<Value = Policy> {
-    let reference = || {
-        select(vec![
-            0.0,
-            -0.0,
-            -1.0,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            5e-324,
-            1e308,
-        ])
-    };
+    let reference =
+        || select(vec![0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324, 1e308]);
     let weight = || select(vec![0_u32, 1, u32::MAX]);
     let weights =
         (weight(), weight(), weight(), weight()).prop_map(|(load, capacity, distance, latency)| {
-            Weights {
-                load,
-                capacity,
-                distance,
-                latency,
-            }
+            Weights { load, capacity, distance, latency }
         });
     (weights, reference(), reference(), any::<bool>()).prop_map(
         |(weights, distance_m_ref, latency_ms_ref, packing)| Policy {

@@ -49,10 +49,7 @@ pub fn start(
     let (queue, events) = EventQueue::new(config.received_max, config.received_bytes_max);
     let runner = Runner {
         in_flight_max: usize::from(config.in_flight_max),
-        backoff: Backoff {
-            failures: 0,
-            max_ms: config.backoff_ms_max,
-        },
+        backoff: Backoff { failures: 0, max_ms: config.backoff_ms_max },
         clock: Clock::new(),
         told: None,
         options,
@@ -60,11 +57,7 @@ pub fn start(
         outlet,
         events: Closing(queue),
     };
-    tokio::spawn(
-        runner
-            .run()
-            .instrument(tracing::info_span!("link", broker = config.target())),
-    );
+    tokio::spawn(runner.run().instrument(tracing::info_span!("link", broker = config.target())));
     Ok((sender, events))
 }
 
@@ -119,16 +112,12 @@ impl Runner {
         if up_since.is_some_and(|since| now.mono.since_ms(since) >= STEADY_MS) {
             self.backoff.failures = 0;
         }
-        self.backoff
-            .next_ms(matches!(loss, Loss::Refused(_)), now.chance)
+        self.backoff.next_ms(matches!(loss, Loss::Refused(_)), now.chance)
     }
 
     /// Tells the owner, and the log: once for a reason, quietly while it stays the same.
     fn tell(&mut self, loss: Loss, retry_ms: u64) {
-        let news = self
-            .told
-            .as_ref()
-            .is_none_or(|told| !same_kind(told, &loss));
+        let news = self.told.as_ref().is_none_or(|told| !same_kind(told, &loss));
         let reason = match &loss {
             Loss::Down(reason) => reason.to_string(),
             Loss::Refused(reason) => reason.to_string(),
@@ -140,15 +129,11 @@ impl Runner {
         }
         match &loss {
             Loss::Down(reason) if news => {
-                self.events.0.push_state(LinkEvent::Down {
-                    reason: reason.clone(),
-                });
+                self.events.0.push_state(LinkEvent::Down { reason: reason.clone() });
             }
             Loss::Down(_) => {}
             Loss::Refused(reason) => {
-                self.events.0.push_state(LinkEvent::Refused {
-                    reason: reason.clone(),
-                });
+                self.events.0.push_state(LinkEvent::Refused { reason: reason.clone() });
             }
         }
         self.told = Some(loss);
@@ -184,11 +169,7 @@ impl Backoff {
     /// maximum: the broker is there, and hammering it would only keep it busy.
     fn next_ms(&mut self, refused: bool, chance: u64) -> u64 {
         self.failures = self.failures.saturating_add(1);
-        let first_ms = if refused {
-            self.max_ms / 4
-        } else {
-            FIRST_RETRY_MS
-        };
+        let first_ms = if refused { self.max_ms / 4 } else { FIRST_RETRY_MS };
         delay_ms(self.failures, first_ms.max(1), self.max_ms, chance)
     }
 }
@@ -199,52 +180,24 @@ mod tests {
 
     #[test]
     fn the_first_retry_is_quick_unless_the_broker_refuses() {
-        let next = |refused| {
-            Backoff {
-                failures: 0,
-                max_ms: 30_000,
-            }
-            .next_ms(refused, 7)
-        };
+        let next = |refused| Backoff { failures: 0, max_ms: 30_000 }.next_ms(refused, 7);
         assert!((50..=100).contains(&next(false)));
         assert!((3_750..=7_500).contains(&next(true)));
     }
 
     #[test]
     fn waits_grow_to_the_maximum_and_no_further() {
-        let mut backoff = Backoff {
-            failures: 0,
-            max_ms: 30_000,
-        };
-        let waits: Vec<u64> = (0..100)
-            .map(|chance| backoff.next_ms(false, chance))
-            .collect();
-        assert!(
-            waits[8] >= 12_800 && waits.iter().all(|wait| *wait <= 30_000),
-            "{waits:?}"
-        );
-        assert!(
-            Backoff {
-                failures: 0,
-                max_ms: 0
-            }
-            .next_ms(true, 1)
-                == 0
-        );
+        let mut backoff = Backoff { failures: 0, max_ms: 30_000 };
+        let waits: Vec<u64> = (0..100).map(|chance| backoff.next_ms(false, chance)).collect();
+        assert!(waits[8] >= 12_800 && waits.iter().all(|wait| *wait <= 30_000), "{waits:?}");
+        assert!(Backoff { failures: 0, max_ms: 0 }.next_ms(true, 1) == 0);
     }
 
     #[test]
     fn another_detail_is_no_news_but_another_reason_is() {
-        let network = |detail: &str| {
-            Loss::Down(LinkDown::Network {
-                detail: detail.to_owned(),
-            })
-        };
+        let network = |detail: &str| Loss::Down(LinkDown::Network { detail: detail.to_owned() });
         assert!(same_kind(&network("a"), &network("b")));
         assert!(!same_kind(&network("a"), &Loss::Down(LinkDown::NoAnswer)));
-        assert!(!same_kind(
-            &network("a"),
-            &Loss::Refused(LinkRefused::TakenOver)
-        ));
+        assert!(!same_kind(&network("a"), &Loss::Refused(LinkRefused::TakenOver)));
     }
 }

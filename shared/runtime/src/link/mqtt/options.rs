@@ -77,9 +77,7 @@ fn network() -> NetworkOptions {
 
 /// TLS with ring, which needs no compiler for C at build time that the rest does not need too.
 fn encryption(tls: &TlsConfig) -> Result<TlsConfiguration, LinkConfigError> {
-    let wrong = |error: rustls::Error| LinkConfigError::Tls {
-        reason: error.to_string(),
-    };
+    let wrong = |error: rustls::Error| LinkConfigError::Tls { reason: error.to_string() };
     let Some(ca_file) = &tls.ca_file else {
         return system_encryption(tls);
     };
@@ -103,22 +101,13 @@ fn system_encryption(tls: &TlsConfig) -> Result<TlsConfiguration, LinkConfigErro
         // Losing the race to another part of the process is as good as winning it.
         let _ = ring::default_provider().install_default();
     }
-    let configuration = TlsConfiguration::try_default_rustls().map_err(|error| {
-        LinkConfigError::SystemAuthorities {
-            reason: error.to_string(),
-        }
-    })?;
+    let configuration = TlsConfiguration::try_default_rustls()
+        .map_err(|error| LinkConfigError::SystemAuthorities { reason: error.to_string() })?;
     match (configuration, &tls.client) {
         (TlsConfiguration::Rustls(config), Some(client)) => {
             let (chain, key) = client_certificate(client)?;
-            let wrong = |error: rustls::Error| LinkConfigError::Tls {
-                reason: error.to_string(),
-            };
-            let key = config
-                .crypto_provider()
-                .key_provider
-                .load_private_key(key)
-                .map_err(wrong)?;
+            let wrong = |error: rustls::Error| LinkConfigError::Tls { reason: error.to_string() };
+            let key = config.crypto_provider().key_provider.load_private_key(key).map_err(wrong)?;
             let certified = rustls::sign::CertifiedKey::new(chain, key);
             let mut config = ClientConfig::clone(&config);
             config.client_auth_cert_resolver =
@@ -152,25 +141,15 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LinkConfigE
     let found: Vec<_> = CertificateDer::pem_slice_iter(&read(file)?)
         .collect::<Result<_, _>>()
         .map_err(|_| wrong())?;
-    if found.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(wrong()) } else { Ok(found) }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, LinkConfigError> {
-    std::fs::read(file).map_err(|source| LinkConfigError::File {
-        path: file.to_path_buf(),
-        source,
-    })
+    std::fs::read(file).map_err(|source| LinkConfigError::File { path: file.to_path_buf(), source })
 }
 
 fn no_pem(file: &Path, what: &'static str) -> LinkConfigError {
-    LinkConfigError::Pem {
-        path: file.to_path_buf(),
-        what,
-    }
+    LinkConfigError::Pem { path: file.to_path_buf(), what }
 }
 
 #[cfg(test)]
@@ -195,26 +174,12 @@ mod tests {
     fn files_that_are_no_certificates_are_refused_before_anything_is_tried() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("ca.pem");
-        let tls = TlsConfig {
-            ca_file: Some(path.clone()),
-            client: None,
-        };
+        let tls = TlsConfig { ca_file: Some(path.clone()), client: None };
         let error = |tls: &TlsConfig| {
-            build(
-                &LinkConfig {
-                    tls: Some(tls.clone()),
-                    ..config()
-                },
-                None,
-            )
-            .expect_err("refused")
+            build(&LinkConfig { tls: Some(tls.clone()), ..config() }, None).expect_err("refused")
         };
         assert!(matches!(error(&tls), LinkConfigError::File { .. }));
         std::fs::write(&path, "not a certificate").expect("write");
-        assert!(
-            error(&tls).to_string().contains("ca.pem"),
-            "{}",
-            error(&tls)
-        );
+        assert!(error(&tls).to_string().contains("ca.pem"), "{}", error(&tls));
     }
 }

@@ -15,15 +15,11 @@ pub(super) fn loss(error: &ConnectionError) -> Loss {
         ConnectionError::Timeout(_) | ConnectionError::DisconnectTimeout => {
             Loss::Down(LinkDown::NoAnswer)
         }
-        ConnectionError::Tls(error) => Loss::Down(LinkDown::Tls {
-            detail: error.to_string(),
-        }),
+        ConnectionError::Tls(error) => Loss::Down(LinkDown::Tls { detail: error.to_string() }),
         ConnectionError::Io(error) => io_loss(error),
         ConnectionError::ConnectionRefused(code) => refusal(*code),
         ConnectionError::RequestsDone => network("the connection was closed"),
-        error => Loss::Down(LinkDown::Protocol {
-            detail: error.to_string(),
-        }),
+        error => Loss::Down(LinkDown::Protocol { detail: error.to_string() }),
     }
 }
 
@@ -33,33 +29,22 @@ fn state_loss(error: &StateError) -> Loss {
         StateError::AwaitPingResp => Loss::Down(LinkDown::NoAnswer),
         StateError::ConnectionAborted => network("the broker closed the connection"),
         StateError::ConnFail { reason } => refusal(*reason),
-        StateError::ServerDisconnect {
-            reason_code,
-            reason_string,
-        } => goodbye(*reason_code, reason_string.as_deref()),
-        error => Loss::Down(LinkDown::Protocol {
-            detail: error.to_string(),
-        }),
+        StateError::ServerDisconnect { reason_code, reason_string } => {
+            goodbye(*reason_code, reason_string.as_deref())
+        }
+        error => Loss::Down(LinkDown::Protocol { detail: error.to_string() }),
     }
 }
 
 /// A failed handshake arrives as an I/O error around the one of rustls.
 fn io_loss(error: &std::io::Error) -> Loss {
-    let tls = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
+    let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
     let detail = error.to_string();
-    Loss::Down(if tls {
-        LinkDown::Tls { detail }
-    } else {
-        LinkDown::Network { detail }
-    })
+    Loss::Down(if tls { LinkDown::Tls { detail } } else { LinkDown::Network { detail } })
 }
 
 fn network(detail: &str) -> Loss {
-    Loss::Down(LinkDown::Network {
-        detail: detail.to_owned(),
-    })
+    Loss::Down(LinkDown::Network { detail: detail.to_owned() })
 }
 
 /// The broker's answer to CONNECT.
@@ -108,10 +93,7 @@ pub(super) fn ungranted(asked: &[String], answers: &[SubscribeReasonCode]) -> Op
     let mut pairs = asked.iter().zip(answers);
     let (topic, answer) =
         pairs.find(|(_, answer)| !matches!(answer, SubscribeReasonCode::Success(_)))?;
-    Some(LinkRefused::Subscription {
-        topic: topic.clone(),
-        detail: words(&format!("{answer:?}")),
-    })
+    Some(LinkRefused::Subscription { topic: topic.clone(), detail: words(&format!("{answer:?}")) })
 }
 
 /// Why the broker did not take a message, if it did not. That nobody listens is no failure: the
@@ -121,9 +103,7 @@ pub(super) fn unsent(reason: PubAckReason) -> Option<Unsent> {
         PubAckReason::Success | PubAckReason::NoMatchingSubscribers => None,
         PubAckReason::NotAuthorized => Some(Unsent::NotAuthorised),
         PubAckReason::TopicNameInvalid => Some(Unsent::Topic),
-        reason => Some(Unsent::Refused {
-            detail: words(&format!("{reason:?}")),
-        }),
+        reason => Some(Unsent::Refused { detail: words(&format!("{reason:?}")) }),
     }
 }
 
@@ -158,19 +138,11 @@ mod tests {
         );
         assert_eq!(
             refused(ConnectReturnCode::ServerBusy),
-            Loss::Down(LinkDown::BrokerLeft {
-                detail: "server busy".to_owned()
-            })
+            Loss::Down(LinkDown::BrokerLeft { detail: "server busy".to_owned() })
         );
         let goodbye = |reason_code| {
             let reason_string = None;
-            loss(
-                &StateError::ServerDisconnect {
-                    reason_code,
-                    reason_string,
-                }
-                .into(),
-            )
+            loss(&StateError::ServerDisconnect { reason_code, reason_string }.into())
         };
         assert_eq!(
             goodbye(DisconnectReasonCode::SessionTakenOver),
@@ -178,24 +150,16 @@ mod tests {
         );
         assert_eq!(
             goodbye(DisconnectReasonCode::ServerShuttingDown),
-            Loss::Down(LinkDown::BrokerLeft {
-                detail: "server shutting down".to_owned()
-            })
+            Loss::Down(LinkDown::BrokerLeft { detail: "server shutting down".to_owned() })
         );
     }
 
     #[test]
     fn a_failed_handshake_is_told_apart_from_a_lost_network() {
         let handshake = std::io::Error::other(rustls::Error::DecryptError);
-        assert!(matches!(
-            loss(&ConnectionError::Io(handshake)),
-            Loss::Down(LinkDown::Tls { .. })
-        ));
+        assert!(matches!(loss(&ConnectionError::Io(handshake)), Loss::Down(LinkDown::Tls { .. })));
         let gone = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(matches!(
-            loss(&ConnectionError::Io(gone)),
-            Loss::Down(LinkDown::Network { .. })
-        ));
+        assert!(matches!(loss(&ConnectionError::Io(gone)), Loss::Down(LinkDown::Network { .. })));
     }
 
     #[test]
@@ -206,10 +170,7 @@ mod tests {
         let detail = "not authorized".to_owned();
         assert_eq!(
             ungranted(&asked, &[granted, SubscribeReasonCode::NotAuthorized]),
-            Some(LinkRefused::Subscription {
-                topic: "b".to_owned(),
-                detail
-            })
+            Some(LinkRefused::Subscription { topic: "b".to_owned(), detail })
         );
     }
 
@@ -217,9 +178,6 @@ mod tests {
     fn a_message_that_nobody_hears_was_sent() {
         assert_eq!(unsent(PubAckReason::Success), None);
         assert_eq!(unsent(PubAckReason::NoMatchingSubscribers), None);
-        assert_eq!(
-            unsent(PubAckReason::NotAuthorized),
-            Some(Unsent::NotAuthorised)
-        );
+        assert_eq!(unsent(PubAckReason::NotAuthorized), Some(Unsent::NotAuthorised));
     }
 }

@@ -88,9 +88,7 @@ impl<'a> Session<'a> {
         clock: &'a Clock,
     ) -> Self {
         // Never full: no more than the window is ever given to it, and one SUBSCRIBE.
-        let (client, eventloop) = AsyncClient::builder(options)
-            .capacity(in_flight_max + 1)
-            .build();
+        let (client, eventloop) = AsyncClient::builder(options).capacity(in_flight_max + 1).build();
         Self {
             subscriptions,
             in_flight_max,
@@ -196,11 +194,7 @@ impl<'a> Session<'a> {
             if sending {
                 self.send(message);
             }
-            next = if self.has_room() {
-                self.outlet.queue.try_recv().ok()
-            } else {
-                None
-            };
+            next = if self.has_room() { self.outlet.queue.try_recv().ok() } else { None };
         }
         self.leave_when_flushed();
     }
@@ -210,13 +204,7 @@ impl<'a> Session<'a> {
         let bytes = topic.len() + payload.len() + PUBLISH_OVERHEAD_BYTES;
         if bytes > self.packet_bytes_max {
             // The client would end the connection over it, and again after every reconnection.
-            return self.refuse(
-                topic,
-                Unsent::TooLarge {
-                    bytes,
-                    max: self.packet_bytes_max,
-                },
-            );
+            return self.refuse(topic, Unsent::TooLarge { bytes, max: self.packet_bytes_max });
         }
         let options = PublishOptions::new(QoS::AtLeastOnce);
         match self.client.try_publish(topic.as_str(), payload, options) {
@@ -241,9 +229,7 @@ impl<'a> Session<'a> {
             (Stop::Flush(wait), Phase::Up) => {
                 // Nobody may add to it any more, so that it comes to an end.
                 self.outlet.queue.close();
-                self.phase = Phase::Flushing {
-                    until: Instant::now() + wait,
-                };
+                self.phase = Phase::Flushing { until: Instant::now() + wait };
                 self.leave_when_flushed();
             }
             _ => self.leave(),
@@ -262,9 +248,7 @@ impl<'a> Session<'a> {
     fn leave(&mut self) {
         // An error says that the client has ended, which is what is wanted.
         let _ = self.client.try_disconnect_now();
-        self.phase = Phase::Leaving {
-            until: Instant::now() + GOODBYE_TIMEOUT,
-        };
+        self.phase = Phase::Leaving { until: Instant::now() + GOODBYE_TIMEOUT };
     }
 
     async fn on_event(&mut self, event: Event) -> Option<Ending> {
@@ -314,9 +298,7 @@ impl<'a> Session<'a> {
             let refused = LinkRefused::Subscription { topic, detail };
             return Some(Ending::Lost(Loss::Refused(refused)));
         }
-        self.phase = Phase::Subscribing {
-            until: Instant::now() + SUBSCRIBE_TIMEOUT,
-        };
+        self.phase = Phase::Subscribing { until: Instant::now() + SUBSCRIBE_TIMEOUT };
         None
     }
 
@@ -342,15 +324,8 @@ impl<'a> Session<'a> {
         let Ok(topic) = String::from_utf8(message.topic.to_vec()) else {
             return;
         };
-        let event = LinkEvent::Message {
-            topic,
-            payload: message.payload.to_vec(),
-        };
-        let wait = if self.stalled {
-            Duration::ZERO
-        } else {
-            RECEIVE_WAIT
-        };
+        let event = LinkEvent::Message { topic, payload: message.payload.to_vec() };
+        let wait = if self.stalled { Duration::ZERO } else { RECEIVE_WAIT };
         self.stalled = !self.events.push(event, wait).await;
         if self.stalled && !self.told_dropped {
             self.told_dropped = true;
