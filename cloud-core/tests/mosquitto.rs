@@ -34,11 +34,7 @@ fn configs() -> &'static Path {
 /// The program, which Debian installs where only root looks.
 fn program() -> &'static str {
     let usual = "/usr/sbin/mosquitto";
-    if Path::new(usual).exists() {
-        usual
-    } else {
-        "mosquitto"
-    }
+    if Path::new(usual).exists() { usual } else { "mosquitto" }
 }
 
 /// A port that was free a moment ago.
@@ -50,10 +46,7 @@ fn free_address() -> SocketAddr {
 /// The configuration with another folder and other ports, as its header describes.
 fn configuration(folder: &Path, plain: SocketAddr, tls: SocketAddr) -> String {
     let shipped = fs::read_to_string(configs().join("mosquitto.conf")).expect("the configuration");
-    let named: Vec<_> = shipped
-        .lines()
-        .filter(|line| line.starts_with("listener 1883"))
-        .collect();
+    let named: Vec<_> = shipped.lines().filter(|line| line.starts_with("listener 1883")).collect();
     assert_eq!(named.len(), 1, "the header promises one such line");
     shipped
         .replace("\n#tls ", "\n")
@@ -74,11 +67,7 @@ impl Mosquitto {
         for user in ["ambit-core", "a", "b"] {
             let made = Command::new("mosquitto_passwd")
                 .arg("-b")
-                .args([
-                    users.as_os_str(),
-                    user.as_ref(),
-                    format!("pass-{user}").as_ref(),
-                ])
+                .args([users.as_os_str(), user.as_ref(), format!("pass-{user}").as_ref()])
                 .status()
                 .expect("mosquitto_passwd is installed");
             assert!(made.success());
@@ -96,26 +85,15 @@ impl Mosquitto {
             .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto is installed");
-        let broker = Self {
-            process,
-            address,
-            tls,
-            folder,
-        };
+        let broker = Self { process, address, tls, folder };
         broker.wait_until_it_listens();
         broker
     }
 
     fn wait_until_it_listens(&self) {
         let begun = Instant::now();
-        while TcpStream::connect(self.address)
-            .and(TcpStream::connect(self.tls))
-            .is_err()
-        {
-            assert!(
-                begun.elapsed() < Duration::from_secs(10),
-                "it does not listen"
-            );
+        while TcpStream::connect(self.address).and(TcpStream::connect(self.tls)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -142,14 +120,8 @@ async fn own_topics_pass_both_ways_and_large_messages_too() {
     let answer = agent.publish("ambit/v1/agents/a/up", large.clone()).await;
     assert_eq!(answer, PubAckReason::Success);
     assert_eq!(core.received().await.payload, large);
-    assert_eq!(
-        core.publish("ambit/v1/agents/a/down", "do").await,
-        PubAckReason::Success
-    );
-    assert_eq!(
-        text(&agent.received().await),
-        ("ambit/v1/agents/a/down".into(), "do".into())
-    );
+    assert_eq!(core.publish("ambit/v1/agents/a/down", "do").await, PubAckReason::Success);
+    assert_eq!(text(&agent.received().await), ("ambit/v1/agents/a/down".into(), "do".into()));
 }
 
 #[tokio::test]
@@ -165,11 +137,7 @@ async fn foreign_topics_are_refused_or_stay_silent() {
         "anything",
     ] {
         let answer = agent.publish(topic, "x").await;
-        assert_eq!(
-            answer,
-            PubAckReason::NotAuthorized,
-            "{topic} (reason code 135)"
-        );
+        assert_eq!(answer, PubAckReason::NotAuthorized, "{topic} (reason code 135)");
     }
     let answer = core.publish("ambit/v1/agents/a/up", "x").await;
     assert_eq!(answer, PubAckReason::NotAuthorized);
@@ -177,15 +145,9 @@ async fn foreign_topics_are_refused_or_stay_silent() {
     for filter in ["ambit/v1/agents/b/down", "ambit/v1/agents/+/up", "#"] {
         agent.subscribe(filter).await;
     }
-    assert_eq!(
-        core.publish("ambit/v1/agents/b/down", "for b").await,
-        PubAckReason::Success
-    );
+    assert_eq!(core.publish("ambit/v1/agents/b/down", "for b").await, PubAckReason::Success);
     let mut other = broker.user("b").connected().await;
-    assert_eq!(
-        other.publish("ambit/v1/agents/b/up", "by b").await,
-        PubAckReason::Success
-    );
+    assert_eq!(other.publish("ambit/v1/agents/b/up", "by b").await, PubAckReason::Success);
     assert_eq!(text(&core.received().await).1, "by b");
     assert!(agent.hears_nothing().await);
 }
@@ -194,51 +156,29 @@ async fn foreign_topics_are_refused_or_stay_silent() {
 async fn a_will_obeys_the_same_rules() {
     let broker = Mosquitto::start();
     let mut core = broker.core().await;
-    let foreign = broker
-        .user("b")
-        .will("ambit/v1/agents/a/will", "gone")
-        .connect()
-        .await;
+    let foreign = broker.user("b").will("ambit/v1/agents/a/will", "gone").connect().await;
     if let Ok(agent) = foreign {
         agent.dies().await;
     }
     assert!(core.hears_nothing().await);
-    let agent = broker
-        .user("a")
-        .will("ambit/v1/agents/a/will", "gone")
-        .connected()
-        .await;
+    let agent = broker.user("a").will("ambit/v1/agents/a/will", "gone").connected().await;
     agent.dies().await;
-    assert_eq!(
-        text(&core.received().await),
-        ("ambit/v1/agents/a/will".into(), "gone".into())
-    );
+    assert_eq!(text(&core.received().await), ("ambit/v1/agents/a/will".into(), "gone".into()));
 }
 
 #[tokio::test]
 async fn nobody_enters_without_the_right_password_or_ends_the_connection_of_another() {
     let broker = Mosquitto::start();
     for (username, password) in [("a", "pass-b"), ("c", "pass-c"), ("", "")] {
-        let refused = Setup::new(broker.address, "x", username, password)
-            .connect()
-            .await;
-        assert_eq!(
-            refused.err(),
-            Some(ConnectReturnCode::NotAuthorized),
-            "{username}"
-        );
+        let refused = Setup::new(broker.address, "x", username, password).connect().await;
+        assert_eq!(refused.err(), Some(ConnectReturnCode::NotAuthorized), "{username}");
     }
     let refused = Setup::anonymous(broker.address, "x").connect().await;
     assert_eq!(refused.err(), Some(ConnectReturnCode::NotAuthorized));
     let _core = broker.core().await;
     let mut agent = broker.user("a").connected().await;
-    let _other = Setup::new(broker.address, "a", "b", "pass-b")
-        .connected()
-        .await;
-    assert_eq!(
-        agent.publish("ambit/v1/agents/a/up", "x").await,
-        PubAckReason::Success
-    );
+    let _other = Setup::new(broker.address, "a", "b", "pass-b").connected().await;
+    assert_eq!(agent.publish("ambit/v1/agents/a/up", "x").await, PubAckReason::Success);
 }
 
 #[tokio::test]
@@ -248,10 +188,7 @@ async fn agents_come_over_tls_under_the_same_rules() {
     let trusted = broker.folder.path().join("ambit-tls/ca.crt");
     let over_tls = |password| Setup::new(broker.tls, "x", "a", password).tls(&trusted);
     let mut agent = over_tls("pass-a").connected().await;
-    assert_eq!(
-        agent.publish("ambit/v1/agents/a/up", "hello").await,
-        PubAckReason::Success
-    );
+    assert_eq!(agent.publish("ambit/v1/agents/a/up", "hello").await, PubAckReason::Success);
     assert_eq!(text(&core.received().await).1, "hello");
     let foreign = agent.publish("ambit/v1/agents/b/up", "x").await;
     assert_eq!(foreign, PubAckReason::NotAuthorized);

@@ -91,3 +91,35 @@ fn store_failing(retry_after_s: u64) -> ApiError {
     let detail = "the core cannot use its store now, and its log says why; nothing was done";
     ApiError::new(Kind::StoreFailing, detail).retry_after_s(retry_after_s)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::ResponseError;
+
+    #[test]
+    fn whoever_cannot_be_served_now_is_told_when_to_come_back() {
+        let full = CoreBusy::QueueFull { retry_after_s: 3 };
+        let failing = CoreBusy::StoreFailing { retry_after_s: 2 };
+        for (busy, kind, seconds) in [
+            (full, Kind::CoreBusy, "3"),
+            (failing, Kind::StoreFailing, "2"),
+            (CoreBusy::Stopping, Kind::CoreStopping, "5"),
+        ] {
+            let error = ApiError::from(busy);
+            assert_eq!(error.kind(), kind);
+            let response = error.error_response();
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers().get("retry-after").expect("header"), seconds);
+        }
+    }
+
+    #[test]
+    fn a_store_that_fails_is_not_the_callers_fault_and_a_bad_cursor_is() {
+        let failing = StoreError::Unavailable { source: "a secret path".into() };
+        let error = ApiError::from(failing);
+        assert_eq!(error.kind(), Kind::StoreFailing);
+        assert!(!error.detail().contains("secret"));
+        assert_eq!(ApiError::from(StoreError::BadCursor).kind(), Kind::InvalidQuery);
+    }
+}

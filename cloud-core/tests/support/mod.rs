@@ -50,8 +50,7 @@ impl Setup {
     }
 
     pub fn will(mut self, topic: &str, payload: &str) -> Self {
-        self.0
-            .set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, false, None));
+        self.0.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, false, None));
         self
     }
 
@@ -60,11 +59,7 @@ impl Setup {
         // An error says that the process has chosen its cryptography already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = std::fs::read(cert_file).expect("the certificate");
-        let config = TlsConfiguration::Simple {
-            ca,
-            alpn: None,
-            client_auth: None,
-        };
+        let config = TlsConfiguration::Simple { ca, alpn: None, client_auth: None };
         self.0.set_transport(Transport::tls_with_config(config));
         self
     }
@@ -89,12 +84,7 @@ impl Setup {
                 }
             }
         });
-        let mut client = Client {
-            client,
-            packets,
-            waiting: VecDeque::new(),
-            polling,
-        };
+        let mut client = Client { client, packets, waiting: VecDeque::new(), polling };
         match client.packet().await {
             Ok(Packet::ConnAck(_)) => Ok(client),
             Err(ConnectionError::ConnectionRefused(code)) => Err(code),
@@ -118,9 +108,7 @@ pub struct Client {
 impl Client {
     async fn packet(&mut self) -> Result<Packet, ConnectionError> {
         let received = timeout(PATIENCE, self.packets.recv()).await;
-        received
-            .expect("an answer in time")
-            .expect("the client lives")
+        received.expect("an answer in time").expect("the client lives")
     }
 
     async fn answer<T>(&mut self, read: impl Fn(&Packet) -> Option<T>) -> T {
@@ -138,9 +126,7 @@ impl Client {
     /// Sends a message at QoS 1 without waiting for its acknowledgement.
     pub fn send(&self, topic: &str, payload: impl Into<Vec<u8>>) {
         let options = PublishOptions::new(QoS::AtLeastOnce);
-        self.client
-            .try_publish(topic, payload.into(), options)
-            .expect("room");
+        self.client.try_publish(topic, payload.into(), options).expect("room");
     }
 
     /// Sends a message at QoS 1; what the broker says to it.
@@ -159,9 +145,7 @@ impl Client {
     }
 
     pub async fn subscribe(&mut self, filter: &str) -> SubscribeReasonCode {
-        self.client
-            .try_subscribe(filter, QoS::AtLeastOnce)
-            .expect("room");
+        self.client.try_subscribe(filter, QoS::AtLeastOnce).expect("room");
         self.answer(|packet| match packet {
             Packet::SubAck(ack) => Some(ack.return_codes[0]),
             _ => None,
@@ -212,14 +196,7 @@ pub fn text(publish: &Publish) -> (String, String) {
 /// Makes a certificate for 127.0.0.1, signed by itself, and its key.
 pub fn make_certificate(cert_file: &Path, key_file: &Path) {
     let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-nodes", "-days", "2", "-subj", "/CN=ambit test"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
@@ -229,9 +206,5 @@ pub fn make_certificate(cert_file: &Path, key_file: &Path) {
         .arg(cert_file)
         .output()
         .expect("openssl is installed");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }

@@ -6,11 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub fn field(text: &[u8]) -> Vec<u8> {
-    [
-        &u16::try_from(text.len()).expect("short").to_be_bytes(),
-        text,
-    ]
-    .concat()
+    [&u16::try_from(text.len()).expect("short").to_be_bytes(), text].concat()
 }
 
 pub fn packet(kind: u8, body: &[u8]) -> Vec<u8> {

@@ -34,13 +34,8 @@ impl World {
         for id in ["a", "b"] {
             book.set_agent(id.parse().expect("an id"), hash(&format!("pass-{id}")));
         }
-        let broker = EmbeddedBroker::start(&settings, book.clone())
-            .await
-            .expect("it starts");
-        Self {
-            broker: Box::new(broker),
-            book,
-        }
+        let broker = EmbeddedBroker::start(&settings, book.clone()).await.expect("it starts");
+        Self { broker: Box::new(broker), book }
     }
 
     pub async fn new() -> Self {
@@ -53,14 +48,9 @@ impl World {
 
     pub async fn core(&self) -> Client {
         let password = self.book.core_password().expose();
-        let mut core = Setup::new(
-            self.broker.bound().core,
-            CORE_USERNAME,
-            CORE_USERNAME,
-            password,
-        )
-        .connected()
-        .await;
+        let mut core = Setup::new(self.broker.bound().core, CORE_USERNAME, CORE_USERNAME, password)
+            .connected()
+            .await;
         assert_eq!(core.subscribe("ambit/v1/agents/+/up").await, GRANTED);
         assert_eq!(core.subscribe("ambit/v1/agents/+/will").await, GRANTED);
         core
