@@ -112,6 +112,7 @@ pub fn start(
     .client_request_timeout(Duration::from_secs(settings.head_timeout_s))
     .client_disconnect_timeout(Duration::from_millis(DISCONNECT_TIMEOUT_MS))
     .shutdown_timeout(settings.stop_timeout_s)
+    .tcp_nodelay(true)
     .disable_signals()
     .bind(settings.listen)
     .map_err(failed)?;

@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{HttpSettings, Served, client};
+use crate::http::body::BODY_TIMEOUT;
 
 #[test]
 fn machines_are_answered() {
@@ -64,6 +65,16 @@ fn a_client_that_says_nothing_is_let_go() {
     stream.read_to_end(&mut answer).expect("closed by the server");
     let text = String::from_utf8_lossy(&answer);
     assert!(text.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let served = Served::new();
+    let head = "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: 19\r\n\r\n{";
+    let begun = Instant::now();
+    let reply = client::send_raw(served.address, head.as_bytes()).expect("an answer");
+    assert_eq!((reply.status, reply.problem().as_str()), (408, "request-timeout"));
+    assert!(begun.elapsed() < BODY_TIMEOUT * 2, "{:?}", begun.elapsed());
 }
 
 #[test]
