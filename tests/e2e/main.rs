@@ -1,0 +1,10 @@
+//! The promises, held against real processes: the core, agents, and each of the two brokers.
+
+mod agent_death;
+mod chaos;
+mod core_death;
+mod offline;
+mod outcomes;
+mod overload;
+mod placement;
+mod status;

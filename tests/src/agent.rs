@@ -1,0 +1,202 @@
+//! One agent of a cluster: what it is, the words its program is started with, its folder, and the
+//! link it may have of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::binaries;
+use crate::broker::{BrokerKind, password_of};
+use crate::daemon::Daemon;
+use crate::link::FaultyLink;
+use crate::scratch::write_private;
+
+/// What an agent is to be.
+#[derive(Debug, Clone)]
+pub struct AgentSetup {
+    /// Its id.
+    pub id: String,
+    /// Degrees north and east.
+    pub position: (f64, f64),
+    /// Its region.
+    pub region: String,
+    /// Its labels, `key=value`.
+    pub labels: Vec<String>,
+    /// Its capacity, as the command line takes it.
+    pub capacity: String,
+    /// The most tasks it holds.
+    pub tasks_max: u32,
+    /// The join token it has, if any; `None` is the core's.
+    pub join_token: Option<Token>,
+    /// Whether its way to the broker can be cut.
+    pub faulty: bool,
+    /// Whether it is started, and waited for, with the cluster.
+    pub starts: bool,
+}
+
+/// A join token that is not the core's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// None at all.
+    Absent,
+    /// Another one.
+    Wrong,
+}
+
+impl AgentSetup {
+    /// An agent at a place, with room for a few small tasks.
+    #[must_use]
+    pub fn at(id: &str, latitude: f64, longitude: f64) -> Self {
+        Self {
+            id: id.to_owned(),
+            position: (latitude, longitude),
+            region: "somewhere".to_owned(),
+            labels: Vec::new(),
+            capacity: "cpu_millis=4000,memory_mib=4096,disk_mib=4096,bandwidth_kbps=100000"
+                .to_owned(),
+            tasks_max: 32,
+            join_token: None,
+            faulty: false,
+            starts: true,
+        }
+    }
+
+    /// The same in a region.
+    #[must_use]
+    pub fn region(mut self, region: &str) -> Self {
+        self.region = region.to_owned();
+        self
+    }
+
+    /// The same with one label more, `key=value`.
+    #[must_use]
+    pub fn label(mut self, label: &str) -> Self {
+        self.labels.push(label.to_owned());
+        self
+    }
+
+    /// The same behind a link that can be cut.
+    #[must_use]
+    pub fn faulty(mut self) -> Self {
+        self.faulty = true;
+        self
+    }
+
+    /// The same with another token than the core's.
+    #[must_use]
+    pub fn token(mut self, token: Token) -> Self {
+        self.join_token = Some(token);
+        self
+    }
+
+    /// The same, not started by itself.
+    #[must_use]
+    pub fn later(mut self) -> Self {
+        self.starts = false;
+        self
+    }
+}
+
+/// An agent of a cluster.
+#[derive(Debug)]
+pub struct Agent {
+    /// What it is.
+    pub setup: AgentSetup,
+    /// Its process.
+    pub daemon: Daemon,
+    /// Its link, if it has one of its own.
+    pub link: Option<FaultyLink>,
+    data: PathBuf,
+}
+
+/// What all agents of a cluster have in common.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Which broker there is.
+    pub kind: BrokerKind,
+    /// Where it is.
+    pub broker: SocketAddr,
+    /// The file with the core's join token.
+    pub join_token_file: PathBuf,
+    /// The cluster's folder.
+    pub folder: PathBuf,
+}
+
+/// What suits a test: quick to try again, where a board in the field is patient.
+const CONFIG: &str = "\
+[limits]
+resend_ms = 1000
+resend_ms_max = 4000
+hello_ms = 500
+hello_ms_max = 2000
+refused_ms = 1000
+kill_again_ms = 1000
+";
+
+impl Agent {
+    /// Prepares an agent; does not start it.
+    #[must_use]
+    pub fn new(setup: AgentSetup, around: &Surroundings) -> Self {
+        let link = setup.faulty.then(|| FaultyLink::to(around.broker));
+        let broker = link.as_ref().map_or(around.broker, FaultyLink::address);
+        let data = around.folder.join("agents").join(&setup.id);
+        fs::create_dir_all(&data).expect("a folder for the agent");
+        let config = data.join("agent.toml");
+        let mut text = CONFIG.to_owned();
+        if around.kind == BrokerKind::Mosquitto {
+            text.push_str(&broker_user(&setup.id, &data));
+        }
+        fs::write(&config, text).expect("written");
+        let mut args: Vec<String> =
+            ["run", "--id", &setup.id, "--region", &setup.region, "--capacity", &setup.capacity]
+                .map(str::to_owned)
+                .to_vec();
+        args.push(format!("--config={}", config.display()));
+        args.push(format!("--broker=mqtt://{broker}"));
+        // One word each: a negative number by itself would look like a flag.
+        args.push(format!("--latitude={}", setup.position.0));
+        args.push(format!("--longitude={}", setup.position.1));
+        args.push(format!("--tasks-max={}", setup.tasks_max));
+        args.extend(setup.labels.iter().map(|label| format!("--label={label}")));
+        args.push(format!("--data={}", data.display()));
+        if let Some(file) = token_file(&setup, &data, &around.join_token_file) {
+            args.push(format!("--join-token-file={}", file.display()));
+        }
+        let daemon = Daemon::new(&setup.id, &binaries::agent(), args, &around.folder);
+        Self { setup, daemon, link, data }
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its link of its own.
+    ///
+    /// # Panics
+    /// When it was set up without.
+    #[must_use]
+    pub fn link(&self) -> &FaultyLink {
+        self.link.as_ref().expect("the agent was set up with `faulty()`")
+    }
+}
+
+fn token_file(setup: &AgentSetup, data: &Path, right: &Path) -> Option<PathBuf> {
+    match setup.join_token {
+        None => Some(right.to_path_buf()),
+        Some(Token::Absent) => None,
+        Some(Token::Wrong) => {
+            let file = data.join("another-token");
+            write_private(&file, "a token of another core, long enough\n");
+            Some(file)
+        }
+    }
+}
+
+/// The operator's user for this agent at an external broker.
+fn broker_user(id: &str, data: &Path) -> String {
+    let file = data.join("broker-password");
+    write_private(&file, &password_of(id));
+    format!("[broker]\nusername = \"{id}\"\npassword_file = \"{}\"\n", file.display())
+}

@@ -1,0 +1,129 @@
+//! The core of a cluster: its configuration and its process, on the same ports and the same data
+//! however often it dies.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::api::Api;
+use crate::binaries;
+use crate::broker::{CORE_USER, password_of};
+use crate::daemon::{Daemon, State};
+use crate::port::Port;
+use crate::scratch::write_private;
+use crate::wait::eventually;
+
+/// How a core decides in a test: times short enough to be waited for.
+#[derive(Debug, Clone)]
+pub struct CoreSetup {
+    /// How often agents send a heartbeat, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The most tasks that wait.
+    pub pending_max: u64,
+    /// How long a task has between TERM and KILL, in milliseconds.
+    pub grace_ms: u64,
+    /// The broker outside the core, if that is where it is.
+    pub external_broker: Option<SocketAddr>,
+}
+
+impl Default for CoreSetup {
+    fn default() -> Self {
+        Self { heartbeat_ms: 500, pending_max: 100_000, grace_ms: 1_000, external_broker: None }
+    }
+}
+
+/// A core.
+#[derive(Debug)]
+pub struct CoreProcess {
+    /// Its process.
+    pub daemon: Daemon,
+    /// Its API.
+    pub api: Api,
+    data: PathBuf,
+    broker: SocketAddr,
+    _ports: [Port; 2],
+}
+
+impl CoreProcess {
+    /// Prepares one; does not start it.
+    #[must_use]
+    pub fn new(setup: &CoreSetup, join_token_file: &Path, folder: &Path) -> Self {
+        let ports = [Port::reserve(), Port::reserve()];
+        let (listen, own_broker) = (ports[0].address(), ports[1].address());
+        let data = folder.join("core-data");
+        let config = folder.join("core.toml");
+        fs::write(&config, configuration(setup, own_broker, join_token_file, folder))
+            .expect("written");
+        let args = vec![
+            "core".to_owned(),
+            format!("--listen={listen}"),
+            format!("--data={}", data.display()),
+            format!("--config={}", config.display()),
+        ];
+        Self {
+            daemon: Daemon::new("core", &binaries::core(), args, folder),
+            api: Api { address: listen },
+            data,
+            broker: setup.external_broker.unwrap_or(own_broker),
+            _ports: ports,
+        }
+    }
+
+    /// Starts it and does not wait.
+    pub fn start(&mut self) {
+        self.daemon.start();
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it does not, or ends instead.
+    pub fn wait_until_ready(&mut self) {
+        let (daemon, api) = (&mut self.daemon, self.api);
+        eventually("the core to be ready", || {
+            if let State::Ended(status) = daemon.state() {
+                panic!("the core ended: {status}");
+            }
+            let answer = api.request("GET", "/health/ready", None).map_err(|e| e.to_string())?;
+            if answer.status == 200 { Ok(()) } else { Err(answer.to_string()) }
+        });
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Where agents find the broker.
+    #[must_use]
+    pub fn broker(&self) -> SocketAddr {
+        self.broker
+    }
+}
+
+fn configuration(
+    setup: &CoreSetup,
+    own_broker: SocketAddr,
+    join_token_file: &Path,
+    folder: &Path,
+) -> String {
+    let token = join_token_file.display();
+    let broker = match setup.external_broker {
+        None => format!("[broker]\nlisten = \"{own_broker}\"\n"),
+        Some(address) => {
+            let file = folder.join("core-broker-password");
+            write_private(&file, &password_of(CORE_USER));
+            let file = file.display();
+            format!(
+                "[broker]\nurl = \"mqtt://{address}\"\nusername = \"{CORE_USER}\"\npassword_file = \"{file}\"\n"
+            )
+        }
+    };
+    let CoreSetup { heartbeat_ms, pending_max, grace_ms, .. } = setup;
+    format!(
+        "[join]\ntoken_file = \"{token}\"\n\n{broker}\n[core]\nheartbeat_ms = {heartbeat_ms}\n\
+         pending_max = {pending_max}\ngrace_ms = {grace_ms}\nresend_ms = 500\n\
+         offer_timeout_ms = 20000\n"
+    )
+}
