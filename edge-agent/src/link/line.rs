@@ -28,8 +28,9 @@ const RECONNECT_MS_MAX: u64 = 30_000;
 /// milliseconds.
 const STEADY_MS: u64 = 30_000;
 /// How long the broker may refuse one identity before the other is tried: the credential, if the
-/// core forgot it, or the join token, if that is the one that no longer holds. In milliseconds.
-const REFUSED_LONG_MS: u64 = 20_000;
+/// core forgot it, or the join token, if that is the one that no longer holds. In milliseconds,
+/// unless [`Line::with_patience_ms`] says otherwise.
+const PATIENCE_MS: u64 = 20_000;
 
 /// Who speaks.
 #[derive(Debug, Clone)]
@@ -95,6 +96,7 @@ pub struct Line {
     failures: u32,
     /// Since when the broker refuses the present role.
     refused_since: Option<Monotonic>,
+    patience_ms: u64,
     links: u64,
 }
 
@@ -130,8 +132,16 @@ impl Line {
             dial_at: now.mono,
             failures: 0,
             refused_since: None,
+            patience_ms: PATIENCE_MS,
             links: 0,
         })
+    }
+
+    /// The same with another patience: how long the broker may refuse one identity before the
+    /// other is tried, in milliseconds.
+    #[must_use]
+    pub fn with_patience_ms(self, patience_ms: u64) -> Self {
+        Self { patience_ms, ..self }
     }
 
     /// Waits for what happens next. Losing the race in a `select!` loses nothing.
@@ -273,7 +283,7 @@ impl Line {
         let since = *self.refused_since.get_or_insert(now.mono);
         let credentials =
             matches!(reason, LinkRefused::BadCredentials | LinkRefused::NotAuthorised);
-        if credentials && now.mono.since_ms(since) >= REFUSED_LONG_MS {
+        if credentials && now.mono.since_ms(since) >= self.patience_ms {
             self.change_role(now);
         } else if self.open.as_ref().is_some_and(|open| open.up_since.is_some()) {
             self.hang_up(now);
