@@ -1,6 +1,6 @@
 //! The configuration file as it is written: every key, none of them required.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edge_agent_logic::Settings;
 use serde::Deserialize;
@@ -74,4 +74,24 @@ pub struct LogFile {
     pub level: Level,
     /// What lines look like.
     pub format: Format,
+}
+
+impl FileConfig {
+    /// The same with every path that is not absolute seen from the folder that the file is in.
+    #[must_use]
+    pub fn seen_from(mut self, folder: &Path) -> Self {
+        let paths = [
+            &mut self.data,
+            &mut self.join_token_file,
+            &mut self.position_file,
+            &mut self.broker.ca_file,
+            &mut self.broker.certificate_file,
+            &mut self.broker.key_file,
+            &mut self.broker.password_file,
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        self
+    }
 }

@@ -15,6 +15,7 @@ use shared::id::AgentId;
 use shared::label::{LABEL_VALUE_BYTES_MAX, LABELS_MAX, Labels, check_key};
 use shared::wire::uplink::Facts;
 use shared_runtime::config::ConfigError;
+use shared_runtime::disk::folder_of;
 use shared_runtime::link::{ClientCertificate, TlsConfig};
 use shared_runtime::seal::{BrokerPassword, JoinToken, TokenError};
 use shared_runtime::secret::{SecretError, secret_file};
@@ -103,7 +104,10 @@ impl Config {
     /// The first thing that is wrong, with what to write instead.
     pub fn of(args: &RunArgs) -> Result<Self, SetupError> {
         let file = match &args.config {
-            Some(path) => shared_runtime::config::load(path)?,
+            Some(path) => {
+                let file: FileConfig = shared_runtime::config::load(path)?;
+                file.seen_from(folder_of(path))
+            }
             None => FileConfig::default(),
         };
         Self::merge(args, file)

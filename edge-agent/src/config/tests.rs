@@ -74,3 +74,13 @@ fn the_file_that_is_shipped_is_read_and_says_the_defaults() {
     assert_eq!(file.limits.held_max, Settings::default().held_max);
     assert!(file.position.is_some() && file.broker.username.is_some() && file.id.is_some());
 }
+
+#[test]
+fn a_path_in_the_file_is_seen_from_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("edge.toml");
+    std::fs::write(&path, "data = 'here'\nposition_file = '/run/position'\n").expect("write");
+    let config = Config::of(&RunArgs { config: Some(path), ..RunArgs::default() }).expect("read");
+    assert_eq!(config.data, folder.path().join("here"));
+    assert_eq!(config.position_file.as_deref(), Some(Path::new("/run/position")));
+}
