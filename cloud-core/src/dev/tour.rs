@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What did not happen, and in which scene.
 pub async fn show(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
     let client = client.clone();
-    fleet(&client).context("scene: the fleet")?;
+    fleet(&client).await.context("scene: the fleet")?;
     places(&client).await.context("scene: tasks that belong to a place")?;
     refusal(&client).context("scene: a refusal explained")?;
     power_cut(&client, boards).await.context("scene: a board loses its power")?;
@@ -30,13 +30,19 @@ fn heading(text: &str) {
     println!("\n{text}");
 }
 
-fn fleet(client: &Client) -> anyhow::Result<()> {
+async fn fleet(client: &Client) -> anyhow::Result<()> {
     heading("The fleet: one agent in each of the most populous cities");
     println!(
         "  {:<18} {:>8} {:>9}  {:<9} {:>6}  {:>7}  labels",
         "agent", "latitude", "longitude", "region", "cores", "rtt ms"
     );
-    let agents = client.get("/v1/agents?limit=500")?;
+    // An agent tells its round trip with its first heartbeat.
+    let agents = until("every agent has measured its round trip", || {
+        let agents = client.get("/v1/agents?limit=500")?;
+        let measured = items(&agents)?.iter().all(|agent| agent["latency_ms"].is_number());
+        Ok(measured.then_some(agents))
+    })
+    .await?;
     for agent in items(&agents)? {
         let labels: Vec<String> = agent["labels"]
             .as_object()
@@ -77,12 +83,12 @@ async fn places(client: &Client) -> anyhow::Result<()> {
             Some("istanbul"),
         ),
         (
-            "on a board with a PM2.5 sensor, the nearer to Lahore the better",
+            "on a board with a PM2.5 sensor, the nearer to Shenzhen the better",
             json!({"name": "air-quality-sample", "run": say("echo pm25 38 ug/m3"),
                 "needs": {"cpu_millis": 500, "memory_mib": 128},
-                "where": {"near": {"latitude": 31.5, "longitude": 74.3}, "labels": {"sensor": "pm25"}},
+                "where": {"near": {"latitude": 22.54, "longitude": 114.07}, "labels": {"sensor": "pm25"}},
                 "prefer": {"distance": 80, "load": 5, "capacity": 10, "latency": 5}}),
-            None,
+            Some("guangzhou"),
         ),
         (
             "with a camera, in Africa or Asia",
@@ -158,8 +164,9 @@ async fn power_cut(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
     ensure!(lost["status"] == "lost", "attempt 1 is {}", lost["status"]);
     println!("    attempt 1 on {first}: {}", text(&lost["detail"]));
     boards.power_on(index)?;
-    println!("  {first} has its power back");
-    status_of(client, &first, "online").await
+    status_of(client, &first, "online").await?;
+    println!("  {first} has its power back and is online");
+    Ok(())
 }
 
 async fn dark(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
@@ -198,7 +205,7 @@ async fn dark(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
 async fn finished_in_the_dark(boards: &Boards, index: usize) -> anyhow::Result<()> {
     until("the task finished on its board", || {
         let status = boards.status(index)?;
-        let waiting = status["outbox_waiting"].as_u64().unwrap_or(0);
+        let waiting = status["reports_waiting"].as_u64().unwrap_or(0);
         let busy = status["tasks"]
             .as_array()
             .into_iter()
