@@ -77,6 +77,19 @@ pub fn joined(agent: &AgentId) {
     info!(%agent, "joined the core");
 }
 
+/// The broker does not let the agent in; `explained` names the way out.
+pub fn not_admitted(explained: &str) {
+    error!("{explained}");
+}
+
+/// The core does not answer a request to join.
+pub fn join_unanswered() {
+    warn!(
+        "the core does not answer the request to join: it is down, or the join token is not its \
+         own; compare join_token_file with the core's"
+    );
+}
+
 /// The core does not let the agent join.
 pub fn join_refused(detail: &str) {
     error!("the core does not let this agent join: {detail}");

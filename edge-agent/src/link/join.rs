@@ -76,6 +76,12 @@ impl Joining {
         Some(self.request.clone())
     }
 
+    /// Whether it is being asked again on the same connection, for the first time: somebody may
+    /// want to know.
+    pub fn is_unanswered(&self) -> bool {
+        self.requests == 2
+    }
+
     /// Takes a message; `None` when it is no answer.
     pub fn hear(&mut self, message: Downlink, now: Now) -> Option<Answer> {
         match message {

@@ -280,9 +280,12 @@ impl Line {
 
     fn on_refused(&mut self, reason: &LinkRefused, now: Now) -> Option<LineEvent> {
         let text = self.explain(reason);
-        let since = *self.refused_since.get_or_insert(now.mono);
         let credentials =
             matches!(reason, LinkRefused::BadCredentials | LinkRefused::NotAuthorised);
+        if credentials && self.refused_since.is_none() {
+            observe::not_admitted(&text);
+        }
+        let since = *self.refused_since.get_or_insert(now.mono);
         if credentials && now.mono.since_ms(since) >= self.patience_ms {
             self.change_role(now);
         } else if self.open.as_ref().is_some_and(|open| open.up_since.is_some()) {
@@ -386,6 +389,9 @@ impl Line {
         if let Role::Joining(joining) = &mut self.role
             && let Some(request) = joining.ask(now)
         {
+            if joining.is_unanswered() {
+                observe::join_unanswered();
+            }
             // If it is not taken, it is asked again.
             let _ = self.send(&request);
         }
