@@ -7,4 +7,5 @@ mod offline;
 mod outcomes;
 mod overload;
 mod placement;
+mod security;
 mod status;
