@@ -86,11 +86,26 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// The last time and count that a UUID was made of: milliseconds, then 12 bits that count within
+/// one millisecond.
+static LAST_UUID: AtomicU64 = AtomicU64::new(0);
+
 /// A UUID that sorts by time (version 7), for the wall time of `now`. Before 1970 counts as 1970.
+/// Those made by one process sort in the order in which they were made: the twelve bits after the
+/// time count within a millisecond (RFC 9562, section 6.2, method 1), and a clock that goes back
+/// is not followed.
 #[must_use]
 pub fn new_uuid_v7(now: &Now) -> Uuid {
-    let milliseconds = u64::try_from(now.wall.0).unwrap_or(0);
-    Builder::from_unix_timestamp_millis(milliseconds, &random_bytes()).into_uuid()
+    let reading = u64::try_from(now.wall.0).unwrap_or(0) << 12;
+    let next = |last: u64| last.saturating_add(1).max(reading);
+    // The closure always gives a value, so there is always a last one.
+    let last =
+        LAST_UUID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+    let stamp = next(last.unwrap_or_default());
+    let mut random: [u8; 10] = random_bytes();
+    let count = stamp.to_be_bytes();
+    (random[0], random[1]) = (count[6] & 0x0f, count[7]);
+    Builder::from_unix_timestamp_millis(stamp >> 12, &random).into_uuid()
 }
 
 /// A random UUID (version 4).
@@ -104,6 +119,18 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn uuids_sort_in_the_order_in_which_they_were_made() {
+        let at = |wall| Now { wall: Timestamp(wall), mono: Monotonic(0), chance: 0 };
+        // Many within a millisecond, more than twelve bits can count, and a clock that goes back.
+        let base = 4_000_000_000_000;
+        let made: Vec<Uuid> = (0..10_000)
+            .map(|n| new_uuid_v7(&at(if n < 6_000 { base } else { base - 60_000 })))
+            .collect();
+        assert!(made.is_sorted_by(|one, next| one < next));
+        assert!(made.iter().all(|uuid| uuid.get_version_num() == 7));
+    }
 
     #[test]
     fn the_monotonic_clock_never_goes_back_and_chance_never_repeats() {

@@ -1,5 +1,6 @@
 //! Gives the client's many errors the few names that the rest of the program knows. Computes only.
 
+use rumqttc::mqttbytes::Error as MqttError;
 use rumqttc::{
     ConnectReturnCode, ConnectionError, DisconnectReasonCode, PubAckReason, StateError,
     SubscribeReasonCode,
@@ -25,7 +26,8 @@ pub(super) fn loss(error: &ConnectionError) -> Loss {
 
 fn state_loss(error: &StateError) -> Loss {
     match error {
-        StateError::Io(error) => io_loss(error),
+        // The network may also break in the middle of a packet.
+        StateError::Io(error) | StateError::Deserialization(MqttError::Io(error)) => io_loss(error),
         StateError::AwaitPingResp => Loss::Down(LinkDown::NoAnswer),
         StateError::ConnectionAborted => network("the broker closed the connection"),
         StateError::ConnFail { reason } => refusal(*reason),
