@@ -40,7 +40,7 @@ pub struct RunArgs {
     /// The agent's id, unique in the fleet [default: the host name].
     #[arg(long)]
     pub id: Option<AgentId>,
-    /// The broker: mqtt://host[:1883], or mqtts://host[:8883] over TLS.
+    /// The broker: mqtt://HOST:1883, or mqtts://HOST:8883 over TLS.
     #[arg(long, value_name = "URL")]
     pub broker: Option<BrokerUrl>,
     /// Latitude of the device, WGS84 degrees.

@@ -1,5 +1,5 @@
 //! Who said what, proved by both ends and not by the broker: the seal on every message, and the
-//! names of what can go wrong with it. Computes only; the keys come from [`keys`].
+//! names of what can go wrong with it. Computes only; the keys come from `keys`.
 //!
 //! A sealed payload is 64 lower-case hex characters of HMAC-SHA256 over the topic, a newline and
 //! the body, then a newline, then the body. The topic is inside the seal, so a broker cannot move
