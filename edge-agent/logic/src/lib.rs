@@ -2,7 +2,7 @@
 //! what changed (to be committed) and what follows (to be done once it is). No I/O, no clock, no
 //! randomness; the same inputs give the same changes and effects, byte for byte.
 //!
-//! One attempt's way: [`flow`]`::accept` → `start` → `finish` → `report`; `cancel` and `offline`
+//! One attempt's way: `flow``::accept` → `start` → `finish` → `report`; `cancel` and `offline`
 //! end it early, `recover` takes it up again after a restart, `resync` keeps core and agent in
 //! step. `step` is the one match over everything that can happen.
 
