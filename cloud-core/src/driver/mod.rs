@@ -160,6 +160,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
     let core = Core::new(asking, parts.store.reader(), Arc::clone(&clock), Arc::clone(&status));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let metrics = parts.metrics.clone();
+    let heartbeat_ms = parts.settings.heartbeat_ms;
     let body = move || {
         let guard = StoppingOnDrop(Arc::clone(&status));
         let cloud = Cloud::restore(parts.stored, parts.settings, parts.policy, clock.now());
@@ -174,6 +175,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
             uplinks,
             stopped,
             batch_max: parts.bounds.batch_max.max(2),
+            heartbeat_ms,
         });
         let result = runtime.block_on(run.run());
         let error = result.as_ref().err().map(|error| error as &dyn std::fmt::Display);

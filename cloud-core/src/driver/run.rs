@@ -28,9 +28,9 @@ const COUNTING_SHARE: u32 = 100;
 /// And happens at most this often.
 const COUNTING_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A loop that took longer than this for one round was deaf: its store was stuck, or the machine
-/// asleep. The silence of agents in that time says nothing.
-const DEAF_MS: u64 = 3_000;
+/// Rounds are never farther apart than [`SLEEP_MAX`] and the work between them, unless the machine
+/// was asleep.
+const ASLEEP_MS: u64 = 3_000;
 
 /// What the loop works with.
 pub(super) struct Inside {
@@ -44,6 +44,8 @@ pub(super) struct Inside {
     pub(super) uplinks: mpsc::Receiver<Input>,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) batch_max: usize,
+    /// A round that takes longer was deaf: its store was stuck.
+    pub(super) heartbeat_ms: u64,
 }
 
 /// The running loop.
@@ -55,8 +57,10 @@ pub(super) struct Run {
     /// When counting may happen again, and whether it is due.
     counting_at: Instant,
     uncounted: bool,
-    /// When it last listened.
-    listened: Monotonic,
+    /// When the last round ended.
+    rested: Monotonic,
+    /// Whether agents spoke and were not listened to for so long that their silence says nothing.
+    deaf: bool,
 }
 
 type FleetSlot = oneshot::Sender<Result<Arc<FleetView>, CoreBusy>>;
@@ -79,7 +83,8 @@ enum Wait {
 impl Run {
     pub(super) fn new(inside: Inside) -> Self {
         Self {
-            listened: inside.clock.now().mono,
+            rested: inside.clock.now().mono,
+            deaf: false,
             inside,
             slots: HashMap::new(),
             last_reply: 0,
@@ -147,8 +152,7 @@ impl Run {
     /// Steps, commits and speaks.
     async fn decide(&mut self, batch: Batch) -> Result<Wait, DriverError> {
         let now = self.inside.clock.now();
-        let deaf = now.mono.since_ms(self.listened) > DEAF_MS;
-        self.listened = now.mono;
+        let deaf = std::mem::take(&mut self.deaf) || now.mono.since_ms(self.rested) > ASLEEP_MS;
         let idle = batch.uplinks.is_empty() && batch.asks.is_empty();
         let due = self.inside.cloud.next_wakeup().is_some_and(|due| due <= now.mono);
         if !idle || due || deaf {
@@ -166,6 +170,8 @@ impl Run {
             self.uncounted = true;
         }
         self.count();
+        self.rested = self.inside.clock.now().mono;
+        self.deaf = self.rested.since_ms(now.mono) > self.inside.heartbeat_ms;
         Ok(Wait::Over)
     }
 

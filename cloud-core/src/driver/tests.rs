@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use cloud_core_logic::Answer;
 use cloud_core_logic::change::{Change, Credential};
-use shared::id::{AgentId, CoreId, Incarnation, TaskId};
+use shared::api::AgentStatus;
+use shared::id::{AgentId, Boot, CoreId, Incarnation, Revision, Sequence, TaskId};
 use shared::spec::{Run as TaskRun, TaskSpec};
 use shared::task::{FailureReason, TaskStatus};
-use shared::wire::Downlink;
-use shared::wire::uplink::Join;
+use shared::time::Timestamp;
+use shared::wire::uplink::{Facts, Hello, Join, Load};
+use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
 use super::*;
@@ -130,6 +132,10 @@ struct Rig {
 }
 
 fn rig_on(store: Box<dyn Store>, bounds: Bounds) -> Rig {
+    rig_with(store, bounds, Settings::default())
+}
+
+fn rig_with(store: Box<dyn Store>, bounds: Bounds, settings: Settings) -> Rig {
     let stage = Arc::new(Stage {
         mood: Mutex::new(Mood::Works),
         changed: Condvar::new(),
@@ -140,7 +146,7 @@ fn rig_on(store: Box<dyn Store>, bounds: Bounds) -> Rig {
         stored: store.load().expect("load"),
         store: Box::new(store),
         outbound: Box::new(Recorder(Arc::clone(&stage))),
-        settings: Settings::default(),
+        settings,
         policy: Policy::default(),
         bounds,
         metrics: Metrics::unread(),
@@ -255,6 +261,49 @@ async fn messages_of_agents_wait_out_a_failing_store() {
     stage.set(Mood::Works);
     submitted(first.await.expect("task"));
     stage.until(|happened| happened.contains(&Happened::JoinAnswered(agent("c"), true))).await;
+}
+
+fn hello() -> Input {
+    let hello = Hello {
+        incarnation: Incarnation(Uuid::from_u128(9)),
+        boot: Boot(1),
+        link: 1,
+        facts: Facts { arch: "arm".to_owned(), tasks_max: 1, ..Facts::default() },
+        core: None,
+        applied_rev: Revision(0),
+        last_seq: Sequence(0),
+        acked_seq: Sequence(0),
+        holds: Vec::new(),
+        load: Load::default(),
+        sent_at: Timestamp(0),
+    };
+    Input::Uplink { agent: agent("a"), message: Uplink::Hello(Box::new(hello)) }
+}
+
+#[tokio::test]
+async fn silence_says_nothing_while_the_core_itself_was_deaf() {
+    let store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+    let settings = Settings { heartbeat_ms: 200, ..Settings::default() };
+    let Rig { core, uplinks, stage, driver: _driver } =
+        rig_with(Box::new(store), Bounds::default(), settings);
+    for input in [Input::Broker { up: true }, join("a"), hello()] {
+        uplinks.send(input).await.expect("taken");
+    }
+    let status = |view: Arc<FleetView>| view.fleet.get(&agent("a")).map(|agent| agent.status);
+    let mut online = false;
+    for _ in 0..100 {
+        online = online || status(core.fleet().await.expect("view")) == Some(AgentStatus::Online);
+    }
+    assert!(online);
+    stage.set(Mood::Hangs);
+    let stuck = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    stage.set(Mood::Works);
+    submitted(stuck.await.expect("task"));
+    assert_eq!(status(core.fleet().await.expect("view")), Some(AgentStatus::Online));
+    // And when it can be heard, it does.
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert_eq!(status(core.fleet().await.expect("view")), Some(AgentStatus::Offline));
 }
 
 #[tokio::test]

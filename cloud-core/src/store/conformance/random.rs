@@ -76,7 +76,7 @@ impl Script {
             return None;
         }
         let mut spec = (*row.spec).clone();
-        spec.name = (how % 3 > 0).then(|| name.to_owned());
+        spec.name = (!how.is_multiple_of(3)).then(|| name.to_owned());
         for label in 0..how % 4 {
             spec.labels.insert(format!("k{label}"), format!("v{}", how % 2));
         }
@@ -106,7 +106,7 @@ impl Script {
             }
         };
         legal.ok()?;
-        let agent = (how % 5 > 0).then(|| agent_id(name));
+        let agent = (!how.is_multiple_of(5)).then(|| agent_id(name));
         row.life = TaskLife { agent, failures: u32::from(how), ..life };
         Some(Change::TaskMoved { task: row.id, life: Box::new(row.life.clone()) })
     }
