@@ -221,3 +221,23 @@ fn a_late_word_of_an_older_attempt_on_the_same_agent_changes_nothing() {
     assert_eq!(world.state(task).status(), TaskStatus::Assigned);
     assert_eq!(world.maps.late.len(), 1);
 }
+
+#[test]
+fn a_database_put_back_to_an_earlier_state_is_told_so() {
+    let mut world = World::new();
+    let mut a = Board::new("a");
+    let older = a.clone();
+    a.boot = Boot(5);
+    world.hello(&mut a);
+    // A stale hello while the agent is there gets no answer that could confuse it.
+    let mut stale = older.clone();
+    assert_eq!(world.hello(&mut stale), []);
+    world.gone(&a);
+    let mut copy = older;
+    let effects = world.hello(&mut copy);
+    let [Effect::Send { message: Downlink::Refused(refusal), .. }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(refusal.reason, RefusedBecause::OlderDatabase);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Offline);
+}

@@ -76,6 +76,8 @@ pub enum RefusedBecause {
     FleetFull,
     /// Its facts break a limit.
     InvalidFacts,
+    /// Its database is an older copy of one that the core has heard from since.
+    OlderDatabase,
 }
 
 /// Every live row of the agent's desired state with `base < rev <= upto`.

@@ -1,7 +1,7 @@
 //! greet: an agent joins, or says hello on a new connection. Both sides compare where they stand:
 //! which database speaks, what it has applied, what it holds, what of its history is known.
 
-use shared::id::AgentId;
+use shared::id::{AgentId, Boot};
 use shared::label::LABELS_MAX;
 use shared::mailbox::Inbox;
 use shared::wire::Downlink;
@@ -55,7 +55,11 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     };
     let same = channel.inbox.incarnation == hello.incarnation;
     if same && (hello.boot, hello.link) < (channel.boot, channel.link) {
-        // An old hello that was under way for long.
+        // While the newer one is there, this is an old hello that was under way for long.
+        if hello.boot < channel.boot && !channel.greeted {
+            let message = Downlink::Refused(older_database(id, &hello, channel.boot));
+            context.effect(Effect::Send { agent: id.clone(), message });
+        }
         return;
     }
     if !same {
@@ -101,6 +105,20 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     compare_holdings(cloud, id, &hello, context);
     cloud.freed.insert(id.clone());
     cloud.unsent.insert(id.clone());
+}
+
+/// A database that was put back to an earlier state gives numbers a second time that the core has
+/// seen already: what it says could be taken for what was said before.
+fn older_database(id: &AgentId, hello: &Hello, known: Boot) -> Refusal {
+    Refusal {
+        reason: RefusedBecause::OlderDatabase,
+        detail: format!(
+            "the database of {id} is an older copy: this is its start {}, and the core has heard \
+             from start {known}; stop the agent that has the newer one, or remove this one's data \
+             folder and let it join anew",
+            hello.boot
+        ),
+    }
 }
 
 fn newcomer(id: &AgentId) -> Agent {
