@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::registry::Registry;
 use shared::id::CoreId;
 use shared_runtime::clock::new_uuid_v4;
 use shared_runtime::link::{LinkConfigError, LinkSender};
@@ -22,7 +21,7 @@ use crate::config::{BrokerChoice, Config};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::http::{self, HttpError, ServerHandle};
 use crate::link::{self, Credentials, Doorman, SealedSender};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Registry};
 use crate::store::{SqliteStore, Store, StoreError};
 use data::DataFolder;
 
