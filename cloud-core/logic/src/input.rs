@@ -20,7 +20,7 @@ pub struct ReplyTo(pub u64);
 pub enum Operation {
     /// Let it take nothing new.
     Cordon,
-    /// Let it take work again: takes back a cordon and a drain.
+    /// Let it take work again: takes back a cordon, a drain and a quarantine.
     Uncordon,
     /// Let it take nothing new, and move what has not started there to other agents.
     Drain,

@@ -3,6 +3,7 @@
 
 mod common;
 
+use cloud_core_logic::Effect;
 use cloud_core_logic::input::Operation;
 use common::{Board, World, finished, noop};
 use proptest::prelude::*;
@@ -81,83 +82,106 @@ fn event(what: u8) -> ReportEvent {
     }
 }
 
+/// A world with boards that are moved about in it.
+struct Game {
+    world: World,
+    players: Vec<Player>,
+    tasks: Vec<shared::id::TaskId>,
+}
+
 fn play(moves: &[Move]) -> World {
-    let mut world = World::new();
-    let mut players: Vec<Player> = (0..BOARDS)
-        .map(|n| Player { board: Board::new(&format!("b{n}")), told: Vec::new() })
-        .collect();
-    let mut tasks = Vec::new();
+    let player = |n| Player { board: Board::new(&format!("b{n}")), told: Vec::new() };
+    let players = (0..BOARDS).map(player).collect();
+    let mut game = Game { world: World::new(), players, tasks: Vec::new() };
     for one in moves {
-        let mut effects = Vec::new();
-        match one.clone() {
-            Move::Submit { cpu_millis, lost_after_s, replace, deadline_s } => {
-                let spec = TaskSpec {
-                    needs: shared::capacity::Resources { cpu_millis, ..Default::default() },
-                    retry: Retry { attempts_max: 2, delay_s: 1, delay_s_max: 5 },
-                    disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() },
-                    deadline_s,
-                    ..noop()
-                };
-                let (task, what) = world.submit(spec);
-                tasks.push(task);
-                effects = what;
-            }
-            Move::Cancel { pick } if !tasks.is_empty() => {
-                effects = world.cancel(tasks[pick % tasks.len()]);
-            }
-            Move::Cancel { .. } => {}
-            Move::Operate { board, operation } => {
-                effects = world.operate(&players[board].board, operation);
-            }
-            Move::Hello { board } => effects = world.hello(&mut players[board].board),
-            Move::Beat { board } => effects = world.beat(&mut players[board].board),
-            Move::Gone { board } => effects = world.gone(&players[board].board),
+        let effects = game.make(one.clone());
+        for Player { board, told } in &mut game.players {
+            told.extend(board.apply(&effects));
+        }
+    }
+    game.world
+}
+
+impl Game {
+    /// Makes one move; gives what is not lost on the way to the boards.
+    fn make(&mut self, one: Move) -> Vec<Effect> {
+        let Self { world, players, tasks } = self;
+        match one {
+            Move::Submit { .. } => self.submit(&one),
+            Move::Cancel { pick } if !tasks.is_empty() => world.cancel(tasks[pick % tasks.len()]),
+            Move::Cancel { .. } => Vec::new(),
+            Move::Operate { board, operation } => world.operate(&players[board].board, operation),
+            Move::Hello { board } => world.hello(&mut players[board].board),
+            Move::Beat { board } => world.beat(&mut players[board].board),
+            Move::Gone { board } => world.gone(&players[board].board),
             Move::Restart { board } => {
                 let board = &mut players[board].board;
                 (board.boot, board.link) = (board.boot.next(), 0);
-                effects = world.hello(board);
+                world.hello(board)
             }
             Move::NewDatabase { board } => {
-                let Player { board, told } = &mut players[board];
-                let fresh = board.incarnation.0.as_u128() + 1;
-                board.incarnation = Incarnation(uuid::Uuid::from_u128(fresh));
-                (board.boot, board.link, board.applied) = (Boot(1), 0, Revision(0));
-                (board.seq, board.acked) = (Sequence(0), Sequence(0));
-                board.outbox.clear();
-                told.clear();
-                effects = world.hello(board);
+                players[board].forget_everything();
+                world.hello(&mut players[board].board)
             }
             Move::Report { board, pick, what } => {
                 let Player { board, told } = &mut players[board];
                 if !told.is_empty() {
-                    let assignment = told[pick % told.len()].assignment;
-                    world.report(board, assignment, event(what));
+                    world.report(board, told[pick % told.len()].assignment, event(what));
                 }
+                Vec::new()
             }
-            Move::Repeat { board } => {
-                // Everything unacknowledged once more, and an entry out of nowhere.
-                let board = &mut players[board].board;
-                let nowhere = AssignmentId {
-                    task: shared::id::TaskId(uuid::Uuid::from_u128(5)),
-                    attempt: shared::id::Attempt(9),
-                };
-                let message =
-                    board.queue(nowhere, shared::time::Timestamp(0), ReportEvent::Started);
-                world.say(board, message.clone());
-                effects = world.say(board, message);
-            }
-            Move::Pass { milliseconds } => effects = world.pass(milliseconds),
+            Move::Repeat { board } => self.repeat(board),
+            Move::Pass { milliseconds } => world.pass(milliseconds),
             Move::LoseEffects => {
                 world.pass(10);
-                continue;
+                Vec::new()
             }
-            Move::RestartCore => world.restart(),
-        }
-        for Player { board, told } in &mut players {
-            told.extend(board.apply(&effects));
+            Move::RestartCore => {
+                world.restart();
+                Vec::new()
+            }
         }
     }
-    world
+
+    fn submit(&mut self, one: &Move) -> Vec<Effect> {
+        let &Move::Submit { cpu_millis, lost_after_s, replace, deadline_s } = one else {
+            return Vec::new();
+        };
+        let spec = TaskSpec {
+            needs: shared::capacity::Resources { cpu_millis, ..Default::default() },
+            retry: Retry { attempts_max: 2, delay_s: 1, delay_s_max: 5 },
+            disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() },
+            deadline_s,
+            ..noop()
+        };
+        let (task, effects) = self.world.submit(spec);
+        self.tasks.push(task);
+        effects
+    }
+
+    /// Everything unacknowledged once more, and an entry out of nowhere.
+    fn repeat(&mut self, board: usize) -> Vec<Effect> {
+        let board = &mut self.players[board].board;
+        let nowhere = AssignmentId {
+            task: shared::id::TaskId(uuid::Uuid::from_u128(5)),
+            attempt: shared::id::Attempt(9),
+        };
+        let message = board.queue(nowhere, shared::time::Timestamp(0), ReportEvent::Started);
+        self.world.say(board, message.clone());
+        self.world.say(board, message)
+    }
+}
+
+impl Player {
+    fn forget_everything(&mut self) {
+        let Self { board, told } = self;
+        let fresh = board.incarnation.0.as_u128() + 1;
+        board.incarnation = Incarnation(uuid::Uuid::from_u128(fresh));
+        (board.boot, board.link, board.applied) = (Boot(1), 0, Revision(0));
+        (board.seq, board.acked) = (Sequence(0), Sequence(0));
+        board.outbox.clear();
+        told.clear();
+    }
 }
 
 /// Every board comes back and does whatever it is told; then everything must settle.

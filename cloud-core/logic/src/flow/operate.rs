@@ -24,6 +24,7 @@ pub(crate) fn operate(
             Operation::Uncordon => {
                 agent.flags.cordoned = false;
                 agent.flags.draining = false;
+                agent.flags.quarantined = false;
             }
         }
         before != agent.flags

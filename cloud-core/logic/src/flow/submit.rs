@@ -1,6 +1,6 @@
 //! submit: a task is taken on, once per idempotency key.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use shared::id::TaskId;
 use shared::task::TaskState;
@@ -21,7 +21,7 @@ const KEYS_MAX: usize = 100_000;
 /// The latest idempotency keys, each with its task and the hash of its body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecentKeys {
-    by_key: HashMap<String, (TaskId, String)>,
+    by_key: BTreeMap<String, (TaskId, String)>,
     oldest_first: VecDeque<String>,
 }
 

@@ -1,3 +1,6 @@
+//! The seal against flipped bits, other topics and hostile bytes, and the derivations against
+//! values computed elsewhere.
+
 use proptest::prelude::*;
 use shared::id::AgentId;
 

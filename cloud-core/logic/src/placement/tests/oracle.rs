@@ -12,22 +12,33 @@ use shared::spec::TaskSpec;
 use super::super::{Policy, Request};
 use crate::fleet::Agent;
 
+/// Reasons by name, each with whether waiting can help.
+type Reasons = BTreeMap<&'static str, bool>;
+
 /// The names of the reasons, and whether waiting can help against each.
-pub fn reasons(agent: &Agent, request: &Request<'_>) -> BTreeMap<&'static str, bool> {
+pub fn reasons(agent: &Agent, request: &Request<'_>) -> Reasons {
     let (agent, spec) = (agent.document(), request.spec);
-    let mut reasons = BTreeMap::new();
-    let mut against = |holds: bool, name, waiting_helps: bool| {
-        if holds {
-            reasons.insert(name, waiting_helps);
-        }
-    };
+    let mut reasons = Reasons::new();
+    against_its_state(&agent, request, &mut reasons);
+    against_its_place(&agent, spec, &mut reasons);
+    against_its_room(&agent, spec, &mut reasons);
+    reasons
+}
+
+fn note(reasons: &mut Reasons, holds: bool, name: &'static str, waiting_helps: bool) {
+    if holds {
+        reasons.insert(name, waiting_helps);
+    }
+}
+
+fn against_its_state(agent: &AgentDocument, request: &Request<'_>, reasons: &mut Reasons) {
+    let place = &request.spec.place;
+    let mut against = |holds, name, waiting_helps| note(reasons, holds, name, waiting_helps);
     against(agent.status == AgentStatus::Offline, "offline", true);
     against(agent.status == AgentStatus::Suspect, "suspect", true);
     against(agent.flags.contains(&AgentFlag::Cordoned), "cordoned", false);
     against(agent.flags.contains(&AgentFlag::Draining), "draining", false);
     against(agent.flags.contains(&AgentFlag::Quarantined), "quarantined", false);
-
-    let place = &spec.place;
     against(
         place.agents.iter().all(|id| *id != agent.id) && !place.agents.is_empty(),
         "not_listed",
@@ -49,6 +60,11 @@ pub fn reasons(agent: &Agent, request: &Request<'_>) -> BTreeMap<&'static str, b
     for taint in &agent.taints {
         against(!place.tolerate.contains(taint), "taint", false);
     }
+}
+
+fn against_its_place(agent: &AgentDocument, spec: &TaskSpec, reasons: &mut Reasons) {
+    let place = &spec.place;
+    let mut against = |holds, name, waiting_helps| note(reasons, holds, name, waiting_helps);
     if !place.regions.is_empty() {
         let inside = match &agent.region {
             Some(region) => place.regions.contains(region),
@@ -75,10 +91,14 @@ pub fn reasons(agent: &Agent, request: &Request<'_>) -> BTreeMap<&'static str, b
             Some(latency_ms) => against(latency_ms > limit_ms, "latency_too_high", true),
         }
     }
+}
+
+fn against_its_room(agent: &AgentDocument, spec: &TaskSpec, reasons: &mut Reasons) {
     let runs = agent.runtimes.iter().any(|known| known == spec.run.kind());
-    against(!runs, "runtime", false);
-    against(agent.assignments >= agent.assignments_max, "slots", agent.assignments_max != 0);
-    for (name, need, capacity, used) in amounts(&agent, spec) {
+    note(reasons, !runs, "runtime", false);
+    let full = agent.assignments >= agent.assignments_max;
+    note(reasons, full, "slots", agent.assignments_max != 0);
+    for (name, need, capacity, used) in amounts(agent, spec) {
         let device = !["cpu", "memory", "disk", "bandwidth"].contains(&name.as_str());
         let name = match name.as_str() {
             "cpu" => "cpu",
@@ -93,7 +113,6 @@ pub fn reasons(agent: &Agent, request: &Request<'_>) -> BTreeMap<&'static str, b
             reasons.insert(name, if device { before && possible } else { possible });
         }
     }
-    reasons
 }
 
 /// Every resource of either side: its name, what is needed, what there is, what is used.
