@@ -139,12 +139,13 @@ impl Agent {
     pub fn new(setup: AgentSetup, around: &Surroundings) -> Self {
         let link = setup.faulty.then(|| FaultyLink::to(around.broker));
         let broker = link.as_ref().map_or(around.broker, FaultyLink::address);
-        let data = around.folder.join("agents").join(&setup.id);
-        fs::create_dir_all(&data).expect("a folder for the agent");
-        let config = data.join("agent.toml");
+        let folder = around.folder.join("agents").join(&setup.id);
+        let data = folder.join("data");
+        fs::create_dir_all(&folder).expect("a folder for the agent");
+        let config = folder.join("agent.toml");
         let mut text = CONFIG.to_owned();
         if around.kind == BrokerKind::Mosquitto {
-            text.push_str(&broker_user(&setup.id, &data));
+            text.push_str(&broker_user(&setup.id, &folder));
         }
         fs::write(&config, text).expect("written");
         let mut args: Vec<String> =
@@ -159,14 +160,14 @@ impl Agent {
         args.push(format!("--tasks-max={}", setup.tasks_max));
         args.extend(setup.labels.iter().map(|label| format!("--label={label}")));
         args.push(format!("--data={}", data.display()));
-        if let Some(file) = token_file(&setup, &data, &around.join_token_file) {
+        if let Some(file) = token_file(&setup, &folder, &around.join_token_file) {
             args.push(format!("--join-token-file={}", file.display()));
         }
         let daemon = Daemon::new(&setup.id, &binaries::agent(), args, &around.folder);
         Self { setup, daemon, link, data }
     }
 
-    /// Its folder.
+    /// The folder its program keeps everything in.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
@@ -182,12 +183,12 @@ impl Agent {
     }
 }
 
-fn token_file(setup: &AgentSetup, data: &Path, right: &Path) -> Option<PathBuf> {
+fn token_file(setup: &AgentSetup, folder: &Path, right: &Path) -> Option<PathBuf> {
     match setup.join_token {
         None => Some(right.to_path_buf()),
         Some(Token::Absent) => None,
         Some(Token::Wrong) => {
-            let file = data.join("another-token");
+            let file = folder.join("another-token");
             write_private(&file, "a token of another core, long enough\n");
             Some(file)
         }
@@ -195,8 +196,8 @@ fn token_file(setup: &AgentSetup, data: &Path, right: &Path) -> Option<PathBuf> 
 }
 
 /// The operator's user for this agent at an external broker.
-fn broker_user(id: &str, data: &Path) -> String {
-    let file = data.join("broker-password");
+fn broker_user(id: &str, folder: &Path) -> String {
+    let file = folder.join("broker-password");
     write_private(&file, &password_of(id));
     format!("[broker]\nusername = \"{id}\"\npassword_file = \"{}\"\n", file.display())
 }

@@ -74,6 +74,13 @@ impl Cluster {
         sweep(agent.data());
     }
 
+    /// Takes the power from a board and puts an empty disk into it.
+    pub fn replace_disk(&mut self, id: &str) {
+        self.power_off(id);
+        // It may never have been written to.
+        let _ = std::fs::remove_dir_all(self.agent(id).data());
+    }
+
     /// Kills the core and starts it again with the same ports and data.
     pub fn restart_core(&mut self) {
         self.core.daemon.kill();

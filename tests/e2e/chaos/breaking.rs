@@ -6,7 +6,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tests::{Cluster, Random};
+use tests::daemon::Daemon;
+use tests::{Cluster, FaultyLink, Random};
 
 /// What can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,35 +77,49 @@ impl Breaker {
         if self.broken.contains_key(&part) {
             return;
         }
-        let way = self.random.between(1, 4);
+        let way = self.random.between(1, 16);
+        let mut away_ms = 3_000;
         match part {
-            Part::Core if way == 1 => self.freeze(&cluster.core.daemon, "cores frozen"),
+            Part::Core if way <= 4 => self.freeze(&cluster.core.daemon, "cores frozen"),
             Part::Core => self.kill(&mut cluster.core.daemon, "cores killed"),
             Part::Broker => {
                 if let Some(broker) = &mut cluster.broker {
                     self.kill(broker.daemon(), "brokers killed");
                 }
             }
-            Part::Agent(_) if way == 1 => {
-                let id = cluster.agents[agent].setup.id.clone();
+            Part::Agent(_) => {
+                self.break_agent(cluster, agent, way);
+                away_ms = 6_000;
+            }
+            Part::Link(_) => {
+                let link = cluster.agents[agent].link();
+                let (what, how): (_, fn(&FaultyLink)) = match way {
+                    1..=8 => ("links stalled", FaultyLink::stall),
+                    _ => ("links cut", FaultyLink::cut),
+                };
+                how(link);
+                self.count(what);
+                away_ms = 6_000;
+            }
+        }
+        let back = Instant::now() + Duration::from_millis(self.random.between(0, away_ms));
+        self.broken.insert(part, back);
+    }
+
+    fn break_agent(&mut self, cluster: &mut Cluster, agent: usize, way: u64) {
+        let id = cluster.agents[agent].setup.id.clone();
+        match way {
+            1 => {
+                cluster.replace_disk(&id);
+                self.count("disks replaced");
+            }
+            2..=5 => {
                 cluster.power_off(&id);
                 self.count("boards without power");
             }
-            Part::Agent(_) if way == 2 => {
-                self.freeze(&cluster.agents[agent].daemon, "agents frozen");
-            }
-            Part::Agent(_) => self.kill(&mut cluster.agents[agent].daemon, "agents killed"),
-            Part::Link(_) if way <= 2 => {
-                cluster.agents[agent].link().stall();
-                self.count("links stalled");
-            }
-            Part::Link(_) => {
-                cluster.agents[agent].link().cut();
-                self.count("links cut");
-            }
+            6..=8 => self.freeze(&cluster.agents[agent].daemon, "agents frozen"),
+            _ => self.kill(&mut cluster.agents[agent].daemon, "agents killed"),
         }
-        let back = Instant::now() + Duration::from_millis(self.random.between(0, 3_000));
-        self.broken.insert(part, back);
     }
 
     fn break_all(&mut self, cluster: &mut Cluster) {
@@ -118,12 +133,12 @@ impl Breaker {
         }
     }
 
-    fn kill(&mut self, daemon: &mut tests::daemon::Daemon, what: &'static str) {
+    fn kill(&mut self, daemon: &mut Daemon, what: &'static str) {
         daemon.kill();
         self.count(what);
     }
 
-    fn freeze(&mut self, daemon: &tests::daemon::Daemon, what: &'static str) {
+    fn freeze(&mut self, daemon: &Daemon, what: &'static str) {
         daemon.signal(Signal::STOP);
         self.count(what);
     }
@@ -134,7 +149,7 @@ impl Breaker {
 }
 
 /// Wakes a daemon that was frozen, starts one that was killed.
-fn wake_or(daemon: &mut tests::daemon::Daemon) {
+fn wake_or(daemon: &mut Daemon) {
     match daemon.pid() {
         Some(_) => daemon.signal(Signal::CONT),
         None => daemon.start(),

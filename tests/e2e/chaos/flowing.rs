@@ -90,7 +90,7 @@ impl Flow {
 
     fn make(&self, random: &mut Random) -> (Value, Expected) {
         let evidence = |script: &str| task(self.evidence.run(script));
-        let sleep = |random: &mut Random| format!("sleep 0.{:03}", random.between(50, 900));
+        let sleep = |random: &mut Random| format!("sleep {}", random.between(1, 30) as f64 / 10.0);
         let (spec, expected) = match random.between(1, 20) {
             1..=3 => (task(noop()), Expected::Success),
             4..=5 => (task(json!({"exec": {"command": "/bin/true"}})), Expected::Success),
@@ -101,7 +101,7 @@ impl Flow {
             _ => (evidence("sleep 30"), Expected::Any),
         };
         let retry = json!({"retry": {"attempts_max": 1, "delay_s": 1, "delay_s_max": 2}});
-        let lost_after_s = *random.pick(&[1, 2, 5, 60]);
+        let lost_after_s = *random.pick(&[1, 1, 2, 5, 60]);
         let disconnect = json!({"disconnect": {"lost_after_s": lost_after_s}});
         let needs = json!({"needs": {"cpu_millis": random.between(0, 200)}});
         (with(with(with(spec, retry), disconnect), needs), expected)
