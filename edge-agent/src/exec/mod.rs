@@ -67,7 +67,7 @@ pub struct ExecEvent {
 /// the attempt, and comes once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExecEventKind {
-    /// Its process runs. Not sent for an attempt that was adopted.
+    /// Its process runs. Not sent for an attempt that was begun before, as one that is adopted.
     Started {
         /// The task's first process, which is also its process group.
         pid: u32,

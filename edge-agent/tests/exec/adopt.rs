@@ -1,6 +1,6 @@
 //! Finding attempts again after the agent, its supervisor or the whole machine went down.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use edge_agent::exec::{ChildRecord, End, Found, Identity, Lock, Signal, Spec, kernel_boot_id};
 
@@ -127,8 +127,14 @@ fn lock(identity: Identity, boot_id: &str) -> Lock {
 fn a_process_that_merely_has_the_same_id_is_left_alone() {
     block_on(async {
         let world = World::new();
-        let mut stranger = Command::new("setsid").args(["sleep", "1000"]).spawn().expect("sleep");
-        let pid = stranger.id();
+        let stranger = Command::new("setsid")
+            .args(["sleep", "1000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sleep");
+        let stranger = Ends(stranger);
+        let pid = stranger.0.id();
         until("it has its session", || {
             std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|c| c.contains("1000\0") && !c.contains("setsid"))
@@ -141,9 +147,17 @@ fn a_process_that_merely_has_the_same_id_is_left_alone() {
         dir.write_child(&ChildRecord { pid, start_ticks: before.start_ticks }).expect("child");
         assert_eq!(world.agent().executor.adopt(id(1)).await, Found::Gone);
         assert!(is_alive(pid));
-        stranger.kill().expect("kill");
-        stranger.wait().expect("reaped");
     });
+}
+
+/// A process that ends with the test, also with one that fails.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
