@@ -11,7 +11,12 @@ use tests::spec::{noop, sh, task, with};
 use tests::wait::{check, eventually};
 use tests::{BrokerKind, Cluster, ClusterBuilder};
 
-tests::on_both_brokers!(every_end_is_told_as_it_was, a_failing_task_is_tried_again_and_then_fails);
+tests::on_both_brokers!(
+    every_end_is_told_as_it_was,
+    a_task_has_the_environment_it_asked_for_and_no_other,
+    what_must_not_go_on_is_stopped,
+    a_failing_task_is_tried_again_and_then_fails,
+);
 
 /// A task that is tried once.
 fn single(run: Value) -> Value {
@@ -25,7 +30,7 @@ fn expect(done: &TaskDocument, status: TaskStatus, reason: Option<FailureReason>
 }
 
 fn every_end_is_told_as_it_was(kind: BrokerKind) {
-    use FailureReason::{DeadlinePassed, ExitCode, Signal, SpawnFailed, TimedOut};
+    use FailureReason::{ExitCode, Signal, SpawnFailed};
     let cluster = ClusterBuilder::new(kind).agents(1).start();
     let api = cluster.api;
     let submit = |spec: Value| api.submit(&spec);
@@ -37,17 +42,6 @@ fn every_end_is_told_as_it_was(kind: BrokerKind) {
     let failing = submit(single(sh("echo why >&2; exit 3")));
     let killed = submit(single(sh("kill -9 $$")));
     let absent = submit(single(json!({"exec": {"command": "/no/such/program"}})));
-    let ask = "echo RATE=$RATE; echo $AMBIT_TASK_ID $AMBIT_ATTEMPT; pwd; env | grep -c CARGO";
-    let asking = submit(single(with(sh(ask), json!({"exec": {"env": {"RATE": "10"}}}))));
-    let stubborn = submit(with(
-        single(sh("trap 'echo asked to stop' TERM; while :; do sleep 0.1; done")),
-        json!({"timeout_s": 1}),
-    ));
-    let homeless =
-        submit(with(task(noop()), json!({"where": {"regions": ["nowhere"]}, "deadline_s": 1})));
-    let canceled = submit(once(&cluster, "sleep 600"));
-    api.running(&canceled);
-    api.cancel(&canceled);
 
     expect(&api.settled(&nothing), TaskStatus::Succeeded, None);
 
@@ -55,10 +49,8 @@ fn every_end_is_told_as_it_was(kind: BrokerKind) {
     expect(&done, TaskStatus::Succeeded, None);
     let outcome = done.outcome.expect("an outcome");
     assert_eq!(outcome.exit_code, Some(0));
-    assert_eq!(
-        (outcome.stdout_tail.as_str(), outcome.stderr_tail.as_str()),
-        ("one\ntwo\n", "three\n")
-    );
+    let tails = (outcome.stdout_tail.as_str(), outcome.stderr_tail.as_str());
+    assert_eq!(tails, ("one\ntwo\n", "three\n"));
     assert_eq!(outcome.agent.map(|agent| agent.to_string()).as_deref(), Some("a"));
 
     let outcome = api.settled(&loud).outcome.expect("an outcome");
@@ -77,25 +69,46 @@ fn every_end_is_told_as_it_was(kind: BrokerKind) {
     let done = api.settled(&absent);
     expect(&done, TaskStatus::Failed, Some(SpawnFailed));
     assert!(done.outcome.expect("an outcome").detail.contains("/no/such/program"));
+    cluster.wait_until_idle();
+}
 
-    let done = api.settled(&asking);
-    let tail = done.outcome.as_ref().expect("an outcome").stdout_tail.clone();
+fn a_task_has_the_environment_it_asked_for_and_no_other(kind: BrokerKind) {
+    let cluster = ClusterBuilder::new(kind).agents(1).start();
+    let ask = "echo RATE=$RATE; echo $AMBIT_TASK_ID $AMBIT_ATTEMPT; pwd; env | grep -c BACKTRACE";
+    let run = with(sh(ask), json!({"exec": {"env": {"RATE": "10"}}}));
+    let id = cluster.api.submit(&single(run));
+    let tail = cluster.api.settled(&id).outcome.expect("an outcome").stdout_tail;
     let lines: Vec<&str> = tail.lines().collect();
     assert_eq!(lines[0], "RATE=10");
-    assert_eq!(lines[1], format!("{asking} 1"));
+    assert_eq!(lines[1], format!("{id} 1"));
     assert!(lines[2].starts_with(&*cluster.scratch.path().to_string_lossy()), "{tail}");
     assert_eq!(lines[3], "0", "the agent's own environment is not the task's");
+}
+
+fn what_must_not_go_on_is_stopped(kind: BrokerKind) {
+    let cluster = ClusterBuilder::new(kind).agents(1).start();
+    let api = cluster.api;
+    let stubborn = api.submit(&with(
+        single(sh("trap 'echo asked to stop' TERM; while :; do sleep 0.1; done")),
+        json!({"timeout_s": 1}),
+    ));
+    let nowhere = json!({"where": {"regions": ["nowhere"]}, "deadline_s": 1});
+    let homeless = api.submit(&with(task(noop()), nowhere));
+    let canceled = api.submit(&once(&cluster, "sleep 600"));
+    api.running(&canceled);
+    api.cancel(&canceled);
 
     let done = api.settled(&stubborn);
-    expect(&done, TaskStatus::Failed, Some(TimedOut));
+    expect(&done, TaskStatus::Failed, Some(FailureReason::TimedOut));
     let outcome = done.outcome.expect("an outcome");
     assert!(outcome.stdout_tail.contains("asked to stop"), "TERM comes before KILL: {outcome:?}");
     assert!(outcome.ran_ms.is_some_and(|ran_ms| ran_ms >= 1_900), "{outcome:?}");
 
-    expect(&api.settled(&homeless), TaskStatus::Failed, Some(DeadlinePassed));
-    let done = api.settled(&canceled);
-    expect(&done, TaskStatus::Canceled, None);
+    expect(&api.settled(&homeless), TaskStatus::Failed, Some(FailureReason::DeadlinePassed));
+    expect(&api.settled(&canceled), TaskStatus::Canceled, None);
     assert_eq!(cluster.evidence.of(&canceled, 1), Traces { starts: 1, ends: 0 });
+    // Repeating it changes nothing.
+    assert_eq!(api.cancel(&canceled).summary.status, TaskStatus::Canceled);
     nothing_runs(&cluster);
     cluster.wait_until_idle();
 }

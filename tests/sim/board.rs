@@ -1,0 +1,134 @@
+//! One board: its disk, its clocks, its processes under their supervisors, and the agent's process
+//! while that is up. Values and small steps; what happens when is the world's business.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use edge_agent_logic::input::ProcessEnd;
+use edge_agent_logic::memory::MemoryStore;
+use edge_agent_logic::{Agent, Input};
+use shared::id::{AgentId, AssignmentId, Incarnation};
+use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::uplink::{Facts, Gone};
+
+/// What the folder of an attempt says, and its supervisor.
+#[derive(Debug, Clone)]
+pub enum Process {
+    /// A supervisor was asked for and has not taken the lock.
+    Asked,
+    /// It runs since then, by the board's clocks.
+    Runs { since_ms: u64, wall: Timestamp },
+    /// The exit record is on disk.
+    Ended(Box<ProcessEnd>),
+    /// It was there before a power cut.
+    Gone,
+}
+
+/// An attempt's process, as its order made it.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub process: Process,
+    /// Tells this supervisor from one that was kept out before.
+    pub token: u64,
+    /// Whether the agent's process of now hears of it.
+    pub watched: bool,
+    pub run_ms: u64,
+    pub code: i32,
+    pub heeds_term: bool,
+    pub exclusive: bool,
+}
+
+/// The agent's connection, as the broker and the network see it.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    /// The last will that the broker holds while the agent is connected.
+    pub will: Option<Gone>,
+    /// Which connection of the agent's process it is.
+    pub link: u64,
+    /// Tells events about this connection from events about an earlier one.
+    pub session: u64,
+    pub up_cut: bool,
+    pub down_cut: bool,
+}
+
+/// One board.
+pub struct Board {
+    pub id: AgentId,
+    pub facts: Facts,
+    pub store: MemoryStore,
+    pub agent: Option<Agent>,
+    pub joined: bool,
+    pub incarnation: Incarnation,
+    pub inputs: VecDeque<Input>,
+    pub turn_due: bool,
+    pub wake_at: Option<u64>,
+    pub attempts: BTreeMap<AssignmentId, Attempt>,
+    pub line: Line,
+    pub powered: bool,
+    pub booted_ms: u64,
+    pub wall_offset_ms: i64,
+    pub drift_ppm: i64,
+    /// Counts crashes and starts: an event for an earlier process is void.
+    pub life: u64,
+}
+
+impl Board {
+    pub fn new(id: AgentId, facts: Facts, incarnation: Incarnation) -> Self {
+        Self {
+            id,
+            facts,
+            store: MemoryStore::new(incarnation),
+            agent: None,
+            joined: false,
+            incarnation,
+            inputs: VecDeque::new(),
+            turn_due: false,
+            wake_at: None,
+            attempts: BTreeMap::new(),
+            line: Line::default(),
+            powered: false,
+            booted_ms: 0,
+            wall_offset_ms: 0,
+            drift_ppm: 0,
+            life: 0,
+        }
+    }
+
+    /// What the board's monotonic clock shows: it starts with the board, and runs a little wrong.
+    pub fn mono(&self, now_ms: u64) -> Monotonic {
+        let elapsed = i128::from(now_ms - self.booted_ms);
+        let shown = elapsed + elapsed * i128::from(self.drift_ppm) / 1_000_000;
+        Monotonic(u64::try_from(shown).expect("elapsed time"))
+    }
+
+    /// When the board's monotonic clock shows at least this, in true time.
+    pub fn true_ms(&self, at: Monotonic) -> u64 {
+        let shown = i128::from(at.0);
+        let elapsed = shown * 1_000_000 / (1_000_000 + i128::from(self.drift_ppm)) + 1;
+        self.booted_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX / 2))
+    }
+
+    pub fn wall(&self, now_ms: u64) -> Timestamp {
+        let true_wall = crate::world::EPOCH_MS + i64::try_from(now_ms).expect("a time");
+        Timestamp(true_wall + self.wall_offset_ms)
+    }
+
+    pub fn now(&self, now_ms: u64, chance: u64) -> Now {
+        Now { wall: self.wall(now_ms), mono: self.mono(now_ms), chance }
+    }
+
+    /// The agent's process is gone; what it had not written down is gone with it.
+    pub fn stop_process(&mut self) {
+        self.agent = None;
+        self.inputs.clear();
+        self.turn_due = false;
+        self.wake_at = None;
+        self.life += 1;
+        for attempt in self.attempts.values_mut() {
+            attempt.watched = false;
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.agent.is_some() && self.line.will.is_some()
+    }
+}
