@@ -34,7 +34,6 @@ pub struct Attempt {
     pub run_ms: u64,
     pub code: i32,
     pub heeds_term: bool,
-    pub exclusive: bool,
 }
 
 /// The agent's connection, as the broker and the network see it.

@@ -41,7 +41,11 @@ impl Maps {
     }
 
     /// Commits a batch. Outcomes that it recorded are given back.
-    pub fn commit(&mut self, changes: &[Change], coverage: &mut Coverage) -> Vec<(TaskId, Outcome)> {
+    pub fn commit(
+        &mut self,
+        changes: &[Change],
+        coverage: &mut Coverage,
+    ) -> Vec<(TaskId, Outcome)> {
         let mut outcomes = Vec::new();
         for change in changes {
             self.apply(change, coverage, &mut outcomes);

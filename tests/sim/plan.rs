@@ -94,7 +94,9 @@ impl Plan {
             ..CoreSettings::default()
         };
         let agent = AgentSettings {
-            running_max: chance.percent(30).then(|| u32::try_from(chance.between(1, 2)).expect("small")),
+            running_max: chance
+                .percent(30)
+                .then(|| u32::try_from(chance.between(1, 2)).expect("small")),
             outbox_window: [3, 20, 1_000][chance.index(3)],
             outbox_max: if chance.percent(20) { 30 } else { 200_000 },
             held_max: if chance.percent(20) { 6 } else { 2_000 },

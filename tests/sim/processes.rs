@@ -1,0 +1,139 @@
+//! What runs on the boards: supervisors that take an attempt's lock once, and processes that live
+//! on when the agent dies. Here it is counted how often an attempt runs, and whether an exclusive
+//! task runs twice at once.
+
+use edge_agent_logic::Input;
+use edge_agent_logic::input::{Exit, ProcessEnd, ProcessEvent};
+use shared::id::AssignmentId;
+use shared::report::Output;
+use shared::wire::downlink::Order;
+
+use crate::board::{Attempt, Process};
+use crate::world::{Event, World};
+
+/// The signal that asks, and the one that does not.
+const TERM: i32 = 15;
+const KILL: i32 = 9;
+
+impl World {
+    pub fn spawn(&mut self, at: usize, id: AssignmentId, _order: &Order) {
+        self.note(|world| format!("{} spawns {id}", world.boards[at].id));
+        let known = self.boards[at].attempts.contains_key(&id);
+        assert!(!known, "an_attempt_is_asked_for_once: {id}");
+        if self.chance.percent(3) {
+            self.coverage.count("spawn failed");
+            let exit = Exit::SpawnFailed { message: "no such program".to_owned() };
+            self.tell_end(at, id, ended(exit, None));
+            return;
+        }
+        let code = if self.chance.percent(75) { 0 } else { 3 };
+        let attempt = Attempt {
+            process: Process::Asked,
+            token: self.chance.word(),
+            watched: true,
+            run_ms: self.chance.between(5, self.plan.run_ms_max),
+            code,
+            heeds_term: self.chance.percent(80),
+        };
+        let token = attempt.token;
+        self.boards[at].attempts.insert(id, attempt);
+        let slow = self.chance.percent(5);
+        let after_ms = self.chance.between(0, if slow { 8_000 } else { 80 });
+        self.after(after_ms, Event::ProcessStart { board: at, id, token });
+    }
+
+    pub fn process_starts(&mut self, at: usize, id: AssignmentId, token: u64) {
+        let now_ms = self.now_ms;
+        let (mono, wall) = (self.boards[at].mono(now_ms).0, self.boards[at].wall(now_ms));
+        let Some(attempt) = self.boards[at].attempts.get_mut(&id) else {
+            return;
+        };
+        if attempt.token != token || !matches!(attempt.process, Process::Asked) {
+            return;
+        }
+        attempt.process = Process::Runs { since_ms: mono, wall };
+        let (run_ms, watched) = (attempt.run_ms, attempt.watched);
+        self.note(|world| format!("{} runs {id} for {run_ms} ms", world.boards[at].id));
+        assert!(self.started.insert(id), "an_attempt_runs_at_most_once: {id}");
+        let exclusive = self.core.maps.tasks[&id.task].spec.exclusive;
+        let running = self.running.entry(id.task).or_default();
+        running.insert((at, id));
+        if exclusive {
+            let alone = running.len() == 1;
+            assert!(alone, "an_exclusive_task_never_runs_twice_at_once: {running:?}");
+            self.coverage.count("exclusive started");
+        }
+        self.after(run_ms, Event::ProcessEnd { board: at, id, token, signal: None });
+        if watched {
+            self.tell_agent(at, Input::Process { assignment: id, event: ProcessEvent::Started });
+        }
+    }
+
+    pub fn process_ends(&mut self, at: usize, id: AssignmentId, token: u64, signal: Option<i32>) {
+        let mono = self.boards[at].mono(self.now_ms).0;
+        let Some(attempt) = self.boards[at].attempts.get_mut(&id) else {
+            return;
+        };
+        if attempt.token != token {
+            return;
+        }
+        let (ran, code) = match attempt.process {
+            Process::Runs { since_ms, wall } => (Some((since_ms, wall)), attempt.code),
+            // Told to end before it began: its supervisor gives up.
+            Process::Asked if signal.is_some() => (None, attempt.code),
+            _ => return,
+        };
+        let exit = match signal {
+            Some(signal) => Exit::Signal(signal),
+            None if code == 3 && token.is_multiple_of(5) => Exit::OutOfMemory,
+            None => Exit::Code(code),
+        };
+        if exit == Exit::Code(0) {
+            self.succeeded.insert(id);
+        }
+        let mut end = ended(exit, ran.map(|(_, wall)| wall));
+        end.ran_ms = ran.map(|(since_ms, _)| mono.saturating_sub(since_ms));
+        attempt.process = Process::Ended(Box::new(end.clone()));
+        let watched = attempt.watched;
+        if let Some(running) = self.running.get_mut(&id.task) {
+            running.remove(&(at, id));
+        }
+        self.note(|world| format!("{} ended {id}: {:?}", world.boards[at].id, end.exit));
+        if watched {
+            self.tell_end(at, id, end);
+        }
+    }
+
+    pub fn terminate(&mut self, at: usize, id: AssignmentId) {
+        self.coverage.count("terminate");
+        if self.boards[at].attempts.get(&id).is_some_and(|attempt| attempt.heeds_term) {
+            self.signal(at, id, TERM);
+        }
+    }
+
+    pub fn kill(&mut self, at: usize, id: AssignmentId) {
+        self.coverage.count("process killed");
+        // One that hangs in a driver takes its time.
+        if self.chance.percent(80) {
+            self.signal(at, id, KILL);
+        }
+    }
+
+    fn signal(&mut self, at: usize, id: AssignmentId, signal: i32) {
+        let Some(token) = self.boards[at].attempts.get(&id).map(|attempt| attempt.token) else {
+            return;
+        };
+        let after_ms = self.chance.below(200);
+        let signal = Some(signal);
+        self.after(after_ms, Event::ProcessEnd { board: at, id, token, signal });
+    }
+
+    fn tell_end(&mut self, at: usize, id: AssignmentId, end: ProcessEnd) {
+        let event = ProcessEvent::Ended(Box::new(end));
+        self.tell_agent(at, Input::Process { assignment: id, event });
+    }
+}
+
+fn ended(exit: Exit, started_at: Option<shared::time::Timestamp>) -> ProcessEnd {
+    ProcessEnd { exit, started_at, ran_ms: None, output: Output::default() }
+}
