@@ -129,16 +129,20 @@ impl Cloud {
 
     fn restore_task(&mut self, row: TaskRow, now: Now) {
         let id = row.id;
-        let remaining = |at: Timestamp| now.mono + at.since_ms(now.wall);
+        // A wall clock that was set back meanwhile must not make a wait longer than it was ever to
+        // be.
+        let remaining = |at: Timestamp, since: Timestamp| {
+            now.mono + at.since_ms(now.wall).min(at.since_ms(since))
+        };
         if let Some(at) = row.deadline_at {
-            self.timers.set(Alarm::Deadline(id), remaining(at));
+            self.timers.set(Alarm::Deadline(id), remaining(at, row.submitted_at));
         }
         let mut spot = Spot::Nowhere;
         match row.life.state {
             TaskState::Queued => spot = self.queue.ready(Rank::of(id, &row.spec)),
             TaskState::BackingOff { until } => {
                 self.backing_off += 1;
-                self.timers.set(Alarm::BackOff(id), remaining(until));
+                self.timers.set(Alarm::BackOff(id), remaining(until, row.life.updated_at));
             }
             TaskState::Stopping { .. } => {
                 self.timers.set(Alarm::Stop(id), now.mono + self.settings.stop_timeout_ms());

@@ -142,6 +142,25 @@ impl Cloud {
         }
     }
 
+    /// Tombstones that the agent has applied are not needed any more, once their attempts are over.
+    pub(crate) fn drop_applied_tombstones(&mut self, id: &AgentId, context: &mut Context) {
+        let Some(channel) = self.channels.get(id) else {
+            return;
+        };
+        let applied: Vec<_> = channel
+            .wanted
+            .range(..=channel.applied_rev)
+            .filter(|(_, row)| matches!(row.wanted, Wanted::Stop { .. }))
+            .map(|(_, row)| row.assignment)
+            .collect();
+        for assignment in applied {
+            let current = self.tasks.get(&assignment.task).and_then(|task| task.current());
+            if current != Some(assignment) {
+                self.unwant(id, assignment, context);
+            }
+        }
+    }
+
     /// Records an agent's row as it is now.
     pub(crate) fn put_agent(&self, id: &AgentId, context: &mut Context) {
         if let (Some(agent), Some(channel)) = (self.fleet.get(id), self.channels.get(id)) {

@@ -1,5 +1,6 @@
 //! The one match over everything that can happen, and what is looked at after each of them.
 
+use shared::id::Revision;
 use shared::time::Now;
 use shared::wire::Downlink;
 use shared::wire::downlink::{Desired, DesiredRow, Want};
@@ -77,7 +78,7 @@ impl Agent {
         }
     }
 
-    /// Applies a run of desired state, all of it or nothing.
+    /// Applies a run of desired state, as far as there is room to report what comes of it.
     fn apply(&mut self, desired: Desired, out: &mut Outcome, now: Now) {
         let Desired { incarnation, base, upto, mut rows } = desired;
         // Before the welcome it is not known whose revisions these are.
@@ -88,25 +89,38 @@ impl Agent {
             out.note(Notice::DesiredGap { applied: self.applied_rev, base });
             return;
         }
-        // What may be added before this is looked at again: a row is accepted, started and
-        // finished at most, and of what is held all but the first is to come.
-        let adds = u64::try_from(3 * rows.len() + 2 * self.live.len()).unwrap_or(u64::MAX);
-        let waiting = self.outbox.waiting();
-        if waiting.saturating_add(adds) > self.settings.outbox_max {
-            out.note(Notice::OutboxFull { waiting });
-            return;
-        }
         rows.sort_by_key(|row| row.rev);
+        let mut applied = upto;
         for DesiredRow { rev, assignment, want } in rows {
             if rev <= self.applied_rev || rev > upto {
                 continue;
+            }
+            if !self.has_room_to_report(out) {
+                // Up to here is applied; the rest comes again. All or nothing could mean nothing
+                // for ever: no acknowledgement makes a long run shorter.
+                applied = Revision(rev.0 - 1);
+                break;
             }
             match want {
                 Want::Run(order) => accept::run(self, assignment, &order, out, now),
                 Want::Stop { reason } => cancel::stop(self, assignment, reason, out, now),
             }
         }
-        self.applied_rev = upto;
-        out.changes.push(Change::Applied { rev: upto });
+        if applied > self.applied_rev {
+            self.applied_rev = applied;
+            out.changes.push(Change::Applied { rev: applied });
+        }
+    }
+
+    /// Whether the outbox can take what one more row may add before it is looked at again: a row
+    /// is accepted, started and finished at most, and of what is held all but the first is to come.
+    fn has_room_to_report(&self, out: &mut Outcome) -> bool {
+        let adds = u64::try_from(3 + 2 * self.live.len()).unwrap_or(u64::MAX);
+        let waiting = self.outbox.waiting();
+        let room = waiting.saturating_add(adds) <= self.settings.outbox_max;
+        if !room {
+            out.note(Notice::OutboxFull { waiting });
+        }
+        room
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn stop(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &
     };
     let (agent, assignment) = (row.agent.clone(), row.id);
     let status = cloud.fleet.get(&agent).map(|agent| agent.status);
-    if status == Some(AgentStatus::Offline) {
+    if status == Some(AgentStatus::Offline) && !cloud.waits_for_its_end(id, reason) {
         withdraw(cloud, id, reason, context);
         return;
     }
@@ -82,7 +82,9 @@ pub(crate) fn unheard(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
     let Some(task) = cloud.tasks.get(&id) else {
         return;
     };
-    if let TaskState::Stopping { reason, .. } = task.row.life.state {
+    if let TaskState::Stopping { reason, .. } = task.row.life.state
+        && !cloud.waits_for_its_end(id, reason)
+    {
         withdraw(cloud, id, reason, context);
     }
 }
@@ -96,9 +98,16 @@ fn withdraw(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Con
 }
 
 impl Cloud {
+    /// Whether a stop must be confirmed, however long that takes: the task would be placed again,
+    /// and nothing proves that the copy of an agent that cannot be heard has stopped.
+    fn waits_for_its_end(&self, id: TaskId, reason: StopReason) -> bool {
+        let settles = matches!(reason, StopReason::Canceled | StopReason::DeadlinePassed);
+        !settles && self.spec(id).is_some_and(|spec| spec.exclusive)
+    }
+
     /// A stop that settles a task takes the place of one that would only move it.
     fn outweigh(&mut self, id: TaskId, by: StopReason, context: &mut Context) {
-        let _ = self.move_task(id, context, |life| match &mut life.state {
+        let moved = self.move_task(id, context, |life| match &mut life.state {
             TaskState::Stopping { reason, .. }
                 if *reason == StopReason::Superseded && by != StopReason::Superseded =>
             {
@@ -107,5 +116,10 @@ impl Cloud {
             }
             state => state.stop(by).map(drop),
         });
+        if moved.is_ok() {
+            // What it waited for without end it now waits for as long as any other.
+            let at = context.now.mono + self.settings.stop_timeout_ms();
+            self.timers.set_if_unset(Alarm::Stop(id), at);
+        }
     }
 }

@@ -103,6 +103,8 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     }
     context.effect(Effect::Send { agent: id.clone(), message });
     compare_holdings(cloud, id, &hello, context);
+    // No heartbeat after this one need tell of them again.
+    cloud.drop_applied_tombstones(id, context);
     cloud.freed.insert(id.clone());
     cloud.unsent.insert(id.clone());
 }

@@ -6,7 +6,6 @@ use shared::wire::Downlink;
 use shared::wire::uplink::{Gone, Heartbeat};
 
 use super::Context;
-use crate::change::Wanted;
 use crate::cloud::Cloud;
 use crate::effect::Effect;
 use crate::timers::Alarm;
@@ -38,7 +37,7 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     channel.sent_rev = channel.sent_rev.max(applied);
     let behind = applied < channel.desired_rev;
     if moved {
-        drop_applied_tombstones(cloud, id, context);
+        cloud.drop_applied_tombstones(id, context);
     }
     if behind {
         let at = now.mono + cloud.settings.resend_ms;
@@ -115,24 +114,5 @@ pub(crate) fn broker(cloud: &mut Cloud, up: bool, context: &mut Context) {
             .iter()
             .filter(|(_, channel)| channel.greeted && channel.applied_rev < channel.desired_rev);
         cloud.unsent.extend(behind.map(|(id, _)| id.clone()).collect::<Vec<_>>());
-    }
-}
-
-/// Tombstones that the agent has applied are not needed any more, once their attempts are over.
-fn drop_applied_tombstones(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
-    let Some(channel) = cloud.channels.get(id) else {
-        return;
-    };
-    let applied: Vec<_> = channel
-        .wanted
-        .range(..=channel.applied_rev)
-        .filter(|(_, row)| matches!(row.wanted, Wanted::Stop { .. }))
-        .map(|(_, row)| row.assignment)
-        .collect();
-    for assignment in applied {
-        let current = cloud.tasks.get(&assignment.task).and_then(|task| task.current());
-        if current != Some(assignment) {
-            cloud.unwant(id, assignment, context);
-        }
     }
 }

@@ -78,6 +78,11 @@ pub(crate) fn offer_unanswered(cloud: &mut Cloud, id: TaskId, context: &mut Cont
         // The silence of an offline agent is measured by `lost_after_s`.
         return;
     }
+    let spec = cloud.spec(id);
+    if spec.is_some_and(|spec| spec.exclusive && spec.disconnect.replace) {
+        // It may have been taken on, and only the answer was lost. It is offered until answered.
+        return;
+    }
     let detail = format!("its agent {} did not answer the offer", row.agent);
     context.then(Event::Lose { task: id, detail, gone: false });
 }
