@@ -4,13 +4,16 @@ use edge_agent_logic::change::LinkSeen;
 use edge_agent_logic::{Change, Effect, Input, Notice, Settings};
 use shared::id::{CoreId, Revision, Sequence};
 use shared::label::Labels;
+use shared::report::StopReason;
 use shared::time::{Monotonic, Now, Timestamp};
-use shared::wire::downlink::{Refusal, RefusedBecause};
+use shared::wire::downlink::{Desired, DesiredRow, Refusal, RefusedBecause, Want};
 use shared::wire::uplink::NumberedReport;
 use shared::wire::{Downlink, Uplink, encode};
 use uuid::Uuid;
 
-use super::bench::{Bench, acked, acts, facts, hellos, id, noop, notices, sent, welcome};
+use super::bench::{
+    Bench, INCARNATION, acked, acts, facts, hellos, id, noop, notices, sent, welcome,
+};
 
 #[test]
 fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
@@ -159,6 +162,30 @@ fn desired_state_waits_while_too_many_reports_do() {
     let outcome = bench.run(id(3, 1), noop());
     assert!(notices(&outcome).contains(&&Notice::OutboxFull { waiting: 4 }));
     assert_eq!(bench.agent.applied_rev(), Revision(2));
+}
+
+#[test]
+fn a_run_of_desired_state_too_long_for_the_outbox_is_applied_in_parts() {
+    let mut bench = Bench::new(Settings { outbox_max: 10, ..Settings::default() });
+    bench.meet();
+    let row = |rev| DesiredRow {
+        rev: Revision(rev),
+        assignment: id(u128::from(rev), 1),
+        want: Want::Stop { reason: StopReason::Superseded },
+    };
+    let rows: Vec<_> = (1..=30).map(row).collect();
+    let mut rounds = 0;
+    while bench.agent.applied_rev() < Revision(30) {
+        let base = bench.agent.applied_rev();
+        let rows = rows.iter().filter(|row| row.rev > base).cloned().collect();
+        let (incarnation, upto) = (INCARNATION, Revision(30));
+        bench.hear(Downlink::Desired(Desired { incarnation, base, upto, rows }));
+        assert!(bench.agent.applied_rev() > base, "it never goes on from {base}");
+        assert!(bench.agent.outbox().waiting() <= 10);
+        bench.hear(acked(bench.agent.outbox().last.0));
+        rounds += 1;
+    }
+    assert!(rounds > 2, "the bound was not felt");
 }
 
 #[test]
