@@ -9,7 +9,7 @@ use serde_json::Value;
 use shared::api::{AgentDocument, AgentStatus, Explanation, Page, Plan, TaskDocument, TaskSummary};
 use shared::task::TaskStatus;
 
-use crate::http::{self, Answer};
+use crate::http::{self, Answer, Request};
 use crate::wait::{check, eventually};
 
 /// A core, by its address.
@@ -26,7 +26,8 @@ impl Api {
     /// When no complete answer came.
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
         let body = body.map(Value::to_string);
-        http::request(self.address, method, path, &[], body.as_deref())
+        let request = Request { method, path, headers: &[], body: body.as_deref() };
+        http::request(self.address, request)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
@@ -38,8 +39,17 @@ impl Api {
     /// # Errors
     /// When no complete answer came: the task may have been taken or not.
     pub fn try_submit(&self, spec: &Value, key: Option<&str>) -> io::Result<Answer> {
-        let key: Vec<_> = key.map(|key| ("Idempotency-Key", key)).into_iter().collect();
-        http::request(self.address, "POST", "/v1/tasks", &key, Some(&spec.to_string()))
+        let (key, body) = (key.map(|key| ("Idempotency-Key", key)), spec.to_string());
+        http::request(self.address, submission(key.as_slice(), &body))
+    }
+
+    /// Submits and does not wait for an answer.
+    ///
+    /// # Errors
+    /// When it cannot even be sent.
+    pub fn submit_and_leave(&self, spec: &Value, key: &str) -> io::Result<()> {
+        let (key, body) = ([("Idempotency-Key", key)], spec.to_string());
+        http::send_and_leave(self.address, submission(&key, &body))
     }
 
     /// Submits and expects it to be taken; the id of the task.
@@ -189,6 +199,10 @@ impl Api {
         };
         Ok(answer.body.lines().filter_map(value).sum())
     }
+}
+
+fn submission<'a>(headers: &'a [(&'a str, &'a str)], body: &'a str) -> Request<'a> {
+    Request { method: "POST", path: "/v1/tasks", headers, body: Some(body) }
 }
 
 /// What matters of a task when a test has failed.

@@ -56,39 +56,55 @@ impl fmt::Display for Answer {
     }
 }
 
+/// A request.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `GET`, `POST`.
+    pub method: &'a str,
+    /// The path, with its query.
+    pub path: &'a str,
+    /// Headers beside those that every request has.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body, JSON.
+    pub body: Option<&'a str>,
+}
+
 /// Sends a request and waits for the whole answer.
 ///
 /// # Errors
 /// When no complete answer came: nobody can say then whether the request had an effect.
-pub fn request(
-    server: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Option<&str>,
-) -> io::Result<Answer> {
+pub fn request(server: SocketAddr, request: Request<'_>) -> io::Result<Answer> {
+    let stream = send(server, request)?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
+    parse(&bytes)
+}
+
+/// Sends a request and hangs up: what a client does whose network fails at the wrong moment.
+///
+/// # Errors
+/// When it cannot even be sent.
+pub fn send_and_leave(server: SocketAddr, request: Request<'_>) -> io::Result<()> {
+    send(server, request).map(drop)
+}
+
+fn send(server: SocketAddr, request: Request<'_>) -> io::Result<TcpStream> {
+    let Request { method, path, headers, body } = request;
     let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.set_nodelay(true)?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        text.push_str(&format!("{name}: {value}\r\n"));
     }
-    if let Some(body) = body {
-        head.push_str(&format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        ));
-    } else if method != "GET" {
-        head.push_str("Content-Length: 0\r\n");
+    if body.is_some() {
+        text.push_str("Content-Type: application/json\r\n");
     }
-    head.push_str("\r\n");
-    head.push_str(body.unwrap_or_default());
-    stream.write_all(head.as_bytes())?;
-    let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
-    parse(&bytes)
+    let body = body.unwrap_or_default();
+    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    stream.write_all(text.as_bytes())?;
+    Ok(stream)
 }
 
 fn parse(bytes: &[u8]) -> io::Result<Answer> {

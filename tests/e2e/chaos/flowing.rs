@@ -51,9 +51,22 @@ impl Flow {
     /// One client: submits at random moments.
     pub fn submit_until(&self, until: Instant, client: u64, mut random: Random) -> Vec<Submitted> {
         let mut submitted = Vec::new();
+        let mut said: Vec<(String, Value, String)> = Vec::new();
         while Instant::now() < until {
+            if !said.is_empty() && random.between(1, 10) == 1 {
+                // A client that has lost its own notes says again what it said long ago.
+                let (key, spec, first) = random.pick(&said);
+                assert_eq!(self.submit(spec, key), *first, "{key} made another task");
+                self.repeated.fetch_add(1, Ordering::Relaxed);
+            }
             let key = format!("client-{client}-task-{}", submitted.len());
             let (spec, expected) = self.make(&mut random);
+            if random.between(1, 10) == 1 {
+                // The network fails while the answer is on its way: nobody knows whether it was
+                // taken.
+                let _ = self.api.submit_and_leave(&spec, &key);
+                self.repeated.fetch_add(1, Ordering::Relaxed);
+            }
             let id = self.submit(&spec, &key);
             if expected == Expected::Any {
                 // Whether it is heard does not matter: an operator gives up too.
@@ -61,6 +74,7 @@ impl Flow {
                 let _ = self.api.request("POST", &path, None);
             }
             let leaves_evidence = spec["run"]["exec"]["command"] == "/bin/sh";
+            said.push((key, spec, id.clone()));
             submitted.push(Submitted { id, expected, leaves_evidence });
             std::thread::sleep(Duration::from_millis(random.between(20, 200)));
         }
