@@ -241,3 +241,18 @@ fn a_database_put_back_to_an_earlier_state_is_told_so() {
     assert_eq!(refusal.reason, RefusedBecause::OlderDatabase);
     assert_eq!(agent_status(&world, &a), AgentStatus::Offline);
 }
+
+#[test]
+fn an_agent_that_has_deleted_more_than_the_core_knows_is_asked_who_it_is() {
+    let (mut world, mut a, _, task) = running_on_a(patient(60, true));
+    a.acked = Sequence(a.acked.0 + 5);
+    a.seq = a.acked;
+    let effects = world.beat(&mut a);
+    let asked =
+        |effect: &Effect| matches!(effect, Effect::Send { message: Downlink::WhoIsThere, .. });
+    assert!(effects.iter().any(asked), "{effects:?}");
+    world.hello(&mut a);
+    // Its reports are taken again from where it is.
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}

@@ -25,6 +25,10 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     if beat.beat <= channel.beat {
         return;
     }
+    if beat.acked_seq > channel.inbox.acked {
+        // The agent has deleted what is not known here: only a hello tells how far it is.
+        context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
+    }
     channel.beat = beat.beat;
     channel.liveness.beat(now.mono, &cloud.settings);
     if beat.acked_seq < channel.inbox.acked {
