@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::port::Port;
+use crate::wait::eventually;
 
 /// How the network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,11 @@ impl FaultyLink {
     #[must_use]
     pub fn to(server: SocketAddr) -> Self {
         let port = Port::reserve();
-        let listener = TcpListener::bind(port.address()).expect("a reserved port is free");
+        // A process that another test starts at this moment may hold what the reservation tried
+        // the port with, until it has become its program.
+        let listener = eventually("a reserved port to be free", || {
+            TcpListener::bind(port.address()).map_err(|error| error.to_string())
+        });
         let sky = Sky { weather: Weather::Fair, delay: Duration::ZERO, open: vec![], accepted: 0 };
         let shared = Arc::new(Shared { sky: Mutex::new(sky), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
