@@ -107,7 +107,9 @@ pub fn init(level: Level, format: Format) {
 
 fn filter(level: Level) -> Targets {
     let ours = LevelFilter::from(level);
-    let others = if level == Level::Trace { ours } else { ours.min(LevelFilter::WARN) };
+    // What a library warns of (a client with a wrong password, a link that broke) is told by our own
+    // lines, with a cause and a way out.
+    let others = if level == Level::Trace { ours } else { ours.min(LevelFilter::ERROR) };
     Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)))
 }
 
@@ -129,7 +131,8 @@ mod tests {
         assert!(info.would_enable("shared_runtime::link", &Of::INFO));
         assert!(!info.would_enable("shared_runtime::link", &Of::DEBUG));
         assert!(!info.would_enable("mqtt5::broker", &Of::INFO));
-        assert!(info.would_enable("mqtt5::broker", &Of::WARN));
+        assert!(!info.would_enable("mqtt5::broker", &Of::WARN));
+        assert!(info.would_enable("mqtt5::broker", &Of::ERROR));
         assert!(!filter(Level::Error).would_enable("mqtt5::broker", &Of::WARN));
         assert!(filter(Level::Trace).would_enable("mqtt5::broker", &Of::TRACE));
     }
