@@ -18,7 +18,7 @@ build:
 	$(CARGO) build --workspace --bins
 
 demo: build
-	$(CARGO) run --quiet --package cloud-core --bin ambit -- dev --agents $(AGENTS) --tour $(if $(ONCE),--once)
+	$(CARGO) run --quiet --package cloud-core --bin ambit -- dev --agents $(AGENTS) --tour $(if $(ONCE),--once --listen 127.0.0.1:0)
 
 test:
 	./scripts/prepare
