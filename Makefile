@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 AGENTS ?= 12
+# Where the demo serves HTTP; port 0 picks a free one.
+LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # The tests run under nextest where it is installed: each in a process of its own, heavy ones in
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
@@ -18,7 +20,7 @@ build:
 	$(CARGO) build --workspace --bins
 
 demo: build
-	$(CARGO) run --quiet --package cloud-core --bin ambit -- dev --agents $(AGENTS) --tour $(if $(ONCE),--once --listen 127.0.0.1:0)
+	$(CARGO) run --quiet --package cloud-core --bin ambit -- dev --agents $(AGENTS) --listen $(LISTEN) --tour $(if $(ONCE),--once)
 
 test:
 	./scripts/prepare

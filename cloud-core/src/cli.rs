@@ -117,7 +117,7 @@ fn dev(args: DevArgs) -> ExitCode {
     }
     let passing = match data.is_none().then(dev::PassingFolder::make).transpose() {
         Ok(folder) => folder,
-        Err(error) => return fail(EXIT_FAILED, &format!("{error:#}")),
+        Err(error) => return fail(EXIT_FAILED, &whole(&error)),
     };
     let overrides = Overrides {
         config: None,
@@ -141,7 +141,7 @@ fn dev(args: DevArgs) -> ExitCode {
         });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(EXIT_FAILED, &format!("{error:#}")),
+        Err(error) => fail(EXIT_FAILED, &whole(&error)),
     }
 }
 
@@ -161,4 +161,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("ambit: {error}");
     ExitCode::from(status)
+}
+
+/// An error with its causes, each told once: some errors name their cause in their own words.
+fn whole(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match &*told {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
