@@ -123,14 +123,19 @@ impl Queue {
         classes.iter().filter_map(|class| self.wake_first(class, |_| true)).collect()
     }
 
-    /// Makes the first task of a class ready that is not `but`.
-    pub(crate) fn wake_next_but(&mut self, class: &Class, but: TaskId) -> Option<TaskId> {
-        self.wake_first(class, |task| task != but)
+    /// Makes the first task of a class ready.
+    pub(crate) fn wake_next(&mut self, class: &Class) -> Option<TaskId> {
+        self.wake_first(class, |_| true)
     }
 
-    fn wake_first(&mut self, class: &Class, which: impl Fn(TaskId) -> bool) -> Option<TaskId> {
+    /// Makes the first task of a class ready that stands behind `rank`.
+    pub(crate) fn wake_behind(&mut self, class: &Class, rank: Rank) -> Option<TaskId> {
+        self.wake_first(class, |other| other > rank)
+    }
+
+    fn wake_first(&mut self, class: &Class, which: impl Fn(Rank) -> bool) -> Option<TaskId> {
         let parked = self.parked.get_mut(class)?;
-        let rank = *parked.ranks.iter().find(|rank| which(rank.task))?;
+        let rank = *parked.ranks.iter().find(|rank| which(**rank))?;
         parked.ranks.remove(&rank);
         if parked.ranks.is_empty() {
             self.parked.remove(class);

@@ -335,3 +335,21 @@ fn desired_state_holds_one_row_per_assignment() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].want, Want::Stop { reason: StopReason::Canceled });
 }
+
+#[test]
+fn tasks_that_avoid_the_same_agent_do_not_wake_each_other_for_ever() {
+    let mut world = World::with(Settings { heartbeat_ms: 3_600_000, ..settings() });
+    let mut board = Board::new("a");
+    world.hello(&mut board);
+    let tasks = [world.submit(noop()).0, world.submit(noop()).0];
+    for task in tasks {
+        let refused = ReportEvent::Refused { reason: RefusalReason::Busy, detail: "full".into() };
+        world.report(&mut board, attempt(task, 1), refused);
+    }
+    world.mono += 5_000;
+    for _ in 0..10 {
+        world.step(cloud_core_logic::Input::Tick);
+    }
+    let next = world.cloud.next_wakeup().expect("they wait for the end of their caution");
+    assert!(next > shared::time::Monotonic(world.mono), "the core would spin");
+}

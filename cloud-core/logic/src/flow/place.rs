@@ -6,7 +6,7 @@ use shared::id::TaskId;
 use super::{Context, Event};
 use crate::cloud::Cloud;
 use crate::placement::{Chooser, Request, is_feasible};
-use crate::queue::{Rank, Spot};
+use crate::queue::{Queue, Rank, Spot};
 use crate::timers::Alarm;
 
 /// Makes ready what became feasible on agents that can take more than before.
@@ -52,10 +52,14 @@ fn park(cloud: &mut Cloud, id: TaskId) {
     };
     task.spot = cloud.queue.park(Rank::of(id, &task.row.spec), &task.row.spec);
     // It may have failed only for the agents it avoids: then it wakes when it need not avoid them
-    // any more, and does not hold up the others of its class.
+    // any more, and does not hold up those of its class that stand behind it. Those before it had
+    // their turn: two that avoid the same agent would wake each other for ever.
     if let Some(until) = task.avoid.iter().map(|(_, until)| *until).min() {
+        let (class, rank) = (Queue::class_of(&task.row.spec), Rank::of(id, &task.row.spec));
         cloud.timers.set(Alarm::Avoid(id), until);
-        cloud.wake_class_of(id);
+        if let Some(woken) = cloud.queue.wake_behind(&class, rank) {
+            cloud.woken(woken);
+        }
     }
 }
 
@@ -72,17 +76,14 @@ pub(crate) fn avoid_over(cloud: &mut Cloud, id: TaskId) {
 }
 
 impl Cloud {
-    /// One of a class was placed, or stood in the way of the others: the next of it may try.
+    /// One of a class was placed: the next of it may try.
     pub(crate) fn wake_class_of(&mut self, id: TaskId) {
         if !self.queue.has_parked() {
             return;
         }
-        let Some(task) = self.tasks.get(&id) else {
-            return;
-        };
-        let class = crate::queue::Queue::class_of(&task.row.spec);
-        // The task itself may be the only one left of its class.
-        if let Some(woken) = self.queue.wake_next_but(&class, id) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let class = Queue::class_of(&task.row.spec);
+        if let Some(woken) = self.queue.wake_next(&class) {
             self.woken(woken);
         }
     }
