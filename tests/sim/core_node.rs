@@ -23,7 +23,13 @@ pub struct CoreNode {
     pub life: u64,
     pub link_up: bool,
     pub wall_offset_ms: i64,
+    /// How often it woke by itself at the moment of its last waking: a core that wakes without end
+    /// at one moment spins.
+    pub wakes: (u64, u32),
 }
+
+/// The most wakings at one moment. Each places some hundreds of tasks, of which a world has less.
+const WAKES_MAX: u32 = 1_000;
 
 impl CoreNode {
     pub fn new(id: CoreId) -> Self {
@@ -36,6 +42,7 @@ impl CoreNode {
             life: 0,
             link_up: false,
             wall_offset_ms: 0,
+            wakes: (0, 0),
         }
     }
 }
@@ -130,6 +137,10 @@ impl World {
     pub fn core_wakes(&mut self, life: u64) {
         if self.core.life == life && self.core.wake_at == Some(self.now_ms) {
             self.core.wake_at = None;
+            let (at_ms, times) = self.core.wakes;
+            let times = if at_ms == self.now_ms { times + 1 } else { 1 };
+            assert!(times <= WAKES_MAX, "the core wakes without end at {} ms", self.now_ms);
+            self.core.wakes = (self.now_ms, times);
             self.core_turn();
         }
     }
