@@ -19,6 +19,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("edge-agent-logic", &["shared"]),
     ("cloud-core", &["shared", "shared-runtime", "cloud-core-logic"]),
     ("edge-agent", &["shared", "shared-runtime", "edge-agent-logic"]),
+    // Where the two towers may be seen together.
+    ("simulator", &["shared", "cloud-core-logic", "edge-agent-logic"]),
 ];
 
 /// The package of the tests may name everything.

@@ -1,21 +1,7 @@
-//! The simulator: the real decisions of the core and of the agents over a network, disks, clocks
-//! and processes that are played, in one thread and virtual time, everything from one seed. See
-//! `docs/SIMULATION.md` for how to run it and what it has found.
-#![allow(missing_docs)]
+//! The simulator as a test: the seeds that once found something, fresh ones, and the promise that
+//! a seed is a whole run.
 
-mod agent_node;
-mod board;
-mod chance;
-mod clients;
-mod core_node;
-mod coverage;
-mod faults;
-mod maps;
-mod network;
-mod plan;
-mod processes;
-mod runs;
-mod world;
+use simulator::runs;
 
 /// Seeds that once found something, each with what it found.
 const REGRESSIONS: [(u64, &str); 5] = [
@@ -25,7 +11,6 @@ const REGRESSIONS: [(u64, &str); 5] = [
     (103, "a tombstone stayed for ever when the hello told that it was applied"),
     (117, "a wait followed a wrong wall clock over a restart of the core"),
 ];
-
 #[test]
 fn every_promise_holds_in_fresh_worlds() {
     if let Some(seed) = runs::number("AMBIT_SIM_SEED") {
