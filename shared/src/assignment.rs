@@ -2,12 +2,17 @@
 //! a transition that makes no sense is a named error and changes nothing.
 //!
 //! ```text
-//! offered ─▶ accepted ─▶ running ─▶ ended (finished, refused, lost, withdrawn)
-//!     └──────────┴──────────┴─▶ unknown ─▶ (heard again: back) or ended
+//! offered ─▶ accepted ◀─▶ running ─▶ ended (finished, refused, lost, withdrawn)
+//!     └──────────┴──────────┴─▶ unknown ─▶ stray ─▶ ended
+//!                                  └─────────┴─▶ (heard again: back)
 //! ```
+//! A running attempt becomes an accepted one when its agent, cut off, begins it again by itself.
+//! A stray is an attempt that was given up while nobody knew whether it ran, in favour of another:
+//! its agent's return decides which of the two stays.
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::Attempt;
 use crate::report::{End, Finish, RefusalReason};
 use crate::time::Timestamp;
 
@@ -29,7 +34,8 @@ pub enum AssignmentStatus {
     Canceled,
     /// Its agent cannot be heard.
     Unknown,
-    /// It was given up because its agent was silent for too long, or forgot it.
+    /// It was given up because its agent was silent for too long, or forgot it. It may come back
+    /// while its task is not settled.
     Lost,
 }
 
@@ -71,6 +77,11 @@ pub enum Ending {
     },
     /// Taken back on request while its agent could not be heard.
     Withdrawn,
+    /// Another attempt of the same task was kept instead.
+    Superseded {
+        /// Which.
+        by: Attempt,
+    },
 }
 
 /// The state of an assignment.
@@ -81,6 +92,13 @@ pub enum AssignmentState {
     Live(Progress),
     /// Its agent cannot be heard.
     Unknown {
+        /// Since when.
+        since: Timestamp,
+        /// How far it had come when last heard of.
+        last: Progress,
+    },
+    /// Its agent was silent for too long and another attempt was to take its place.
+    Stray {
         /// Since when.
         since: Timestamp,
         /// How far it had come when last heard of.
@@ -120,6 +138,7 @@ impl AssignmentState {
             Self::Live(Progress::Accepted { .. }) => AssignmentStatus::Accepted,
             Self::Live(Progress::Running { .. }) => AssignmentStatus::Running,
             Self::Unknown { .. } => AssignmentStatus::Unknown,
+            Self::Stray { .. } => AssignmentStatus::Lost,
             Self::Ended { ending, .. } => ending.status(),
         }
     }
@@ -134,9 +153,25 @@ impl AssignmentState {
     #[must_use]
     pub fn progress(&self) -> Option<Progress> {
         match self {
-            Self::Live(progress) | Self::Unknown { last: progress, .. } => Some(*progress),
+            Self::Live(progress)
+            | Self::Unknown { last: progress, .. }
+            | Self::Stray { last: progress, .. } => Some(*progress),
             Self::Ended { .. } => None,
         }
+    }
+
+    /// Whether it was given up and may come back.
+    #[must_use]
+    pub fn is_stray(&self) -> bool {
+        matches!(self, Self::Stray { .. })
+    }
+
+    /// Takes what its agent told; a stray stays one until it is decided which copy stays.
+    fn advance(&mut self, progress: Progress) {
+        *self = match *self {
+            Self::Stray { since, .. } => Self::Stray { since, last: progress },
+            _ => Self::Live(progress),
+        };
     }
 
     fn refuse(&self, to: &'static str) -> IllegalAssignmentStep {
@@ -150,7 +185,7 @@ impl AssignmentState {
     pub fn accept(&mut self, accepted_at: Timestamp) -> Result<(), IllegalAssignmentStep> {
         match self.progress() {
             Some(Progress::Offered) => {
-                *self = Self::Live(Progress::Accepted { accepted_at });
+                self.advance(Progress::Accepted { accepted_at });
                 Ok(())
             }
             _ => Err(self.refuse("be accepted")),
@@ -164,10 +199,24 @@ impl AssignmentState {
     pub fn start(&mut self, started_at: Timestamp) -> Result<(), IllegalAssignmentStep> {
         match self.progress() {
             Some(Progress::Offered | Progress::Accepted { .. }) => {
-                *self = Self::Live(Progress::Running { started_at });
+                self.advance(Progress::Running { started_at });
                 Ok(())
             }
             _ => Err(self.refuse("start")),
+        }
+    }
+
+    /// A run of it is over and its agent begins another.
+    ///
+    /// # Errors
+    /// When it is over, or was never accepted.
+    pub fn begin_again(&mut self, at: Timestamp) -> Result<(), IllegalAssignmentStep> {
+        match self.progress() {
+            Some(Progress::Accepted { .. } | Progress::Running { .. }) => {
+                self.advance(Progress::Accepted { accepted_at: at });
+                Ok(())
+            }
+            _ => Err(self.refuse("be begun again")),
         }
     }
 
@@ -185,13 +234,27 @@ impl AssignmentState {
         }
     }
 
+    /// It is given up in favour of another attempt, unless it comes back.
+    ///
+    /// # Errors
+    /// When it is over, or was given up before.
+    pub fn go_astray(&mut self, since: Timestamp) -> Result<(), IllegalAssignmentStep> {
+        match *self {
+            Self::Live(last) | Self::Unknown { last, .. } => {
+                *self = Self::Stray { since, last };
+                Ok(())
+            }
+            _ => Err(self.refuse("go astray")),
+        }
+    }
+
     /// Its agent is heard again and still has it.
     ///
     /// # Errors
-    /// When it was not unknown.
+    /// When it was neither unknown nor a stray.
     pub fn hear_again(&mut self) -> Result<(), IllegalAssignmentStep> {
         match *self {
-            Self::Unknown { last, .. } => {
+            Self::Unknown { last, .. } | Self::Stray { last, .. } => {
                 *self = Self::Live(last);
                 Ok(())
             }
@@ -224,7 +287,7 @@ impl Ending {
             },
             Self::Refused { .. } => AssignmentStatus::Failed,
             Self::Lost { .. } => AssignmentStatus::Lost,
-            Self::Withdrawn => AssignmentStatus::Canceled,
+            Self::Withdrawn | Self::Superseded { .. } => AssignmentStatus::Canceled,
         }
     }
 }
@@ -241,6 +304,8 @@ mod tests {
             1 => state.start(at),
             2 => state.go_silent(at),
             3 => state.hear_again(),
+            4 => state.go_astray(at),
+            5 => state.begin_again(at),
             _ => state.end(at, Ending::Withdrawn),
         }
     }
@@ -248,7 +313,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_refused_step_changes_nothing_and_an_end_is_final(
-            steps in prop::collection::vec(0_u8..5, 1..40)
+            steps in prop::collection::vec(0_u8..7, 1..40)
         ) {
             let mut state = AssignmentState::offered();
             let mut rank = 0;
@@ -266,7 +331,12 @@ mod tests {
                     Some(Progress::Running { .. }) => 2,
                     None => 3,
                 };
-                prop_assert!(now >= rank, "an assignment went back");
+                let again = which == 5 && (rank, now) == (2, 1);
+                prop_assert!(now >= rank || again, "an assignment went back");
+                // What its agent tells does not make a stray anything else.
+                if before.is_stray() && !matches!(which, 3 | 6) {
+                    prop_assert!(state.is_stray());
+                }
                 rank = now;
             }
         }

@@ -188,6 +188,13 @@ counter!(
     u64
 );
 
+counter!(
+    /// Drawn at random by each start of an agent's process and never stored: tells two boards
+    /// apart that speak with copies of one database.
+    Session,
+    u32
+);
+
 /// Names one assignment: the attempt of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AssignmentId {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::AssignmentId;
-use crate::time::Timestamp;
+use crate::time::{Stamp, Timestamp};
 
 /// One entry of an agent's outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Report {
     pub assignment: AssignmentId,
     /// When it happened, by the agent's wall clock.
     pub at: Timestamp,
+    /// The agent's other clocks at that moment.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// What happened.
     pub event: ReportEvent,
 }
@@ -33,8 +36,20 @@ pub enum ReportEvent {
     },
     /// Its process runs.
     Started,
+    /// A run of it is over, and the agent begins another by itself because it cannot ask.
+    Retried(Box<Finish>),
     /// It is over.
     Finished(Box<Finish>),
+}
+
+/// How far an attempt has come, as its process wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProgressMark {
+    /// Thousandths of the whole, 0 to 1000, if it said.
+    pub thousandths: Option<u16>,
+    /// A line of text, bounded, without control characters.
+    pub text: String,
 }
 
 /// Why an agent refuses an assignment.

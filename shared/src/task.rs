@@ -259,6 +259,56 @@ impl TaskState {
         Ok(())
     }
 
+    /// A run of its attempt is over, and its agent begins another within the same attempt.
+    ///
+    /// # Errors
+    /// When no attempt is under way.
+    pub fn begin_again(&mut self) -> Result<(), IllegalTaskStep> {
+        match *self {
+            Self::Assigned { attempt } | Self::Running { attempt } => {
+                *self = Self::Assigned { attempt };
+            }
+            Self::Stopping { attempt, reason, .. } => {
+                *self = Self::Stopping { attempt, running: false, reason };
+            }
+            _ => return Err(self.refuse("be begun again")),
+        }
+        Ok(())
+    }
+
+    /// An earlier attempt, given up before, has come back and takes the place of whatever is there.
+    ///
+    /// # Errors
+    /// When the task is settled or being stopped.
+    pub fn take_back(&mut self, attempt: Attempt, running: bool) -> Result<(), IllegalTaskStep> {
+        match self {
+            Self::Stopping { .. } | Self::Settled { .. } => Err(self.refuse("be taken back")),
+            _ if running => {
+                *self = Self::Running { attempt };
+                Ok(())
+            }
+            _ => {
+                *self = Self::Assigned { attempt };
+                Ok(())
+            }
+        }
+    }
+
+    /// The task was done by an earlier attempt before the request to stop reached anybody: that
+    /// attempt decides.
+    ///
+    /// # Errors
+    /// Unless it is being stopped.
+    pub fn give_way(&mut self, attempt: Attempt) -> Result<(), IllegalTaskStep> {
+        match *self {
+            Self::Stopping { .. } => {
+                *self = Self::Assigned { attempt };
+                Ok(())
+            }
+            _ => Err(self.refuse("give way")),
+        }
+    }
+
     /// The attempt under way is to be stopped.
     ///
     /// # Errors
@@ -339,6 +389,8 @@ mod tests {
             3 => state.try_again(None),
             4 => state.try_again(Some(Timestamp(1))),
             5 => state.queue_again(),
+            6 => state.begin_again(),
+            7 => state.take_back(Attempt(count), count % 2 == 0),
             _ => state.settle(outcome(i64::from(count))),
         }
     }
@@ -346,7 +398,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_refused_step_changes_nothing_and_an_outcome_is_final(
-            steps in prop::collection::vec(0_u8..7, 1..60)
+            steps in prop::collection::vec(0_u8..9, 1..60)
         ) {
             let mut state = TaskState::Queued;
             for (count, which) in (1..).zip(steps) {

@@ -81,6 +81,20 @@ impl Sub<u64> for Monotonic {
     }
 }
 
+/// A reading of a board's own clocks beside its wall clock, so that whoever has a better clock can
+/// tell when something happened there although the board could not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stamp {
+    /// Which start of the board's kernel the monotonic reading belongs to; readings of two starts
+    /// cannot be compared.
+    pub board: u32,
+    /// The board's monotonic clock, in milliseconds.
+    pub mono_ms: u64,
+    /// Whether the board believed its wall clock.
+    pub trusted: bool,
+}
+
 /// What a step is told about the moment it runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::api::{HistoryDocument, Terms};
-use shared::assignment::AssignmentState;
-use shared::id::{AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, TaskId};
+use shared::assignment::{AssignmentState, Ending};
+use shared::id::{
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Session, TaskId,
+};
 use shared::mailbox::Inbox;
-use shared::report::StopReason;
+use shared::report::{End, ProgressMark, StopReason};
 use shared::spec::TaskSpec;
 use shared::task::TaskState;
 use shared::time::Timestamp;
@@ -72,6 +74,58 @@ pub struct TaskLife {
     pub losses: u32,
     /// Attempts that agents refused.
     pub refusals: u32,
+    /// Attempts that a core restored from a backup may have forgotten.
+    #[serde(default)]
+    pub forgotten: Option<Forgotten>,
+}
+
+/// Attempts that were given after a backup was taken, and that the store restored from it does not
+/// know: agents may still hold them, or their outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The last attempt that the backup knows.
+    pub above: Attempt,
+    /// The last number kept free for forgotten ones.
+    pub upto: Attempt,
+}
+
+impl Forgotten {
+    /// Whether an attempt may be one of them.
+    #[must_use]
+    pub fn may_be(&self, attempt: Attempt) -> bool {
+        attempt > self.above && attempt <= self.upto
+    }
+}
+
+/// How many numbers are kept free for attempts that a backup does not know.
+pub const FORGOTTEN_ATTEMPTS: u32 = 1_000;
+
+impl TaskLife {
+    /// Counts what an attempt, or one run of it, has come to.
+    pub(crate) fn count(&mut self, ending: &Ending) {
+        match ending {
+            Ending::Lost { .. } => self.losses += 1,
+            Ending::Refused { .. } => self.refusals += 1,
+            Ending::Withdrawn | Ending::Superseded { .. } => {}
+            Ending::Finished(finish) => match finish.end {
+                End::Vanished { .. } => self.losses += 1,
+                End::Stopped { reason: StopReason::Disconnected } => self.losses += 1,
+                End::Stopped { .. } => {}
+                _ if finish.end.is_success() => {}
+                _ => self.failures += 1,
+            },
+        }
+    }
+
+    /// What becomes of a task's life when its store is put back to a backup, done once to every
+    /// task that is not settled, in the transaction that gives the store a new id: attempts from
+    /// now on have numbers that none given after the backup can have.
+    pub fn restore_from_backup(&mut self) {
+        let above = self.attempt;
+        let upto = Attempt(above.0.saturating_add(FORGOTTEN_ATTEMPTS));
+        self.forgotten = Some(Forgotten { above, upto });
+        self.attempt = upto;
+    }
 }
 
 /// An assignment, as stored.
@@ -91,6 +145,21 @@ pub struct AssignmentRow {
     pub started_at: Option<Timestamp>,
     /// Where it stands.
     pub state: AssignmentState,
+    /// How far it has come, as its process last said.
+    #[serde(default)]
+    pub progress: Option<Progressed>,
+    /// How often its agent began it again by itself.
+    #[serde(default)]
+    pub retries: u32,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progressed {
+    /// When it said so, by the core's clock.
+    pub at: Timestamp,
+    /// What it said.
+    pub mark: ProgressMark,
 }
 
 /// A placement, as it was decided.
@@ -106,6 +175,15 @@ pub struct Placed {
     pub latency_ms: Option<f64>,
     /// The version of the policy.
     pub policy: u64,
+}
+
+impl Placed {
+    /// A placement that nobody remembers.
+    #[must_use]
+    pub fn forgotten() -> Self {
+        let terms = Terms { load: 0.0, capacity: 0.0, distance: None, latency: 0.0 };
+        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0 }
+    }
 }
 
 /// What an operator has set on an agent.
@@ -132,6 +210,9 @@ pub struct AgentRow {
     pub flags: Flags,
     /// The start of its process that last said hello.
     pub boot: Boot,
+    /// Which process of that start.
+    #[serde(default)]
+    pub session: Session,
     /// The connection of that process that last said hello.
     pub link: u64,
     /// How far its reports have been taken, and of which incarnation.
@@ -210,6 +291,8 @@ pub enum Change {
         /// About which assignment.
         assignment: AssignmentId,
     },
+    /// The agents of a core restored from a backup have had their time to say what they hold.
+    Recovered,
     /// A stale attempt told something. It has no effect, and is kept.
     LateReport {
         /// The task.
@@ -226,7 +309,7 @@ pub struct Stored {
     pub core: CoreId,
     /// Every task that is not settled.
     pub tasks: Vec<TaskRow>,
-    /// The latest assignment of each of those tasks that has one.
+    /// Every assignment of those tasks that is not over: the one under way, and strays.
     pub assignments: Vec<AssignmentRow>,
     /// Every agent.
     pub agents: Vec<AgentRow>,
@@ -234,6 +317,9 @@ pub struct Stored {
     pub credentials: Vec<(AgentId, Credential)>,
     /// Every row of every agent's desired state.
     pub wanted: Vec<(AgentId, WantedRow)>,
+    /// Whether the store was restored from a backup, and no [`Change::Recovered`] was committed
+    /// since.
+    pub recovering: bool,
 }
 
 impl Stored {
@@ -247,6 +333,7 @@ impl Stored {
             agents: Vec::new(),
             credentials: Vec::new(),
             wanted: Vec::new(),
+            recovering: false,
         }
     }
 }

@@ -6,19 +6,42 @@
 
 use std::collections::BTreeMap;
 
-use shared::id::{AgentId, AssignmentId, Boot, Revision};
+use shared::id::{AgentId, AssignmentId, Boot, Incarnation, Revision, Sequence, Session};
 use shared::mailbox::Inbox;
 use shared::time::{Monotonic, Timestamp};
+use shared::wire::uplink::Held;
 
 use crate::change::{AgentRow, NO_INCARNATION, WantedRow};
 use crate::fleet::Liveness;
 use crate::fleet::agent::Agent;
+
+/// The most parts of an inventory.
+pub(crate) const PARTS_MAX: u32 = 10_000;
+
+/// What an agent says it holds, as far as its parts have come.
+#[derive(Debug, Clone)]
+pub(crate) struct Collected {
+    pub(crate) parts: BTreeMap<u32, Vec<Held>>,
+    pub(crate) of: u32,
+    /// What it had applied when it said so.
+    pub(crate) applied_rev: Revision,
+    /// The last entry of its outbox then: what is over by then is told up to there.
+    pub(crate) last_seq: Sequence,
+}
+
+impl Collected {
+    /// Whether all its parts are there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.parts.len() as u64 == u64::from(self.of)
+    }
+}
 
 /// The state of the conversation with one agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub(crate) joined_at: Timestamp,
     pub(crate) boot: Boot,
+    pub(crate) session: Session,
     pub(crate) link: u64,
     pub(crate) inbox: Inbox,
     pub(crate) desired_rev: Revision,
@@ -33,13 +56,18 @@ pub(crate) struct Channel {
     pub(crate) greeted: bool,
     /// The last heartbeat taken on this connection.
     pub(crate) beat: u64,
+    /// When a ping was last answered, or may have been by the core's process before this one.
+    pub(crate) answered: Monotonic,
+    /// What its present hello says it holds, until that was compared.
+    pub(crate) inventory: Option<Collected>,
 }
 
 impl Channel {
-    pub(crate) fn new(now: Timestamp, liveness: Liveness) -> Self {
+    pub(crate) fn new(now: Timestamp, mono: Monotonic, liveness: Liveness) -> Self {
         Self {
             joined_at: now,
             boot: Boot(0),
+            session: Session(0),
             link: 0,
             inbox: Inbox { incarnation: NO_INCARNATION, acked: shared::id::Sequence(0) },
             desired_rev: Revision(0),
@@ -50,17 +78,26 @@ impl Channel {
             liveness,
             greeted: false,
             beat: 0,
+            answered: mono,
+            inventory: None,
         }
     }
 
     pub(crate) fn restore(row: &AgentRow, now: Monotonic) -> Self {
         Self {
             boot: row.boot,
+            session: row.session,
             link: row.link,
             inbox: row.inbox,
             desired_rev: row.desired_rev,
-            ..Self::new(row.joined_at, Liveness::remembered(now))
+            ..Self::new(row.joined_at, now, Liveness::remembered(now))
         }
+    }
+
+    /// Whether a message comes from the process and connection that last said hello.
+    pub(crate) fn speaks(&self, incarnation: Incarnation, session: Session, link: u64) -> bool {
+        self.greeted
+            && (self.inbox.incarnation, self.session, self.link) == (incarnation, session, link)
     }
 
     /// Writes a row, replacing an earlier one about the same assignment.
@@ -91,6 +128,7 @@ impl Channel {
             facts: agent.facts.clone(),
             flags: agent.flags,
             boot: self.boot,
+            session: self.session,
             link: self.link,
             inbox: self.inbox,
             desired_rev: self.desired_rev,

@@ -25,13 +25,38 @@ pub(crate) struct Task {
     pub(crate) row: TaskRow,
     /// The attempt that is under way.
     pub(crate) assignment: Option<AssignmentRow>,
+    /// Earlier attempts that were given up and may come back.
+    pub(crate) strays: Vec<AssignmentRow>,
     /// Agents it keeps away from for a while, and until when.
     pub(crate) avoid: Vec<(AgentId, Monotonic)>,
+    /// Before when it must not run anywhere, because a copy may still run under its lease.
+    pub(crate) hold_until: Option<Monotonic>,
     /// Where in the queue it waits.
     pub(crate) spot: Spot,
 }
 
 impl Task {
+    pub(crate) fn new(row: TaskRow, spot: Spot) -> Self {
+        Self {
+            row,
+            assignment: None,
+            strays: Vec::new(),
+            avoid: Vec::new(),
+            hold_until: None,
+            spot,
+        }
+    }
+
+    /// The row of one of its attempts that are not over.
+    pub(crate) fn attempt(&self, id: AssignmentId) -> Option<&AssignmentRow> {
+        self.assignment.iter().chain(&self.strays).find(|row| row.id == id)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn attempt_mut(&mut self, id: AssignmentId) -> Option<&mut AssignmentRow> {
+        self.assignment.iter_mut().chain(&mut self.strays).find(|row| row.id == id)
+    }
+
     /// The id of the attempt that is under way.
     pub(crate) fn current(&self) -> Option<AssignmentId> {
         self.assignment.as_ref().map(|row| row.id)
@@ -57,7 +82,14 @@ pub struct Cloud {
     pub(crate) freed: BTreeSet<AgentId>,
     /// Tasks that wait before they are tried again.
     pub(crate) backing_off: usize,
+    /// Which strays each agent may still hold.
+    pub(crate) strays_on: BTreeMap<AgentId, BTreeSet<AssignmentId>>,
     pub(crate) broker_up: bool,
+    /// Whether the agents of a restored core are still to say what they hold: nothing is placed
+    /// meanwhile.
+    pub(crate) recovering: bool,
+    /// Up to when the moments at which returning agents send their reports are given away.
+    pub(crate) reports_from: Monotonic,
 }
 
 /// How much of what there is.
@@ -97,8 +129,15 @@ impl Cloud {
             unsent: BTreeSet::new(),
             freed: BTreeSet::new(),
             backing_off: 0,
+            strays_on: BTreeMap::new(),
             broker_up: false,
+            recovering: stored.recovering,
+            reports_from: now.mono,
         };
+        if cloud.recovering {
+            let until = now.mono + cloud.settings.recovery_ms;
+            cloud.timers.set(Alarm::Recovered, until);
+        }
         for row in stored.agents {
             cloud.channels.insert(row.id.clone(), Channel::restore(&row, now.mono));
             cloud.timers.set(Alarm::Silence(row.id.clone()), now.mono);
@@ -150,15 +189,23 @@ impl Cloud {
             TaskState::Assigned { .. } | TaskState::Running { .. } => {}
             TaskState::Settled { .. } => return,
         }
-        self.tasks.insert(id, Task { row, assignment: None, avoid: Vec::new(), spot });
+        let mut task = Task::new(row, spot);
+        // When the lease of an earlier copy began nobody remembers; it was before now.
+        let (spec, life) = (&task.row.spec, &task.row.life);
+        if spec.exclusive && (life.losses > 0 || life.forgotten.is_some()) {
+            let over_ms = self.settings.lease_over_ms(spec.disconnect.lost_after_s);
+            task.hold_until = Some(now.mono + over_ms);
+        }
+        self.tasks.insert(id, task);
     }
 
     fn restore_assignment(&mut self, row: AssignmentRow, now: Now) {
         let under_way = |task: &Task| task.row.life.state.attempt() == Some(row.id.attempt);
-        let Some(task) = self.tasks.get_mut(&row.id.task).filter(|task| under_way(task)) else {
+        let Some(task) = self.tasks.get_mut(&row.id.task) else {
             return;
         };
-        if row.state.is_ended() {
+        let stray = row.state.is_stray();
+        if row.state.is_ended() || !(stray || under_way(task)) {
             return;
         }
         let needs = &task.row.spec.needs;
@@ -166,6 +213,11 @@ impl Cloud {
             agent.used.add(needs);
             agent.assignments += 1;
         });
+        if stray {
+            self.strays_on.entry(row.agent.clone()).or_default().insert(row.id);
+            task.strays.push(row);
+            return;
+        }
         // An agent that was silent before the core stopped is given its time again: how long the
         // core itself was deaf nobody knows.
         if matches!(row.state, shared::assignment::AssignmentState::Unknown { .. }) {
@@ -180,7 +232,8 @@ impl Cloud {
     /// When to step with a tick, at the latest; a moment that has passed means at once.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Monotonic> {
-        if self.queue.has_ready() || !self.freed.is_empty() {
+        // While agents are waited for, what is ready waits too.
+        if !self.recovering && (self.queue.has_ready() || !self.freed.is_empty()) {
             return Some(Monotonic(0));
         }
         self.timers.next()
@@ -224,13 +277,11 @@ impl Cloud {
         counts
     }
 
-    /// Agents a task keeps away from at this moment.
+    /// Agents a task keeps away from at this moment: those it avoids for a while, and those whose
+    /// return decides about a copy that they hold.
     pub(crate) fn avoided(task: &Task, now: Monotonic) -> Vec<AgentId> {
-        task.avoid
-            .iter()
-            .filter(|(_, until)| *until > now)
-            .map(|(agent, _)| agent.clone())
-            .collect()
+        let avoided = task.avoid.iter().filter(|(_, until)| *until > now).map(|(agent, _)| agent);
+        avoided.chain(task.strays.iter().map(|row| &row.agent)).cloned().collect()
     }
 
     /// What is wanted of an assignment on an agent.

@@ -2,13 +2,14 @@
 //! store look alike.
 
 use shared::api::{
-    AssignmentDocument, HistoryDocument, OutcomeDocument, TaskDocument, TaskSummary,
+    AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
+    TaskSummary,
 };
 use shared::assignment::{AssignmentState, Ending};
 use shared::report::End;
 use shared::task::{Outcome, TaskState};
 
-use crate::change::{AssignmentRow, TaskRow};
+use crate::change::{AssignmentRow, Progressed, TaskRow};
 
 /// A task in a list.
 #[must_use]
@@ -75,7 +76,15 @@ pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
         started_at: row.started_at,
         ended_at,
         detail,
+        progress: row.progress.as_ref().map(progress),
+        retries: row.retries,
     }
+}
+
+fn progress(progressed: &Progressed) -> ProgressDocument {
+    let Progressed { at, mark } = progressed;
+    let fraction = mark.thousandths.map(|thousandths| f64::from(thousandths) / 1_000.0);
+    ProgressDocument { fraction, text: mark.text.clone(), at: *at }
 }
 
 fn outcome(outcome: &Outcome, assignments: &[AssignmentRow]) -> OutcomeDocument {
@@ -114,6 +123,7 @@ pub fn describe_ending(ending: &Ending) -> String {
         }
         Ending::Lost { detail } => format!("lost: {detail}"),
         Ending::Withdrawn => "taken back while its agent could not be heard".to_owned(),
+        Ending::Superseded { by } => format!("attempt {by} was kept instead"),
     }
 }
 

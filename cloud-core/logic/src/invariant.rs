@@ -29,6 +29,8 @@ pub fn check(cloud: &Cloud) -> Result<(), Violation> {
     a_task_waits_or_has_an_attempt_or_is_settled(cloud)?;
     an_agent_reserves_exactly_what_its_live_assignments_need(cloud)?;
     every_live_assignment_is_wanted_on_its_agent(cloud)?;
+    a_stray_is_given_up_and_not_over(cloud)?;
+    no_copy_of_an_exclusive_task_is_left_astray(cloud)?;
     no_desired_state_is_above_the_last_revision(cloud)?;
     the_count_of_tasks_backing_off_is_true(cloud)
 }
@@ -59,14 +61,16 @@ pub fn a_task_waits_or_has_an_attempt_or_is_settled(cloud: &Cloud) -> Result<(),
     Ok(())
 }
 
-/// What an agent has reserved is the sum of the needs of the assignments that are live on it.
+/// What an agent has reserved is the sum of the needs of the assignments that are live on it, and
+/// of the strays that it may still hold.
 pub fn an_agent_reserves_exactly_what_its_live_assignments_need(
     cloud: &Cloud,
 ) -> Result<(), Violation> {
     let statement = "an_agent_reserves_exactly_what_its_live_assignments_need";
     let mut sums: BTreeMap<&AgentId, (Resources, u32)> = BTreeMap::new();
     for task in cloud.tasks.values() {
-        if let Some(row) = task.assignment.as_ref().filter(|row| !row.state.is_ended()) {
+        let current = task.assignment.as_ref().filter(|row| !row.state.is_ended());
+        for row in current.into_iter().chain(&task.strays) {
             let (sum, count) = sums.entry(&row.agent).or_default();
             sum.add(&task.row.spec.needs);
             *count += 1;
@@ -105,6 +109,44 @@ pub fn every_live_assignment_is_wanted_on_its_agent(cloud: &Cloud) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// A stray is in the state of one, is not the attempt under way, is not to be stopped, and is known
+/// by its agent's name.
+pub fn a_stray_is_given_up_and_not_over(cloud: &Cloud) -> Result<(), Violation> {
+    let statement = "a_stray_is_given_up_and_not_over";
+    let mut count = 0;
+    for (id, task) in &cloud.tasks {
+        for row in &task.strays {
+            count += 1;
+            let named = cloud.strays_on.get(&row.agent).is_some_and(|ids| ids.contains(&row.id));
+            let stopped = matches!(cloud.wanted(&row.agent, row.id), Some(Wanted::Stop { .. }));
+            let current = task.current() == Some(row.id);
+            if !row.state.is_stray() || !named || stopped || current || row.id.task != *id {
+                let seen = format!("named {named}, to stop {stopped}, current {current}");
+                return violated(statement, format!("{} on {}: {seen}", row.id, row.agent));
+            }
+        }
+    }
+    let known: usize = cloud.strays_on.values().map(std::collections::BTreeSet::len).sum();
+    if known != count {
+        return violated(statement, format!("{count} strays, {known} known by their agents"));
+    }
+    Ok(())
+}
+
+/// An exclusive task is given up for good, after its lease; only a store that was put back to a
+/// backup may find copies of it, and must then wait for them.
+pub fn no_copy_of_an_exclusive_task_is_left_astray(cloud: &Cloud) -> Result<(), Violation> {
+    let astray = cloud.tasks.iter().find(|(_, task)| {
+        task.row.spec.exclusive && !task.strays.is_empty() && task.row.life.forgotten.is_none()
+    });
+    match astray {
+        Some((id, _)) => {
+            violated("no_copy_of_an_exclusive_task_is_left_astray", format!("{id} has strays"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Revisions are given in order, so none is above the last one.

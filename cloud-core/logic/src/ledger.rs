@@ -2,11 +2,14 @@
 //! the change that records it, so that what is in memory and what will be on disk never differ.
 
 use shared::api::AgentStatus;
-use shared::assignment::{Ending, IllegalAssignmentStep, Progress};
+use shared::assignment::{AssignmentState, Ending, IllegalAssignmentStep, Progress};
+use shared::capacity::Resources;
 use shared::id::{AgentId, AssignmentId, TaskId};
+use shared::report::StopReason;
 use shared::task::{IllegalTaskStep, Outcome, TaskState};
+use shared::time::Monotonic;
 
-use crate::change::{AssignmentRow, Change, Wanted, WantedRow};
+use crate::change::{AssignmentRow, Change, Placed, Wanted, WantedRow};
 use crate::cloud::Cloud;
 use crate::flow::{Context, Event};
 use crate::queue::{Rank, Spot};
@@ -51,9 +54,16 @@ impl Cloud {
         }
     }
 
-    /// Records a task's one outcome and lets it go from the working set.
+    /// Records a task's one outcome and lets it go from the working set. Copies of it that may
+    /// come back are not waited for any more: they are told to stop when they do.
     pub(crate) fn settle_task(&mut self, id: TaskId, context: &mut Context, outcome: Outcome) {
         if self.move_task(id, context, |life| life.state.settle(outcome)).is_ok() {
+            let strays = self.tasks.get(&id).map(|task| task.strays.iter().map(|row| row.id));
+            for stray in strays.into_iter().flatten().collect::<Vec<_>>() {
+                let detail = "its task was settled while its agent could not be heard".to_owned();
+                let tombstone = Some(Wanted::Stop { reason: StopReason::Superseded });
+                self.end_stray(stray, context, Ending::Lost { detail }, tombstone);
+            }
             self.timers.clear_task(id);
             self.tasks.remove(&id);
         }
@@ -98,16 +108,181 @@ impl Cloud {
         };
         let (agent, assignment) = (row.agent.clone(), row.id);
         let needs = task.row.spec.needs.clone();
-        self.fleet.change(&agent, |agent| {
-            agent.used.subtract(&needs);
-            agent.assignments = agent.assignments.saturating_sub(1);
-        });
-        self.freed.insert(agent.clone());
+        self.release(&agent, &needs);
         match wanted {
             Some(wanted) => self.want(&agent, assignment, wanted, context),
             None => self.unwant(&agent, assignment, context),
         }
         true
+    }
+
+    /// Moves one of a task's attempts on, the current one or a stray, and records it.
+    pub(crate) fn move_attempt(
+        &mut self,
+        id: AssignmentId,
+        context: &mut Context,
+        how: impl FnOnce(&mut AssignmentRow) -> Result<(), IllegalAssignmentStep>,
+    ) -> bool {
+        let row = self.tasks.get_mut(&id.task).and_then(|task| task.attempt_mut(id));
+        let Some(row) = row else {
+            return false;
+        };
+        if how(row).is_err() {
+            return false;
+        }
+        context.change(Change::AssignmentPut(Box::new(row.clone())));
+        true
+    }
+
+    /// Gives a task's current attempt up in favour of another, unless it comes back: it keeps what
+    /// it has reserved, and is wanted as before.
+    pub(crate) fn stray_assignment(&mut self, id: TaskId, context: &mut Context) -> bool {
+        let since = context.now.wall;
+        if !self.move_assignment(id, context, |row| row.state.go_astray(since)) {
+            return false;
+        }
+        self.timers.clear_attempt(id);
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return false;
+        };
+        if let Some(row) = task.assignment.take() {
+            self.strays_on.entry(row.agent.clone()).or_default().insert(row.id);
+            task.strays.push(row);
+        }
+        true
+    }
+
+    /// Ends a stray: what it had reserved is free from now on.
+    pub(crate) fn end_stray(
+        &mut self,
+        id: AssignmentId,
+        context: &mut Context,
+        ending: Ending,
+        wanted: Option<Wanted>,
+    ) {
+        let Some(task) = self.tasks.get_mut(&id.task) else {
+            return;
+        };
+        let Some(at) = task.strays.iter().position(|row| row.id == id) else {
+            return;
+        };
+        let mut row = task.strays.remove(at);
+        // A stray is not over, so it can end.
+        let _ = row.state.end(context.now.wall, ending);
+        let needs = task.row.spec.needs.clone();
+        self.forget_stray(&row.agent, id);
+        self.release(&row.agent, &needs);
+        match wanted {
+            Some(wanted) => self.want(&row.agent, id, wanted, context),
+            None => self.unwant(&row.agent, id, context),
+        }
+        context.change(Change::AssignmentPut(Box::new(row)));
+        // The agent is no longer kept out for the sake of this copy.
+        self.retry_parked(id.task);
+    }
+
+    /// Lets a stray be its task's attempt again. Nothing else may be under way.
+    pub(crate) fn take_back(&mut self, id: AssignmentId, context: &mut Context) -> bool {
+        let Some(task) = self.tasks.get_mut(&id.task) else {
+            return false;
+        };
+        let Some(at) = task.strays.iter().position(|row| row.id == id) else {
+            return false;
+        };
+        let running = matches!(task.strays[at].state.progress(), Some(Progress::Running { .. }));
+        let agent = task.strays[at].agent.clone();
+        let back_to = agent.clone();
+        let moved = self.move_task(id.task, context, |life| {
+            life.state.take_back(id.attempt, running)?;
+            life.agent = Some(back_to);
+            Ok(())
+        });
+        let Some(task) = self.tasks.get_mut(&id.task).filter(|_| moved.is_ok()) else {
+            return false;
+        };
+        task.hold_until = None;
+        task.assignment = Some(task.strays.remove(at));
+        self.forget_stray(&agent, id);
+        self.timers.clear(&Alarm::BackOff(id.task));
+        self.timers.clear(&Alarm::Avoid(id.task));
+        self.move_assignment(id.task, context, |row| row.state.hear_again());
+        let offered = context.now.mono + self.settings.offer_timeout_ms;
+        self.timers.set(Alarm::Offer(id.task), offered);
+        if self.wanted(&agent, id) != Some(Wanted::Run) {
+            self.want(&agent, id, Wanted::Run, context);
+        }
+        true
+    }
+
+    /// An attempt's reservation is free again.
+    fn release(&mut self, agent: &AgentId, needs: &Resources) {
+        self.fleet.change(agent, |agent| {
+            agent.used.subtract(needs);
+            agent.assignments = agent.assignments.saturating_sub(1);
+        });
+        self.freed.insert(agent.clone());
+    }
+
+    /// A task that waits for a place looks again: an agent it kept away from may take it now.
+    pub(crate) fn retry_parked(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if let Spot::Parked(_) = task.spot {
+            let rank = Rank::of(id, &task.row.spec);
+            self.queue.remove(rank, &task.spot);
+            task.spot = self.queue.ready(rank);
+        }
+    }
+
+    /// Until when an exclusive attempt on an agent may run under its lease.
+    pub(crate) fn lease_over(&self, agent: &AgentId, lost_after_s: u64) -> Monotonic {
+        let answered = self.channels.get(agent).map(|channel| channel.answered);
+        answered.unwrap_or_default() + self.settings.lease_over_ms(lost_after_s)
+    }
+
+    fn forget_stray(&mut self, agent: &AgentId, id: AssignmentId) {
+        if let Some(strays) = self.strays_on.get_mut(agent) {
+            strays.remove(&id);
+            if strays.is_empty() {
+                self.strays_on.remove(agent);
+            }
+        }
+    }
+
+    /// Takes an attempt that this store does not know for a stray of its task, whose agent says
+    /// that it had it: given before a backup was put back, and forgotten with it.
+    pub(crate) fn adopt(&mut self, agent: &AgentId, id: AssignmentId, context: &mut Context) {
+        let since = context.now.wall;
+        let Some(task) = self.tasks.get_mut(&id.task) else {
+            return;
+        };
+        let row = AssignmentRow {
+            id,
+            agent: agent.clone(),
+            placed: Placed::forgotten(),
+            offered_at: since,
+            accepted_at: None,
+            started_at: None,
+            state: AssignmentState::Stray { since, last: Progress::Offered },
+            progress: None,
+            retries: 0,
+        };
+        context.change(Change::AssignmentPut(Box::new(row.clone())));
+        task.strays.push(row);
+        let needs = task.row.spec.needs.clone();
+        self.strays_on.entry(agent.clone()).or_default().insert(id);
+        self.fleet.change(agent, |agent| {
+            agent.used.add(&needs);
+            agent.assignments += 1;
+        });
+    }
+
+    /// Whether an attempt may be one that this store forgot, of a task that still waits for its
+    /// outcome.
+    pub(crate) fn may_have_forgotten(&self, id: AssignmentId) -> bool {
+        let forgotten = self.tasks.get(&id.task).and_then(|task| task.row.life.forgotten);
+        forgotten.is_some_and(|forgotten| forgotten.may_be(id.attempt))
     }
 
     /// Writes a row of an agent's desired state; it is sent at the end of the step.

@@ -25,6 +25,14 @@ pub struct Settings {
     pub offer_timeout_ms: u64,
     /// How long a task has between TERM and KILL, in milliseconds.
     pub grace_ms: u64,
+    /// What is added to the lease of an exclusive task before it may run elsewhere, in
+    /// milliseconds, beside 2 % for clocks that drift.
+    pub lease_margin_ms: u64,
+    /// How long a core restored from a backup waits for its agents before it places anything, in
+    /// milliseconds.
+    pub recovery_ms: u64,
+    /// How many queued reports of returning agents are asked for per second.
+    pub reports_per_second: u64,
     /// How often one task may be lost with its agents before it fails: a task that kills boards
     /// must not work its way through the fleet.
     pub losses_max: u32,
@@ -47,6 +55,9 @@ impl Default for Settings {
             recover_beats: 2,
             offer_timeout_ms: 60_000,
             grace_ms: 10_000,
+            lease_margin_ms: 2_000,
+            recovery_ms: 60_000,
+            reports_per_second: 20_000,
             losses_max: 10,
             refusals_max: 30,
             resend_ms: 2_000,
@@ -56,6 +67,21 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How long an exclusive task may run on after the last answered ping, in milliseconds: what
+    /// its submitter allows, and at least so long that heartbeats can keep it.
+    #[must_use]
+    pub fn lease_ms(&self, lost_after_s: u64) -> u64 {
+        let least_ms = self.grace_ms + 4 * self.heartbeat_ms + 2 * self.lease_margin_ms;
+        lost_after_s.saturating_mul(1_000).max(least_ms)
+    }
+
+    /// How long after the last answered ping an exclusive task may run elsewhere, in milliseconds.
+    #[must_use]
+    pub fn lease_over_ms(&self, lost_after_s: u64) -> u64 {
+        let lease_ms = self.lease_ms(lost_after_s);
+        lease_ms.saturating_add(lease_ms / 50).saturating_add(self.lease_margin_ms)
+    }
+
     /// How long a task that is to be stopped may be silent before it is settled without its agent,
     /// in milliseconds: the grace it has itself, and as long again as an agent may be silent.
     #[must_use]

@@ -7,8 +7,8 @@ use shared::time::Now;
 use crate::cloud::Cloud;
 use crate::effect::Outcome;
 use crate::flow::{
-    Context, Event, assign, cancel, dispatch, greet, listen, lose, operate, place, report, settle,
-    submit,
+    Context, Event, assign, cancel, dispatch, greet, listen, lose, operate, place, reconcile,
+    report, settle, submit,
 };
 use crate::input::Input;
 use crate::timers::Alarm;
@@ -71,7 +71,15 @@ impl Cloud {
                 Uplink::Hello(hello) => greet::hello(self, &agent, *hello, context),
                 Uplink::Heartbeat(beat) => listen::heartbeat(self, &agent, &beat, context),
                 Uplink::Reports(reports) => report::reports(self, &agent, reports, context),
-                Uplink::Ping { nonce } => listen::ping(self, &agent, nonce, context),
+                Uplink::Inventory(inventory) => {
+                    reconcile::inventory(self, &agent, inventory, context)
+                }
+                Uplink::Progress(news) => report::progress(self, &agent, news, context),
+                // Logs decide nothing: the driver takes them to the store.
+                Uplink::Logs(_) => {}
+                Uplink::Ping { nonce, session } => {
+                    listen::ping(self, &agent, nonce, session, context);
+                }
                 Uplink::Gone(gone) => listen::gone(self, &agent, gone, context),
             },
             Input::Broker { up } => listen::broker(self, up, context),
@@ -89,6 +97,8 @@ impl Cloud {
             Alarm::Lost(task) => lose::silent_too_long(self, task, context),
             Alarm::Stop(task) => cancel::unheard(self, task, context),
             Alarm::Avoid(task) => place::avoid_over(self, task),
+            Alarm::Inventory(agent) => reconcile::parts_missing(self, &agent, context),
+            Alarm::Recovered => reconcile::recovered(self, context),
         }
     }
 
@@ -99,8 +109,16 @@ impl Cloud {
                     assign::assign(self, task, *candidate, context)
                 }
                 Event::AttemptEnded { task } => settle::attempt_ended(self, task, context),
+                Event::AttemptStrayed { task } => settle::attempt_strayed(self, task, context),
+                Event::StrayFinished { stray, ending } => {
+                    reconcile::stray_finished(self, stray, ending, context);
+                }
+                Event::Compare { agent } => {
+                    reconcile::compare_when_complete(self, &agent, context);
+                }
+                Event::Greeted { agent } => reconcile::greeted(self, &agent, context),
                 Event::Stop { task, reason } => cancel::stop(self, task, reason, context),
-                Event::Lose { task, detail, gone } => lose::lose(self, task, detail, gone, context),
+                Event::Lose { task, detail, left } => lose::lose(self, task, detail, left, context),
                 Event::HeardAgain { agent } => lose::heard_again(self, &agent, context),
                 Event::FellSilent { agent } => lose::fell_silent(self, &agent, context),
             }

@@ -25,6 +25,10 @@ pub(crate) enum Alarm {
     Stop(TaskId),
     /// An agent that a task avoided may be tried again.
     Avoid(TaskId),
+    /// Parts of what an agent holds have not come.
+    Inventory(AgentId),
+    /// The agents of a restored core have had their time.
+    Recovered,
 }
 
 /// All alarms by time.

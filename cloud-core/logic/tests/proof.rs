@@ -64,7 +64,8 @@ fn a_drained_exclusive_task_moves_only_when_its_agent_says_that_it_has_ended() {
             world.gone(&a);
         }
         world.operate(&a, Operation::Drain);
-        wait(&mut world, 300, &mut [&mut b]);
+        let over_s = world.settings.lease_over_ms(60) / 1_000;
+        wait(&mut world, over_s - 5, &mut [&mut b]);
         assert!(!is_there_a_second(&world, task), "it may run on the first: {falls_silent}");
         world.hello(&mut a);
         let end = End::Stopped { reason: StopReason::Superseded };
@@ -75,11 +76,21 @@ fn a_drained_exclusive_task_moves_only_when_its_agent_says_that_it_has_ended() {
 }
 
 #[test]
+fn a_drained_exclusive_task_moves_when_the_lease_of_a_silent_agent_is_over() {
+    let (mut world, a, mut b, task) = offered_to_a(exclusive());
+    world.gone(&a);
+    world.operate(&a, Operation::Drain);
+    let over_s = world.settings.lease_over_ms(60) / 1_000;
+    wait(&mut world, over_s + 5, &mut [&mut b]);
+    assert_eq!(world.maps.assignments[&attempt(task, 2)].agent, b.id);
+}
+
+#[test]
 fn a_cancel_ends_the_wait_for_a_move_that_is_never_confirmed() {
     let (mut world, a, mut b, task) = offered_to_a(exclusive());
     world.gone(&a);
     world.operate(&a, Operation::Drain);
-    wait(&mut world, 100, &mut [&mut b]);
+    wait(&mut world, 30, &mut [&mut b]);
     world.cancel(task);
     wait(&mut world, 100, &mut [&mut b]);
     assert_eq!(world.state(task).status(), TaskStatus::Canceled);

@@ -6,7 +6,7 @@ use cloud_core_logic::Effect;
 use common::{Board, World, attempt, finished, noop};
 use shared::api::AgentStatus;
 use shared::assignment::AssignmentStatus;
-use shared::id::{Attempt, Boot, Incarnation, Revision, Sequence, TaskId};
+use shared::id::{Attempt, Boot, Incarnation, Revision, Sequence, Session, TaskId};
 use shared::report::{End, ReportEvent, StopReason};
 use shared::spec::{Disconnect, TaskSpec};
 use shared::task::{FailureReason, TaskState, TaskStatus};
@@ -97,12 +97,53 @@ fn a_lost_task_that_may_not_be_replaced_fails() {
 fn an_exclusive_task_is_never_replaced_while_its_agent_may_still_run_it() {
     let (mut world, mut a, mut b, task) =
         running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });
-    wait(&mut world, 600, &mut [&mut b]);
+    // Silent since it was last heard, it is offline long before its lease is over.
+    let over_ms = world.settings.lease_over_ms(10);
+    wait(&mut world, over_ms / 1_000 - 5, &mut [&mut b]);
     assert_eq!(world.task(task).life.attempt, Attempt(1));
     assert_eq!(status(&world, task, 1), AssignmentStatus::Unknown);
+    // Heard again in time, it goes on where it is.
+    let mut back = World { cloud: world.cloud, ..world };
+    back.hello(&mut a);
+    back.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(back.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn an_exclusive_task_is_replaced_when_its_lease_is_over_and_the_old_copy_is_fenced() {
+    let (mut world, mut a, mut b, task) =
+        running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });
+    let over_ms = world.settings.lease_over_ms(10);
+    wait(&mut world, over_ms / 1_000 + 10, &mut [&mut b]);
+    assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
+    assert_eq!(world.maps.assignments[&attempt(task, 2)].agent, b.id);
+    // However its agent comes back, its copy is not taken for the task any more.
     world.hello(&mut a);
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
-    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+    assert_eq!(world.state(task).status(), TaskStatus::Assigned);
+    assert_eq!(world.maps.late.len(), 1);
+}
+
+#[test]
+fn an_answered_ping_renews_the_lease_and_a_strangers_does_not() {
+    let (mut world, a, mut b, task) =
+        running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });
+    let over_s = world.settings.lease_over_ms(10) / 1_000;
+    wait(&mut world, over_s - 5, &mut [&mut b]);
+    let ping = |session| shared::wire::Uplink::Ping { nonce: 1, session };
+    let answered = |effects: &[Effect]| {
+        let pong =
+            |effect: &Effect| matches!(effect, Effect::Send { message: Downlink::Pong { .. }, .. });
+        effects.iter().any(pong)
+    };
+    let effects = world.say(&a, ping(shared::id::Session(a.session.0 + 1)));
+    assert!(!answered(&effects), "another process of the same name");
+    let effects = world.say(&a, ping(a.session));
+    assert!(answered(&effects));
+    wait(&mut world, over_s - 5, &mut [&mut b]);
+    assert_eq!(world.task(task).life.attempt, Attempt(1), "renewed, so not over");
+    wait(&mut world, 20, &mut [&mut b]);
+    assert_eq!(world.task(task).life.attempt, Attempt(2));
 }
 
 #[test]
@@ -212,7 +253,10 @@ fn a_late_word_of_an_older_attempt_on_the_same_agent_changes_nothing() {
     world.gone(&a);
     world.pass(0);
     assert_eq!(status(&world, task, 1), AssignmentStatus::Lost);
+    // It is gone there, by its agent's word, so another is made.
+    a.forgetful = true;
     world.hello(&mut a);
+    a.forgetful = false;
     let effects = wait(&mut world, 3, &mut [&mut a]);
     a.apply(&effects);
     assert_eq!(status(&world, task, 2), AssignmentStatus::Offered);
@@ -223,15 +267,44 @@ fn a_late_word_of_an_older_attempt_on_the_same_agent_changes_nothing() {
 }
 
 #[test]
+fn of_two_starts_with_one_number_one_has_a_copied_database() {
+    let mut world = World::new();
+    let mut a = Board::new("a");
+    world.hello(&mut a);
+    let mut copy = Board { session: Session(9), link: 0, ..a.clone() };
+    for gone in [false, true] {
+        if gone {
+            world.gone(&a);
+        }
+        let effects = world.hello(&mut copy);
+        let [Effect::Send { message: Downlink::Refused(refusal), .. }] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(refusal.reason, RefusedBecause::Cloned);
+        assert_eq!(refusal.session, Some(Session(9)));
+        assert!(refusal.detail.contains("remove the data"), "{}", refusal.detail);
+    }
+    // A restart of the first is none.
+    let mut again = Board { session: Session(3), boot: Boot(2), link: 0, ..a };
+    world.hello(&mut again);
+    assert_eq!(agent_status(&world, &again), AgentStatus::Suspect);
+}
+
+#[test]
 fn a_database_put_back_to_an_earlier_state_is_told_so() {
     let mut world = World::new();
     let mut a = Board::new("a");
     let older = a.clone();
     a.boot = Boot(5);
     world.hello(&mut a);
-    // A stale hello while the agent is there gets no answer that could confuse it.
-    let mut stale = older.clone();
-    assert_eq!(world.hello(&mut stale), []);
+    // While the other is heard, one of the two is a copy; the answer names the process it means.
+    let mut older = Board { session: Session(2), ..older };
+    let effects = world.hello(&mut older);
+    let [Effect::Send { message: Downlink::Refused(refusal), .. }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(refusal.reason, RefusedBecause::Cloned);
+    assert_eq!(refusal.session, Some(Session(2)));
     world.gone(&a);
     let mut copy = older;
     let effects = world.hello(&mut copy);
@@ -251,8 +324,14 @@ fn an_agent_that_has_deleted_more_than_the_core_knows_is_asked_who_it_is() {
     let asked =
         |effect: &Effect| matches!(effect, Effect::Send { message: Downlink::WhoIsThere, .. });
     assert!(effects.iter().any(asked), "{effects:?}");
-    world.hello(&mut a);
-    // Its reports are taken again from where it is.
+    let effects = world.hello(&mut a);
+    // It is told how far the core is, and tells the rest again.
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::Send { message: Downlink::Welcome(welcome), .. } => Some(welcome.acked_seq),
+        _ => None,
+    });
+    a.acked = told.expect("a welcome");
+    assert_eq!(a.acked, Sequence(2));
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
 }

@@ -267,13 +267,15 @@ fn hello() -> Input {
     let hello = Hello {
         incarnation: Incarnation(Uuid::from_u128(9)),
         boot: Boot(1),
+        session: shared::id::Session(1),
         link: 1,
         facts: Facts { arch: "arm".to_owned(), tasks_max: 1, ..Facts::default() },
         core: None,
         applied_rev: Revision(0),
         last_seq: Sequence(0),
         acked_seq: Sequence(0),
-        holds: Vec::new(),
+        inventory: shared::wire::uplink::InventoryPart { parts: 1, ..Default::default() },
+        stamp: shared::time::Stamp::default(),
         load: Load::default(),
         sent_at: Timestamp(0),
     };

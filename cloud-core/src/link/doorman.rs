@@ -168,6 +168,7 @@ mod tests {
         Uplink::Gone(Gone {
             incarnation: Incarnation(Uuid::from_u128(1)),
             boot: Boot(1),
+            session: shared::id::Session(1),
             link: 1,
             orderly: false,
         })
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_an_agent_seals_is_its_own() {
-        let message = Uplink::Ping { nonce: 7 };
+        let message = Uplink::Ping { nonce: 7, session: shared::id::Session(1) };
         let payload = sealed(&key_of("a"), UP, &message);
         assert_eq!(doorman().open(UP, &payload), Ok(Input::Uplink { agent: agent("a"), message }));
         let payload = sealed(&key_of("a"), WILL, &gone());
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_another_key_or_topic_sealed_is_dropped() {
-        let message = Uplink::Ping { nonce: 7 };
+        let message = Uplink::Ping { nonce: 7, session: shared::id::Session(1) };
         assert_eq!(cause(UP, &sealed(&key_of("b"), UP, &message)), DropCause::WrongSeal);
         assert_eq!(cause(UP, &sealed(&key_of("a"), WILL, &message)), DropCause::WrongSeal);
         let other = "ambit/v1/agents/b/up";
@@ -236,7 +237,7 @@ mod tests {
     fn the_join_key_says_nothing_but_join_and_a_will_nothing_but_gone() {
         let key = token().join_key(&agent("a"));
         assert_eq!(cause(UP, &sealed(&key, UP, &gone())), DropCause::WrongSeal);
-        let ping = Uplink::Ping { nonce: 7 };
+        let ping = Uplink::Ping { nonce: 7, session: shared::id::Session(1) };
         assert_eq!(cause(WILL, &sealed(&key_of("a"), WILL, &ping)), DropCause::Malformed);
     }
 

@@ -69,8 +69,8 @@ impl Store for MemoryStore {
         let state = self.read();
         let tasks: Vec<TaskRow> =
             state.live.iter().filter_map(|id| state.tasks.get(id)).cloned().collect();
-        let latest = |task: &TaskRow| {
-            state.assignments.get(&AssignmentId { task: task.id, attempt: task.life.attempt })
+        let open = |task: &TaskRow| {
+            state.assignments_of(task.id).into_iter().filter(|row| !row.state.is_ended())
         };
         let mut wanted: Vec<(AgentId, WantedRow)> =
             state.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect();
@@ -79,7 +79,7 @@ impl Store for MemoryStore {
         });
         Ok(Stored {
             core: state.core,
-            assignments: tasks.iter().filter_map(latest).cloned().collect(),
+            assignments: tasks.iter().flat_map(open).collect(),
             tasks,
             agents: state.agents.values().cloned().collect(),
             credentials: state
@@ -88,6 +88,8 @@ impl Store for MemoryStore {
                 .map(|(agent, credential)| (agent.clone(), credential.clone()))
                 .collect(),
             wanted,
+            // What ends with the process is not backed up.
+            recovering: false,
         })
     }
 
@@ -153,6 +155,7 @@ impl State {
                 }
                 Ok(())
             }
+            Change::Recovered => Ok(()),
             Change::LateReport { task, entry } => {
                 self.add_late_report(*task, entry, undo);
                 Ok(())

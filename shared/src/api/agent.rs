@@ -81,6 +81,8 @@ pub struct AgentDocument {
     pub last_seen: Option<Timestamp>,
     /// How far its wall clock is ahead of the core's, in milliseconds, once measured.
     pub clock_offset_ms: Option<i64>,
+    /// Whether it believes its wall clock; `false` on a board that woke up in the past.
+    pub clock_trusted: Option<bool>,
     /// Its program version.
     pub version: String,
 }

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
 pub use problem::ProblemDocument;
-pub use task::{AssignmentDocument, HistoryDocument, OutcomeDocument, TaskDocument, TaskSummary};
+pub use task::{
+    AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
+    TaskSummary,
+};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

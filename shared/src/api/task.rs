@@ -87,6 +87,21 @@ pub struct AssignmentDocument {
     pub ended_at: Option<Timestamp>,
     /// How it ended, in words.
     pub detail: Option<String>,
+    /// How far it has come, as its process last said.
+    pub progress: Option<ProgressDocument>,
+    /// How often its agent, cut off, began it again by itself.
+    pub retries: u32,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProgressDocument {
+    /// The share that is done, 0..1, if it said.
+    pub fraction: Option<f64>,
+    /// A line of text.
+    pub text: String,
+    /// When it said so, by the core's clock.
+    pub at: Timestamp,
 }
 
 /// How a task came out.

@@ -303,7 +303,7 @@ fn retry(mut fields: Fields<'_>, problems: &mut Problems) -> Retry {
 
 fn disconnect(mut fields: Fields<'_>, problems: &mut Problems) -> Disconnect {
     let usual = Disconnect::default();
-    let disconnect = Disconnect {
+    let chosen = Disconnect {
         lost_after_s: fields
             .integer("lost_after_s", 0..=YEAR_S, problems)
             .unwrap_or(usual.lost_after_s),
@@ -313,15 +313,7 @@ fn disconnect(mut fields: Fields<'_>, problems: &mut Problems) -> Disconnect {
             .unwrap_or(usual.reconcile),
     };
     fields.finish(problems);
-    // Refused rather than accepted without effect: an attempt that was replaced is stopped when
-    // its agent is heard again, so these two cannot be kept.
-    if matches!(disconnect.reconcile, Reconcile::KeepOriginal | Reconcile::LongestRunning) {
-        problems.add(
-            "/disconnect/reconcile",
-            "is not available yet with this choice; write best_score or keep_replacement",
-        );
-    }
-    disconnect
+    chosen
 }
 
 /// Reads a field that must be one of a few words.

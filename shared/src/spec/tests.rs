@@ -108,11 +108,6 @@ fn each_wrong_field_is_named_with_what_to_write_instead() {
             "/disconnect/reconcile",
             "did you mean `best_score`?",
         ),
-        (
-            problem("disconnect", json!({"reconcile": "keep_original"})),
-            "/disconnect/reconcile",
-            "not available yet",
-        ),
         (problem("exclusive", json!("yes")), "/exclusive", "true or false"),
     ];
     for ((pointer, detail), expected, words) in table {

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_size_limit_holds_at_its_edge() {
         let padding = |bytes: usize| vec![b' '; bytes];
-        let mut text = br#"{"v":1,"type":"ping","nonce":1}"#.to_vec();
+        let mut text = br#"{"v":1,"type":"ping","nonce":1,"session":2}"#.to_vec();
         text.extend(padding(MESSAGE_BYTES_MAX - text.len()));
         assert!(decode::<Uplink>(&text).is_ok());
         text.push(b' ');

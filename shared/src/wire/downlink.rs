@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Resources;
-use crate::id::{AssignmentId, CoreId, Incarnation, Revision, Sequence};
+use crate::id::{AssignmentId, CoreId, Incarnation, Revision, Sequence, Session};
 use crate::report::StopReason;
 use crate::spec::Run;
 use crate::time::Timestamp;
@@ -31,6 +31,14 @@ pub enum Downlink {
         /// Everything up to here is committed.
         seq: Sequence,
     },
+    /// Pieces of a log that the core has committed.
+    LogsAcked {
+        /// Of which attempt.
+        #[serde(flatten)]
+        assignment: AssignmentId,
+        /// Everything before this offset is committed.
+        upto: u64,
+    },
     /// Answers a ping.
     Pong {
         /// The ping's nonce.
@@ -47,6 +55,11 @@ pub struct Welcome {
     pub core: CoreId,
     /// Whose hello this answers.
     pub incarnation: Incarnation,
+    /// Of which process.
+    pub session: Session,
+    /// How long to wait before reports are sent, in milliseconds: the core gives each of many
+    /// that return at once a moment of its own.
+    pub reports_after_ms: u64,
     /// The last outbox entry it has committed.
     pub acked_seq: Sequence,
     /// The last revision of the agent's desired state.
@@ -60,6 +73,10 @@ pub struct Welcome {
 /// Why an agent is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
+    /// Which process is meant; another that uses the same id does not care. `None` in answer to a
+    /// join.
+    #[serde(default)]
+    pub session: Option<Session>,
     /// The reason's stable name.
     pub reason: RefusedBecause,
     /// A sentence for the agent's log, with a way out.
@@ -78,6 +95,8 @@ pub enum RefusedBecause {
     InvalidFacts,
     /// Its database is an older copy of one that the core has heard from since.
     OlderDatabase,
+    /// Another board speaks with a copy of the same database.
+    Cloned,
 }
 
 /// Every live row of the agent's desired state with `base < rev <= upto`.
@@ -135,6 +154,27 @@ pub struct Order {
     pub grace_ms: u64,
     /// How long it may go on without the core being heard, in milliseconds.
     pub stop_after_ms: Option<u64>,
+    /// How long after the last answered ping was sent it must be over, in milliseconds; `None`
+    /// for tasks that are not exclusive.
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
+    /// How often the agent may begin it again by itself while it cannot ask the core.
+    #[serde(default)]
+    pub retry: LocalRetry,
+}
+
+/// What an agent that cannot reach its core does about runs that failed or vanished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LocalRetry {
+    /// How many more failed runs may be followed by another.
+    pub failures_max: u32,
+    /// How many more runs that vanished in a power cut may be followed by another.
+    pub losses_max: u32,
+    /// The first wait after a failed run, in milliseconds; it doubles.
+    pub delay_ms: u64,
+    /// The longest such wait, in milliseconds.
+    pub delay_ms_max: u64,
 }
 
 #[cfg(test)]
@@ -156,6 +196,8 @@ mod tests {
             timeout_ms: Some(1),
             grace_ms: 2,
             stop_after_ms: None,
+            lease_ms: Some(3),
+            retry: LocalRetry { failures_max: 1, ..LocalRetry::default() },
         };
         let stop = Want::Stop { reason: StopReason::Canceled };
         Downlink::Desired(Desired {

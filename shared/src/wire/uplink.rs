@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::Resources;
 use crate::geo::Position;
-use crate::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, Sequence};
+use crate::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, Sequence, Session};
 use crate::label::Labels;
-use crate::report::Report;
-use crate::time::Timestamp;
+use crate::report::{ProgressMark, Report};
+use crate::time::{Stamp, Timestamp};
 
 /// A message from an agent to the core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,12 +19,21 @@ pub enum Uplink {
     Hello(Box<Hello>),
     /// Alive, and how it goes. Losing one costs nothing.
     Heartbeat(Heartbeat),
+    /// The parts of a long inventory that follow the one in the hello.
+    Inventory(Inventory),
     /// A run of outbox entries.
     Reports(Reports),
-    /// Asks for a pong, to measure the round trip.
+    /// How far running attempts have come. The newest word is all that counts; losing one costs
+    /// nothing.
+    Progress(ProgressNews),
+    /// A piece of what an attempt wrote.
+    Logs(LogChunk),
+    /// Asks for a pong: to measure the round trip, and to renew the lease of exclusive tasks.
     Ping {
         /// Comes back in the pong.
         nonce: u64,
+        /// Which start of the process asks.
+        session: Session,
     },
     /// The connection is gone. As a last will it is published by the broker, else by an agent
     /// that stops in an orderly way.
@@ -71,6 +80,8 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// Which start of the process speaks.
     pub boot: Boot,
+    /// Which process of that start: two that differ in it speak with copies of one database.
+    pub session: Session,
     /// Which connection of that process this is, counted from 1; a will of an earlier one is stale.
     pub link: u64,
     /// What the agent is.
@@ -83,12 +94,137 @@ pub struct Hello {
     pub last_seq: Sequence,
     /// The last outbox entry it knows to be acknowledged.
     pub acked_seq: Sequence,
-    /// Every assignment it holds, finished ones included until their end is acknowledged.
-    pub holds: Vec<AssignmentId>,
+    /// Every assignment it holds that is not over, or the first of them. What is over is told by
+    /// the outbox.
+    pub inventory: InventoryPart,
     /// Its load at this moment.
     pub load: Load,
     /// Its wall clock when it sent this.
     pub sent_at: Timestamp,
+    /// Its other clocks at that moment.
+    pub stamp: Stamp,
+}
+
+/// A part of the list of what an agent holds: together they are all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InventoryPart {
+    /// Which part this is, from 0.
+    pub part: u32,
+    /// How many there are, at least 1.
+    pub parts: u32,
+    /// What is held.
+    pub holds: Vec<Held>,
+}
+
+/// An assignment that an agent holds and that is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Which.
+    #[serde(flatten)]
+    pub assignment: AssignmentId,
+    /// How long it has run, in milliseconds; `None` while it has no process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_ms: Option<u64>,
+}
+
+/// A further part of the inventory that a hello began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Which database speaks.
+    pub incarnation: Incarnation,
+    /// Which process.
+    pub session: Session,
+    /// The connection whose hello it belongs to.
+    pub link: u64,
+    /// The `last_seq` of that hello: what is held changes only with a new entry of the outbox, so
+    /// parts of one number are parts of one list.
+    pub last_seq: Sequence,
+    /// The part.
+    #[serde(flatten)]
+    pub part: InventoryPart,
+}
+
+/// How far running attempts have come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressNews {
+    /// Whose.
+    pub incarnation: Incarnation,
+    /// One word for each attempt that has something to tell.
+    pub items: Vec<AttemptProgress>,
+}
+
+/// How far one attempt has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptProgress {
+    /// Which.
+    #[serde(flatten)]
+    pub assignment: AssignmentId,
+    /// When it said so, by the agent's wall clock.
+    pub at: Timestamp,
+    /// The agent's other clocks at that moment.
+    #[serde(default)]
+    pub stamp: Stamp,
+    /// How far.
+    #[serde(flatten)]
+    pub mark: ProgressMark,
+}
+
+/// A piece of what an attempt wrote. Taken as often as it comes: the offsets tell what is new.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// Which attempt.
+    #[serde(flatten)]
+    pub assignment: AssignmentId,
+    /// The pieces, in order; each begins where the one before it ends.
+    pub pieces: Vec<LogPiece>,
+    /// Whether nothing more will come.
+    pub last: bool,
+}
+
+/// One piece of a log. Offsets and lengths count the bytes that the attempt wrote to both streams
+/// together, whatever the text made of them needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "piece", rename_all = "snake_case")]
+pub enum LogPiece {
+    /// What was written.
+    Text {
+        /// Where it begins.
+        offset: u64,
+        /// How many bytes were written.
+        bytes: u64,
+        /// When, by the agent's wall clock.
+        at: Timestamp,
+        /// To which stream.
+        stream: LogStream,
+        /// What, with whatever is not UTF-8 replaced.
+        text: String,
+    },
+    /// Something that was written and not kept.
+    Gap {
+        /// Where it begins.
+        offset: u64,
+        /// How many bytes are missing.
+        bytes: u64,
+    },
+}
+
+impl LogPiece {
+    /// Where it ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let (Self::Text { offset, bytes, .. } | Self::Gap { offset, bytes }) = self;
+        offset.saturating_add(*bytes)
+    }
+}
+
+/// Which of a process's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// What an agent measures of itself. Every value is 0..1.
@@ -110,6 +246,8 @@ pub struct Heartbeat {
     pub incarnation: Incarnation,
     /// Which start of the process speaks.
     pub boot: Boot,
+    /// Which process of that start.
+    pub session: Session,
     /// Which connection of that process this is.
     pub link: u64,
     /// Counts up within one boot; a repeated or reordered one is recognized by it.
@@ -128,6 +266,8 @@ pub struct Heartbeat {
     pub held: u32,
     /// Its wall clock when it sent this.
     pub sent_at: Timestamp,
+    /// Its other clocks at that moment.
+    pub stamp: Stamp,
 }
 
 /// A run of outbox entries: nothing of this outbox lies between `after` and the first of them, or
@@ -159,6 +299,8 @@ pub struct Gone {
     pub incarnation: Incarnation,
     /// Of which start of the process.
     pub boot: Boot,
+    /// Of which process of that start.
+    pub session: Session,
     /// Which connection of that process.
     pub link: u64,
     /// Whether the agent stops in an orderly way (true) or the broker tells of a break (false).
@@ -184,22 +326,57 @@ pub(crate) mod tests {
             ran_ms: Some(7),
             output: Output { stdout_tail: "\u{0}\"ü".to_owned(), ..Output::default() },
         };
-        let report = |event| Report { assignment, at: Timestamp(9), event };
+        let report =
+            |event| Report { assignment, at: Timestamp(9), stamp: Stamp::default(), event };
+        let session = Session(7);
+        let holds = vec![Held { assignment, running_ms: Some(4) }];
         vec![
             Uplink::Join(Join { nonce: "00".repeat(32), incarnation }),
             Uplink::Hello(Box::new(Hello {
                 incarnation,
                 boot: Boot(3),
+                session,
                 link: 2,
                 facts: Facts { arch: "aarch64".to_owned(), ..Facts::default() },
                 core: None,
                 applied_rev: Revision(4),
                 last_seq: Sequence(9),
                 acked_seq: Sequence(8),
-                holds: vec![assignment],
+                inventory: InventoryPart { part: 0, parts: 2, holds: holds.clone() },
                 load: Load { cpu: 0.25, memory: 0.5, disk: 0.1 },
                 sent_at: Timestamp(10),
+                stamp: Stamp { board: 1, mono_ms: 2, trusted: true },
             })),
+            Uplink::Inventory(Inventory {
+                incarnation,
+                session,
+                link: 2,
+                last_seq: Sequence(9),
+                part: InventoryPart { part: 1, parts: 2, holds },
+            }),
+            Uplink::Progress(ProgressNews {
+                incarnation,
+                items: vec![AttemptProgress {
+                    assignment,
+                    at: Timestamp(3),
+                    stamp: Stamp::default(),
+                    mark: ProgressMark { thousandths: Some(420), text: "half".to_owned() },
+                }],
+            }),
+            Uplink::Logs(LogChunk {
+                assignment,
+                pieces: vec![
+                    LogPiece::Gap { offset: 0, bytes: 7 },
+                    LogPiece::Text {
+                        offset: 7,
+                        bytes: 2,
+                        at: Timestamp(4),
+                        stream: LogStream::Stderr,
+                        text: "ü".to_owned(),
+                    },
+                ],
+                last: true,
+            }),
             Uplink::Reports(Reports {
                 incarnation,
                 after: Sequence(0),
@@ -211,8 +388,8 @@ pub(crate) mod tests {
                     },
                 ],
             }),
-            Uplink::Ping { nonce: 77 },
-            Uplink::Gone(Gone { incarnation, boot: Boot(3), link: 2, orderly: false }),
+            Uplink::Ping { nonce: 77, session },
+            Uplink::Gone(Gone { incarnation, boot: Boot(3), session, link: 2, orderly: false }),
         ]
     }
 
@@ -226,7 +403,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_field_from_the_future_is_ignored() {
-        let text = br#"{"v":1,"type":"ping","nonce":5,"colour":"blue"}"#;
-        assert_eq!(decode::<Uplink>(text), Ok(Uplink::Ping { nonce: 5 }));
+        let text = br#"{"v":1,"type":"ping","nonce":5,"session":2,"colour":"blue"}"#;
+        assert_eq!(decode::<Uplink>(text), Ok(Uplink::Ping { nonce: 5, session: Session(2) }));
     }
 }

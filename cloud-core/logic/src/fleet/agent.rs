@@ -62,6 +62,7 @@ impl Agent {
             used: self.used.clone(),
             last_seen: self.last_seen,
             clock_offset_ms: self.signal.clock_offset_ms(),
+            clock_trusted: self.signal.clock_trusted(),
             version: self.facts.version.clone(),
         }
     }

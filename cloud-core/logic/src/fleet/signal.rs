@@ -1,7 +1,7 @@
 //! What an agent measures, smoothed, so that one odd heartbeat does not move work about.
 //! Exponential moving averages; the first value is taken as it is.
 
-use shared::time::Timestamp;
+use shared::time::{Stamp, Timestamp};
 use shared::wire::uplink::Load;
 
 /// The weight of a new load measurement.
@@ -10,6 +10,9 @@ const LOAD_WEIGHT: f64 = 0.3;
 const RTT_WEIGHT: f64 = 0.125;
 /// The weight of a new clock offset.
 const OFFSET_WEIGHT: f64 = 0.25;
+/// A monotonic offset that differs by more than this was measured against a wall clock of the
+/// core that was set since.
+const MONO_JUMP_MS: u64 = 60_000;
 /// An offset that jumps by more than this is taken as it is: the clock was set.
 const OFFSET_JUMP_MS: f64 = 2_000.0;
 
@@ -19,6 +22,10 @@ pub struct Signal {
     load: Option<f64>,
     rtt_ms: Option<f64>,
     offset_ms: Option<f64>,
+    clock_trusted: Option<bool>,
+    /// What is to be added to the monotonic clock of one start of the agent's kernel to have the
+    /// core's wall clock.
+    mono: Option<(u32, i64)>,
 }
 
 fn blend(old: Option<f64>, new: f64, weight: f64) -> f64 {
@@ -43,6 +50,41 @@ impl Signal {
     pub fn clock_offset_ms(&self) -> Option<i64> {
         // Bounded by what a timestamp can hold; the cast saturates.
         self.offset_ms.map(|offset| offset.round() as i64)
+    }
+
+    /// Whether the agent believes its own wall clock, once it said so.
+    #[must_use]
+    pub fn clock_trusted(&self) -> Option<bool> {
+        self.clock_trusted
+    }
+
+    /// Takes a reading of the agent's other clocks in a message that arrived at `received`.
+    pub fn measure_stamp(&mut self, stamp: Stamp, received: Timestamp) {
+        self.clock_trusted = Some(stamp.trusted);
+        // Half the shortest way: the fraction of a millisecond that a cast loses is no matter.
+        let way_ms = (self.rtt_ms.unwrap_or(0.0) / 2.0) as i64;
+        let mono_ms = i64::try_from(stamp.mono_ms).unwrap_or(i64::MAX);
+        let offset_ms = received.0.saturating_sub(way_ms).saturating_sub(mono_ms);
+        // The earliest estimate is the one whose message was held up least; a core whose own
+        // clock was set begins anew.
+        let before = self.mono.filter(|(board, _)| *board == stamp.board).map(|(_, old)| old);
+        let settled = before.filter(|old| old.abs_diff(offset_ms) < MONO_JUMP_MS);
+        let kept = settled.map_or(offset_ms, |old| old.min(offset_ms));
+        self.mono = Some((stamp.board, kept));
+    }
+
+    /// When something happened by the core's clock: by the agent's monotonic clock where its
+    /// kernel has not started anew since, else by its wall clock if it believed it.
+    #[must_use]
+    pub fn by_our_clock(&self, at: Timestamp, stamp: Stamp) -> Option<Timestamp> {
+        let mono_ms = i64::try_from(stamp.mono_ms).unwrap_or(i64::MAX);
+        match self.mono {
+            Some((board, offset_ms)) if board == stamp.board => {
+                Some(Timestamp(mono_ms).plus_ms(offset_ms))
+            }
+            _ if stamp.trusted => Some(at.plus_ms(-self.clock_offset_ms().unwrap_or(0))),
+            _ => None,
+        }
     }
 
     /// Takes a load. Values a sane agent never sends are clamped or ignored.

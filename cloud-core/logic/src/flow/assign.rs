@@ -40,6 +40,8 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
         accepted_at: None,
         started_at: None,
         state: AssignmentState::offered(),
+        progress: None,
+        retries: 0,
     };
     let moved = cloud.move_task(id, context, |life| {
         life.state.assign(attempt)?;

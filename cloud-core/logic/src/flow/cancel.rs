@@ -7,6 +7,7 @@ use shared::assignment::Ending;
 use shared::id::TaskId;
 use shared::report::StopReason;
 use shared::task::{FailureReason, Outcome, TaskState, Verdict};
+use shared::time::Monotonic;
 
 use super::{Context, Event};
 use crate::change::Wanted;
@@ -82,10 +83,14 @@ pub(crate) fn unheard(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
     let Some(task) = cloud.tasks.get(&id) else {
         return;
     };
-    if let TaskState::Stopping { reason, .. } = task.row.life.state
-        && !cloud.waits_for_its_end(id, reason)
-    {
-        withdraw(cloud, id, reason, context);
+    let TaskState::Stopping { reason, .. } = task.row.life.state else {
+        return;
+    };
+    let over = cloud.waits_for_its_end(id, reason).then(|| cloud.attempt_lease_over(id)).flatten();
+    match over {
+        // Its agent may be heard, and renew the lease meanwhile: then this is asked again.
+        Some(over) if over > context.now.mono => cloud.timers.set(Alarm::Stop(id), over),
+        _ => withdraw(cloud, id, reason, context),
     }
 }
 
@@ -98,8 +103,15 @@ fn withdraw(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Con
 }
 
 impl Cloud {
-    /// Whether a stop must be confirmed, however long that takes: the task would be placed again,
-    /// and nothing proves that the copy of an agent that cannot be heard has stopped.
+    /// Until when the current attempt of a task may run under its lease.
+    fn attempt_lease_over(&self, id: TaskId) -> Option<Monotonic> {
+        let task = self.tasks.get(&id)?;
+        let row = task.assignment.as_ref()?;
+        Some(self.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s))
+    }
+
+    /// Whether a stop must be confirmed, or the lease be over: the task would be placed again, and
+    /// nothing else proves that the copy of an agent that cannot be heard has stopped.
     fn waits_for_its_end(&self, id: TaskId, reason: StopReason) -> bool {
         let settles = matches!(reason, StopReason::Canceled | StopReason::DeadlinePassed);
         !settles && self.spec(id).is_some_and(|spec| spec.exclusive)

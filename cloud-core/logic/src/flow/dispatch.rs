@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use shared::id::{AgentId, Revision};
-use shared::wire::downlink::{Desired, DesiredRow, Order, Want};
+use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want};
 use shared::wire::{Downlink, MESSAGE_BYTES_MAX};
 
 use super::Context;
-use crate::change::{Wanted, WantedRow};
+use crate::change::{TaskRow, Wanted, WantedRow};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
 use crate::timers::Alarm;
@@ -91,13 +91,26 @@ impl Cloud {
         run + 1_024
     }
 
+    /// How often the agent may begin it again while it cannot ask: as often as the core would.
+    fn local_retry(&self, row: &TaskRow) -> LocalRetry {
+        let (retry, life) = (&row.spec.retry, &row.life);
+        let losses_max = self.settings.losses_max.saturating_sub(life.losses);
+        LocalRetry {
+            failures_max: retry.attempts_max.saturating_sub(life.failures.saturating_add(1)),
+            losses_max: if row.spec.disconnect.replace { losses_max } else { 0 },
+            delay_ms: retry.delay_s.saturating_mul(1_000),
+            delay_ms_max: retry.delay_s_max.saturating_mul(1_000),
+        }
+    }
+
     /// A row as the agent is told. A live row's task is in the working set; one that were not
     /// would have nothing to run, and is left out.
     fn message_row(&self, row: &WantedRow) -> Option<DesiredRow> {
         let want = match row.wanted {
             Wanted::Stop { reason } => Want::Stop { reason },
             Wanted::Run => {
-                let spec = &self.tasks.get(&row.assignment.task)?.row.spec;
+                let task = self.tasks.get(&row.assignment.task)?;
+                let spec = &task.row.spec;
                 let milliseconds = |seconds: u64| seconds.saturating_mul(1_000);
                 Want::Run(Arc::new(Order {
                     name: spec.name.clone(),
@@ -107,6 +120,10 @@ impl Cloud {
                     timeout_ms: spec.timeout_s.map(milliseconds),
                     grace_ms: self.settings.grace_ms,
                     stop_after_ms: spec.disconnect.stop_after_s.map(milliseconds),
+                    lease_ms: spec
+                        .exclusive
+                        .then(|| self.settings.lease_ms(spec.disconnect.lost_after_s)),
+                    retry: self.local_retry(&task.row),
                 }))
             }
         };

@@ -1,20 +1,26 @@
 //! greet: an agent joins, or says hello on a new connection. Both sides compare where they stand:
 //! which database speaks, what it has applied, what it holds, what of its history is known.
 
-use shared::id::{AgentId, Boot};
+use shared::api::AgentStatus;
+use shared::assignment::Ending;
+use shared::id::AgentId;
 use shared::label::LABELS_MAX;
 use shared::mailbox::Inbox;
+use shared::time::Monotonic;
 use shared::wire::Downlink;
 use shared::wire::downlink::{Refusal, RefusedBecause, Welcome};
 use shared::wire::uplink::{Facts, Hello, Join};
 
-use super::{Context, Event};
+use super::{Context, Event, Left};
 use crate::change::{Change, Credential, NO_INCARNATION};
-use crate::channel::Channel;
+use crate::channel::{Channel, Collected, PARTS_MAX};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
 use crate::fleet::{Agent, Liveness, Signal};
 use crate::timers::Alarm;
+
+/// The longest that an agent is asked to keep its reports back, in milliseconds.
+const REPORTS_AFTER_MS_MAX: u64 = 30_000;
 
 /// An agent that holds the join token asks for a credential.
 pub(crate) fn join(
@@ -39,27 +45,29 @@ pub(crate) fn join(
 pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut Context) {
     let refusal = check_facts(&hello.facts)
         .err()
-        .map(|detail| Refusal { reason: RefusedBecause::InvalidFacts, detail })
+        .map(|detail| Refusal { session: None, reason: RefusedBecause::InvalidFacts, detail })
         .or_else(|| cloud.refuse_newcomer(id, hello.incarnation));
     if let Some(refusal) = refusal {
-        let message = Downlink::Refused(refusal);
+        let message = Downlink::Refused(Refusal { session: Some(hello.session), ..refusal });
         context.effect(Effect::Send { agent: id.clone(), message });
         return;
     }
     let now = context.now;
     if !cloud.channels.contains_key(id) {
-        cloud.channels.insert(id.clone(), Channel::new(now.wall, Liveness::newcomer(now.mono)));
+        let liveness = Liveness::newcomer(now.mono);
+        cloud.channels.insert(id.clone(), Channel::new(now.wall, now.mono, liveness));
     }
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
     };
     let same = channel.inbox.incarnation == hello.incarnation;
-    if same && (hello.boot, hello.link) < (channel.boot, channel.link) {
-        // While the newer one is there, this is an old hello that was under way for long.
-        if hello.boot < channel.boot && !channel.greeted {
-            let message = Downlink::Refused(older_database(id, &hello, channel.boot));
-            context.effect(Effect::Send { agent: id.clone(), message });
-        }
+    if same && channel.session == hello.session && hello.link < channel.link {
+        // An old hello that was under way for long.
+        return;
+    }
+    if same && channel.session != hello.session && hello.boot <= channel.boot {
+        let message = Downlink::Refused(copied_database(id, &hello, channel));
+        context.effect(Effect::Send { agent: id.clone(), message });
         return;
     }
     if !same {
@@ -72,21 +80,28 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         channel.inbox = Inbox { incarnation: hello.incarnation, acked: shared::id::Sequence(0) };
         channel.applied_rev = shared::id::Revision(0);
     }
-    // A core that was restored from an older copy of its store counts on from where the agent is.
-    channel.inbox.acked = channel.inbox.acked.max(hello.acked_seq);
+    // A core that was restored from an older copy of its store has forgotten reports that it had
+    // acknowledged: its welcome says how far it is, and the agent tells them again. Revisions it
+    // counts on from where the agent is.
     channel.desired_rev = channel.desired_rev.max(hello.applied_rev);
     channel.applied_rev = hello.applied_rev;
     channel.sent_rev = hello.applied_rev;
-    (channel.boot, channel.link) = (hello.boot, hello.link);
+    (channel.boot, channel.session, channel.link) = (hello.boot, hello.session, hello.link);
     (channel.greeted, channel.beat) = (true, 0);
+    channel.inventory = Some(first_part(&hello));
     channel.liveness.greet(now.mono);
     let status = channel.liveness.status();
     let look_at = channel.liveness.look_at(&cloud.settings);
+    let acked_seq = channel.inbox.acked;
+    let backlog = hello.last_seq.0.saturating_sub(acked_seq.0);
+    let desired_rev = channel.desired_rev;
     let message = Downlink::Welcome(Welcome {
         core: cloud.core,
         incarnation: hello.incarnation,
-        acked_seq: channel.inbox.acked,
-        desired_rev: channel.desired_rev,
+        session: hello.session,
+        reports_after_ms: cloud.reports_after_ms(backlog, now.mono),
+        acked_seq,
+        desired_rev,
         heartbeat_ms: cloud.settings.heartbeat_ms,
         sent_at: now.wall,
     });
@@ -96,31 +111,60 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     agent.last_seen = Some(now.wall);
     agent.signal.measure_load(hello.load);
     agent.signal.measure_clock(hello.sent_at, now.wall);
+    agent.signal.measure_stamp(hello.stamp, now.wall);
     cloud.fleet.put(agent);
     cloud.put_agent(id, context);
     if let Some(at) = look_at {
         cloud.timers.set(Alarm::Silence(id.clone()), at);
     }
     context.effect(Effect::Send { agent: id.clone(), message });
-    compare_holdings(cloud, id, &hello, context);
+    context.then(Event::HeardAgain { agent: id.clone() });
+    context.then(Event::Greeted { agent: id.clone() });
     // No heartbeat after this one need tell of them again.
     cloud.drop_applied_tombstones(id, context);
     cloud.freed.insert(id.clone());
     cloud.unsent.insert(id.clone());
 }
 
-/// A database that was put back to an earlier state gives numbers a second time that the core has
-/// seen already: what it says could be taken for what was said before.
-fn older_database(id: &AgentId, hello: &Hello, known: Boot) -> Refusal {
-    Refusal {
-        reason: RefusedBecause::OlderDatabase,
-        detail: format!(
-            "the database of {id} is an older copy: this is its start {}, and the core has heard \
-             from start {known}; stop the agent that has the newer one, or remove this one's data \
-             folder and let it join anew",
-            hello.boot
-        ),
+/// The first part of what the agent holds.
+fn first_part(hello: &Hello) -> Collected {
+    Collected {
+        parts: std::iter::once((0, hello.inventory.holds.clone())).collect(),
+        of: hello.inventory.parts.clamp(1, PARTS_MAX),
+        applied_rev: hello.applied_rev,
+        last_seq: hello.last_seq,
     }
+}
+
+/// Two processes speak for one database: one of them has a copy of it. An older copy gives numbers
+/// a second time that the core has seen already, so what it says could be taken for what was said
+/// before; and of two with one count of starts nobody knows which is the copy. The one that the
+/// core hears goes on.
+fn copied_database(id: &AgentId, hello: &Hello, channel: &Channel) -> Refusal {
+    let known = channel.boot;
+    let heard = channel.greeted && channel.liveness.status() != AgentStatus::Offline;
+    let (reason, detail) = if hello.boot == known || heard {
+        (
+            RefusedBecause::Cloned,
+            format!(
+                "another board speaks as {id} with a copy of this database (this is start {} of \
+                 it, the core last heard start {known}); stop one of the two, remove the data \
+                 folder of the copy, give it an id of its own with --id, and let it join anew",
+                hello.boot
+            ),
+        )
+    } else {
+        (
+            RefusedBecause::OlderDatabase,
+            format!(
+                "the database of {id} is an older copy: this is its start {}, and the core has \
+                 heard from start {known}; stop the agent that has the newer one, or remove this \
+                 one's data folder and let it join anew",
+                hello.boot
+            ),
+        )
+    };
+    Refusal { session: Some(hello.session), reason, detail }
 }
 
 fn newcomer(id: &AgentId) -> Agent {
@@ -128,7 +172,7 @@ fn newcomer(id: &AgentId) -> Agent {
         id: id.clone(),
         facts: Facts::default(),
         flags: crate::change::Flags::default(),
-        status: shared::api::AgentStatus::Online,
+        status: AgentStatus::Online,
         signal: Signal::default(),
         used: shared::capacity::Resources::default(),
         assignments: 0,
@@ -140,7 +184,11 @@ fn newcomer(id: &AgentId) -> Agent {
 fn forget_incarnation(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
     for (assignment, _) in cloud.assigned_to(id) {
         let detail = format!("the database of agent {id} was replaced, and what it held is gone");
-        context.then(Event::Lose { task: assignment.task, detail, gone: true });
+        context.then(Event::Lose { task: assignment.task, detail, left: Left::Unreachable });
+    }
+    for stray in cloud.strays_on.get(id).cloned().unwrap_or_default() {
+        let detail = format!("the database of agent {id} was replaced, and what it held is gone");
+        cloud.end_stray(stray, context, Ending::Lost { detail }, None);
     }
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
@@ -155,30 +203,16 @@ fn forget_incarnation(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
     }
 }
 
-/// Compares what the agent holds with what the core believes it to hold.
-fn compare_holdings(cloud: &mut Cloud, id: &AgentId, hello: &Hello, context: &mut Context) {
-    let applied = hello.applied_rev;
-    for (assignment, _) in cloud.assigned_to(id) {
-        let rev =
-            cloud.channels.get(id).and_then(|channel| channel.row(assignment)).map(|row| row.rev);
-        let was_told = rev.is_some_and(|rev| rev <= applied);
-        if was_told && !hello.holds.contains(&assignment) {
-            let detail = format!("agent {id} does not have it any more");
-            context.then(Event::Lose { task: assignment.task, detail, gone: true });
-        }
-    }
-    context.then(Event::HeardAgain { agent: id.clone() });
-    for &held in &hello.holds {
-        // A copy that nobody waits for, and that no tombstone stops yet. One that has ended there
-        // already takes no harm.
-        if cloud.wanted(id, held).is_none() {
-            let reason = shared::report::StopReason::Superseded;
-            cloud.want(id, held, crate::change::Wanted::Stop { reason }, context);
-        }
-    }
-}
-
 impl Cloud {
+    /// How long an agent waits before it sends what it has queued: those that return at once are
+    /// given moments one after the other, each as long as its queue takes.
+    fn reports_after_ms(&mut self, backlog: u64, now: Monotonic) -> u64 {
+        let from = self.reports_from.max(now);
+        let rate = self.settings.reports_per_second.max(1);
+        self.reports_from = from + backlog.saturating_mul(1_000) / rate;
+        from.since_ms(now).min(REPORTS_AFTER_MS_MAX)
+    }
+
     /// Why an agent is not let in, if it is not.
     fn refuse_newcomer(
         &self,
@@ -188,6 +222,7 @@ impl Cloud {
         let Some(channel) = self.channels.get(id) else {
             let full = self.channels.len() as u64 >= self.settings.agents_max;
             return full.then(|| Refusal {
+                session: None,
                 reason: RefusedBecause::FleetFull,
                 detail: format!(
                     "this core holds {} agents, as many as it may; raise core.agents_max",
@@ -197,9 +232,9 @@ impl Cloud {
         };
         let known = channel.inbox.incarnation;
         let another = known != incarnation && known != NO_INCARNATION;
-        let heard =
-            channel.greeted && channel.liveness.status() == shared::api::AgentStatus::Online;
+        let heard = channel.greeted && channel.liveness.status() == AgentStatus::Online;
         (another && heard).then(|| Refusal {
+            session: None,
             reason: RefusedBecause::IdInUse,
             detail: format!(
                 "another agent is online under the id {id}; stop that one, or give this one an id \

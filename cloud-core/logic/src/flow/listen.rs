@@ -1,7 +1,7 @@
 //! listen: heartbeats, pings, wills and silence, and what they say about whether an agent can be
 //! heard. While the core itself is cut off from the broker, silence says nothing.
 
-use shared::id::AgentId;
+use shared::id::{AgentId, Session};
 use shared::wire::Downlink;
 use shared::wire::uplink::{Gone, Heartbeat};
 
@@ -17,8 +17,7 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
         context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     };
-    let speaks = (channel.inbox.incarnation, channel.boot, channel.link);
-    if !channel.greeted || speaks != (beat.incarnation, beat.boot, beat.link) {
+    if !channel.speaks(beat.incarnation, beat.session, beat.link) {
         context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     }
@@ -57,6 +56,7 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
             agent.signal.measure_rtt(rtt_ms);
         }
         agent.signal.measure_clock(beat.sent_at, now.wall);
+        agent.signal.measure_stamp(beat.stamp, now.wall);
         if beat.position.is_some() {
             agent.facts.position = beat.position;
         }
@@ -67,10 +67,22 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     cloud.follow_status(id, context);
 }
 
-/// An agent measures its round trip.
-pub(crate) fn ping(cloud: &mut Cloud, id: &AgentId, nonce: u64, context: &mut Context) {
-    if let Some(channel) = cloud.channels.get_mut(id) {
+/// An agent measures its round trip, and renews its lease: from now on it may believe for as long
+/// as a lease is that nobody else runs what is exclusive. Only the process that last said hello is
+/// answered, so no other can believe it.
+pub(crate) fn ping(
+    cloud: &mut Cloud,
+    id: &AgentId,
+    nonce: u64,
+    session: Session,
+    context: &mut Context,
+) {
+    if let Some(channel) = cloud.channels.get_mut(id)
+        && channel.greeted
+        && channel.session == session
+    {
         channel.liveness.hear(context.now.mono);
+        channel.answered = context.now.mono;
         context.effect(Effect::Send { agent: id.clone(), message: Downlink::Pong { nonce } });
     }
 }
@@ -81,8 +93,7 @@ pub(crate) fn gone(cloud: &mut Cloud, id: &AgentId, gone: Gone, context: &mut Co
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
     };
-    let speaks = (channel.inbox.incarnation, channel.boot, channel.link);
-    if !channel.greeted || speaks != (gone.incarnation, gone.boot, gone.link) {
+    if !channel.speaks(gone.incarnation, gone.session, gone.link) {
         return;
     }
     channel.greeted = false;

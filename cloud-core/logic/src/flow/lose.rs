@@ -7,7 +7,7 @@ use shared::id::{AgentId, TaskId};
 use shared::report::StopReason;
 use shared::task::TaskState;
 
-use super::{Context, Event};
+use super::{Context, Event, Left};
 use crate::change::Wanted;
 use crate::cloud::Cloud;
 use crate::timers::Alarm;
@@ -55,15 +55,30 @@ pub(crate) fn silent_too_long(cloud: &mut Cloud, id: TaskId, context: &mut Conte
     let AssignmentState::Unknown { .. } = row.state else {
         return;
     };
-    let disconnect = task.row.spec.disconnect;
-    if task.row.spec.exclusive && disconnect.replace {
-        // Nothing proves that the silent copy has stopped, so a second one must not start. It
-        // stays unknown until its agent is heard, or its deadline or its user ends the wait.
+    if let TaskState::Stopping { .. } = task.row.life.state {
+        // It was to end anyway; how long that may take is measured by the stop.
         return;
     }
+    let disconnect = task.row.spec.disconnect;
     let seconds = disconnect.lost_after_s;
     let detail = format!("its agent {} was not heard for {seconds} s", row.agent);
-    context.then(Event::Lose { task: id, detail, gone: false });
+    if task.row.spec.exclusive && disconnect.replace {
+        let over = cloud.lease_over(&row.agent, seconds);
+        if over > context.now.mono {
+            // The silent copy may run under its lease, so a second one must not start yet.
+            cloud.timers.set(Alarm::Lost(id), over);
+            return;
+        }
+        context.then(Event::Lose { task: id, detail, left: Left::Copy });
+        return;
+    }
+    if disconnect.replace && task.row.life.losses < cloud.settings.losses_max {
+        if cloud.stray_assignment(id, context) {
+            context.then(Event::AttemptStrayed { task: id });
+        }
+        return;
+    }
+    context.then(Event::Lose { task: id, detail, left: Left::Copy });
 }
 
 /// An offer was not answered in time by an agent that can be heard.
@@ -84,7 +99,7 @@ pub(crate) fn offer_unanswered(cloud: &mut Cloud, id: TaskId, context: &mut Cont
         return;
     }
     let detail = format!("its agent {} did not answer the offer", row.agent);
-    context.then(Event::Lose { task: id, detail, gone: false });
+    context.then(Event::Lose { task: id, detail, left: Left::Copy });
 }
 
 /// A task's attempt is given up. Its agent is left a tombstone, so that a copy that still runs is
@@ -93,11 +108,28 @@ pub(crate) fn lose(
     cloud: &mut Cloud,
     id: TaskId,
     detail: String,
-    gone: bool,
+    left: Left,
     context: &mut Context,
 ) {
-    let tombstone = (!gone).then_some(Wanted::Stop { reason: StopReason::Superseded });
+    let tombstone = (left == Left::Copy).then_some(Wanted::Stop { reason: StopReason::Superseded });
+    if left != Left::Nothing {
+        hold_for_its_lease(cloud, id);
+    }
     if cloud.end_assignment(id, context, Ending::Lost { detail }, tombstone) {
         context.then(Event::AttemptEnded { task: id });
+    }
+}
+
+/// A copy whose end nobody confirmed may run on under its lease; until that is over, no other may.
+fn hold_for_its_lease(cloud: &mut Cloud, id: TaskId) {
+    let Some(task) = cloud.tasks.get(&id).filter(|task| task.row.spec.exclusive) else {
+        return;
+    };
+    let Some(row) = task.assignment.as_ref() else {
+        return;
+    };
+    let over = cloud.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s);
+    if let Some(task) = cloud.tasks.get_mut(&id) {
+        task.hold_until = Some(over);
     }
 }

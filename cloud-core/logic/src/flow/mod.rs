@@ -9,6 +9,7 @@ pub(crate) mod listen;
 pub(crate) mod lose;
 pub(crate) mod operate;
 pub(crate) mod place;
+pub(crate) mod reconcile;
 pub(crate) mod report;
 pub(crate) mod settle;
 pub(crate) mod submit;
@@ -16,7 +17,8 @@ pub(crate) mod submit;
 use std::collections::VecDeque;
 
 use shared::api::Candidate;
-use shared::id::{AgentId, TaskId};
+use shared::assignment::Ending;
+use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::report::StopReason;
 use shared::time::{Now, mix};
 
@@ -31,15 +33,33 @@ pub(crate) enum Event {
     Chosen { task: TaskId, candidate: Box<Candidate> },
     /// A task's attempt has just ended: settle, or try again.
     AttemptEnded { task: TaskId },
+    /// A task's attempt was given up and may come back: settle, or try again.
+    AttemptStrayed { task: TaskId },
+    /// An attempt that was given up has ended by itself: reconcile.
+    StrayFinished { stray: AssignmentId, ending: Ending },
+    /// What an agent holds may be known now: reconcile.
+    Compare { agent: AgentId },
+    /// An agent has said hello: reconcile looks at what it holds.
+    Greeted { agent: AgentId },
     /// A task's attempt is to be stopped: cancel.
     Stop { task: TaskId, reason: StopReason },
-    /// A task's attempt is to be given up: lose. When it is known to be gone there is nothing left
-    /// to stop.
-    Lose { task: TaskId, detail: String, gone: bool },
+    /// A task's attempt is to be given up for good: lose.
+    Lose { task: TaskId, detail: String, left: Left },
     /// An agent has just become inaudible: lose.
     FellSilent { agent: AgentId },
     /// An agent that could not be heard is heard again: lose takes back what it feared.
     HeardAgain { agent: AgentId },
+}
+
+/// What an attempt that is given up may have left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing: its agent does not have it.
+    Nothing,
+    /// A copy that may run on an agent that will hear of it.
+    Copy,
+    /// A copy that may run on a board that nobody can tell: another has its name.
+    Unreachable,
 }
 
 /// What a step works with beside the state: the moment, and what comes of it.

@@ -11,6 +11,9 @@ use crate::timers::Alarm;
 
 /// Makes ready what became feasible on agents that can take more than before.
 pub(crate) fn wake(cloud: &mut Cloud) {
+    if cloud.recovering {
+        return;
+    }
     for id in std::mem::take(&mut cloud.freed) {
         let Some(agent) = cloud.fleet.get(&id) else {
             continue;
@@ -24,6 +27,9 @@ pub(crate) fn wake(cloud: &mut Cloud) {
 
 /// Tries to place the next task; `false` when none is ready.
 pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
+    if cloud.recovering {
+        return false;
+    }
     let Some(id) = cloud.queue.pop() else {
         return false;
     };
@@ -33,6 +39,11 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
     task.spot = Spot::Nowhere;
     let now = context.now.mono;
     task.avoid.retain(|(_, until)| *until > now);
+    task.hold_until = task.hold_until.filter(|until| *until > now);
+    if task.hold_until.is_some() {
+        park(cloud, id);
+        return true;
+    }
     let task = &*task;
     let avoid = Cloud::avoided(task, now);
     let request = Request { spec: &task.row.spec, avoid: &avoid };
@@ -51,10 +62,11 @@ fn park(cloud: &mut Cloud, id: TaskId) {
         return;
     };
     task.spot = cloud.queue.park(Rank::of(id, &task.row.spec), &task.row.spec);
-    // It may have failed only for the agents it avoids: then it wakes when it need not avoid them
+    // It may have failed only for the agents it avoids, or for its own wait: then it wakes when it need not avoid them
     // any more, and does not hold up those of its class that stand behind it. Those before it had
     // their turn: two that avoid the same agent would wake each other for ever.
-    if let Some(until) = task.avoid.iter().map(|(_, until)| *until).min() {
+    let avoided = task.avoid.iter().map(|(_, until)| *until);
+    if let Some(until) = avoided.chain(task.hold_until).min() {
         let (class, rank) = (Queue::class_of(&task.row.spec), Rank::of(id, &task.row.spec));
         cloud.timers.set(Alarm::Avoid(id), until);
         if let Some(woken) = cloud.queue.wake_behind(&class, rank) {
@@ -65,14 +77,7 @@ fn park(cloud: &mut Cloud, id: TaskId) {
 
 /// A task need not avoid an agent any more.
 pub(crate) fn avoid_over(cloud: &mut Cloud, id: TaskId) {
-    let Some(task) = cloud.tasks.get_mut(&id) else {
-        return;
-    };
-    if let Spot::Parked(_) = task.spot {
-        let rank = Rank::of(id, &task.row.spec);
-        cloud.queue.remove(rank, &task.spot);
-        task.spot = cloud.queue.ready(rank);
-    }
+    cloud.retry_parked(id);
 }
 
 impl Cloud {

@@ -3,17 +3,57 @@
 
 use shared::api::HistoryDocument;
 use shared::assignment::Ending;
-use shared::id::{AgentId, AssignmentId};
+use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::mailbox::{Admission, Inbox};
-use shared::report::{End, Report, ReportEvent};
-use shared::time::Timestamp;
+use shared::report::{End, Finish, ProgressMark, Report, ReportEvent};
+use shared::time::{Stamp, Timestamp};
 use shared::wire::Downlink;
-use shared::wire::uplink::Reports;
+use shared::wire::uplink::{AttemptProgress, ProgressNews, Reports};
 
 use super::{Context, Event};
-use crate::change::Change;
+use crate::change::{Change, Progressed};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
+
+/// The longest text of progress that is kept, in characters.
+const PROGRESS_CHARS_MAX: usize = 200;
+
+/// Takes what running attempts say of how far they have come.
+pub(crate) fn progress(
+    cloud: &mut Cloud,
+    agent: &AgentId,
+    news: ProgressNews,
+    context: &mut Context,
+) {
+    let known = cloud.channels.get(agent).map(|channel| channel.inbox.incarnation);
+    if known != Some(news.incarnation) {
+        return;
+    }
+    for AttemptProgress { assignment, at, stamp, mark } in news.items {
+        if !cloud.is_under_way(agent, assignment) {
+            continue;
+        }
+        let at = cloud.by_our_clock(agent, assignment, at, stamp, context.now.wall);
+        let thousandths = mark.thousandths.map(|thousandths| thousandths.min(1_000));
+        let clean = mark.text.chars().filter(|letter| !letter.is_control());
+        let mark = ProgressMark { thousandths, text: clean.take(PROGRESS_CHARS_MAX).collect() };
+        let news = Some(Progressed { at, mark });
+        cloud.move_attempt(assignment, context, |row| {
+            row.progress = news;
+            Ok(())
+        });
+    }
+}
+
+/// A run of a task's attempt is over, and its agent has begun another: it counts as if the core
+/// had tried again.
+fn run_ended(cloud: &mut Cloud, id: TaskId, finish: Box<Finish>, context: &mut Context) {
+    // Its state follows its assignment's, which allowed it.
+    let _ = cloud.move_task(id, context, |life| {
+        life.count(&Ending::Finished(finish));
+        life.state.begin_again()
+    });
+}
 
 /// Takes a run of outbox entries.
 pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context: &mut Context) {
@@ -45,12 +85,16 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
     }
     let message = Downlink::Acked { incarnation: run.incarnation, seq: acked };
     context.effect(Effect::Send { agent: agent.clone(), message });
+    context.then(Event::Compare { agent: agent.clone() });
     cloud.follow_status(agent, context);
 }
 
 fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Context) {
-    let Report { assignment, at, event } = report;
-    if !cloud.is_current(agent, assignment) {
+    let Report { assignment, at, stamp, event } = report;
+    if !cloud.is_under_way(agent, assignment) && cloud.may_have_forgotten(assignment) {
+        cloud.adopt(agent, assignment, context);
+    }
+    if !cloud.is_under_way(agent, assignment) {
         if never_ran(&event) {
             // A tombstone met nothing that it could end.
             return;
@@ -65,26 +109,45 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
         context.change(Change::LateReport { task: assignment.task, entry });
         return;
     }
-    let at = cloud.by_our_clock(agent, assignment, at, context.now.wall);
+    let at = cloud.by_our_clock(agent, assignment, at, stamp, context.now.wall);
+    let stray = !cloud.is_current(assignment);
     let id = assignment.task;
     match event {
         ReportEvent::Accepted => {
-            cloud.move_assignment(id, context, |row| {
+            cloud.move_attempt(assignment, context, |row| {
                 row.state.accept(at)?;
                 row.accepted_at = Some(at);
                 Ok(())
             });
         }
         ReportEvent::Started => {
-            let moved = cloud.move_assignment(id, context, |row| {
+            let moved = cloud.move_attempt(assignment, context, |row| {
                 row.state.start(at)?;
                 row.started_at = Some(at);
                 Ok(())
             });
-            if moved {
+            if moved && !stray {
                 // The task's state follows its assignment's; it cannot run already.
                 let _ = cloud.move_task(id, context, |life| life.state.start());
             }
+        }
+        ReportEvent::Retried(finish) => {
+            let moved = cloud.move_attempt(assignment, context, |row| {
+                row.state.begin_again(at)?;
+                row.retries = row.retries.saturating_add(1);
+                Ok(())
+            });
+            if moved && !stray {
+                run_ended(cloud, id, finish, context);
+            }
+        }
+        ReportEvent::Refused { reason, detail } if stray => {
+            let ending = Ending::Refused { reason, detail };
+            context.then(Event::StrayFinished { stray: assignment, ending });
+        }
+        ReportEvent::Finished(finish) if stray => {
+            let ending = Ending::Finished(finish);
+            context.then(Event::StrayFinished { stray: assignment, ending });
         }
         ReportEvent::Refused { reason, detail } => {
             cloud.end_assignment(id, context, Ending::Refused { reason, detail }, None);
@@ -105,24 +168,31 @@ fn never_ran(event: &ReportEvent) -> bool {
 }
 
 impl Cloud {
-    /// The fence: whether an assignment is the one under way, on this agent.
-    fn is_current(&self, agent: &AgentId, assignment: AssignmentId) -> bool {
-        let row = self.tasks.get(&assignment.task).and_then(|task| task.assignment.as_ref());
-        row.is_some_and(|row| row.id == assignment && row.agent == *agent && !row.state.is_ended())
+    /// The fence: whether an assignment is under way on this agent, or is a stray that may come
+    /// back from it.
+    fn is_under_way(&self, agent: &AgentId, assignment: AssignmentId) -> bool {
+        let row = self.tasks.get(&assignment.task).and_then(|task| task.attempt(assignment));
+        row.is_some_and(|row| row.agent == *agent && !row.state.is_ended())
     }
 
-    /// A time that an agent read off its wall clock, by ours: moved by the offset measured, and
+    /// Whether an assignment is the current one of its task.
+    fn is_current(&self, assignment: AssignmentId) -> bool {
+        self.tasks.get(&assignment.task).and_then(|task| task.current()) == Some(assignment)
+    }
+
+    /// A time that an agent read off its clocks, by ours: moved by the offset measured, and
     /// never before the offer or after now, whatever that clock shows.
     fn by_our_clock(
         &self,
         agent: &AgentId,
         assignment: AssignmentId,
         at: Timestamp,
+        stamp: Stamp,
         now: Timestamp,
     ) -> Timestamp {
-        let offset_ms = self.fleet.get(agent).and_then(|agent| agent.signal.clock_offset_ms());
-        let moved = at.plus_ms(-offset_ms.unwrap_or(0));
-        let row = self.tasks.get(&assignment.task).and_then(|task| task.assignment.as_ref());
+        let moved = self.fleet.get(agent).and_then(|agent| agent.signal.by_our_clock(at, stamp));
+        let moved = moved.unwrap_or(now);
+        let row = self.tasks.get(&assignment.task).and_then(|task| task.attempt(assignment));
         let offered_at = row.map_or(now, |row| row.offered_at);
         moved.min(now).max(offered_at.min(now))
     }

@@ -39,7 +39,7 @@ pub(crate) fn attempt_ended(cloud: &mut Cloud, id: TaskId, context: &mut Context
         return;
     };
     let chance = context.chance();
-    count(task, &ending);
+    task.row.life.count(&ending);
     let keeps_away = matches!(&ending, Ending::Refused { .. })
         || matches!(&ending, Ending::Finished(finish) if matches!(finish.end, End::SpawnFailed { .. }));
     if keeps_away {
@@ -88,26 +88,19 @@ pub(crate) fn attempt_ended(cloud: &mut Cloud, id: TaskId, context: &mut Context
     }
 }
 
+/// A task's attempt was given up and may come back: another is to take its place meanwhile.
+pub(crate) fn attempt_strayed(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
+    // An attempt was under way, so another may be tried.
+    let _ = cloud.move_task(id, context, |life| {
+        life.losses += 1;
+        life.state.try_again(None)
+    });
+}
+
 /// The wait before a task's next attempt is over.
 pub(crate) fn back_off_over(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
     // Anything else than backing off means that the task moved on before the alarm rang.
     let _ = cloud.move_task(id, context, |life| life.state.queue_again());
-}
-
-fn count(task: &mut Task, ending: &Ending) {
-    let life = &mut task.row.life;
-    match ending {
-        Ending::Lost { .. } => life.losses += 1,
-        Ending::Refused { .. } => life.refusals += 1,
-        Ending::Withdrawn => {}
-        Ending::Finished(finish) => match finish.end {
-            End::Vanished { .. } => life.losses += 1,
-            End::Stopped { reason: StopReason::Disconnected } => life.losses += 1,
-            End::Stopped { .. } => {}
-            _ if finish.end.is_success() => {}
-            _ => life.failures += 1,
-        },
-    }
 }
 
 /// The end of an attempt that was being stopped. A task that was done before the request reached
@@ -136,7 +129,7 @@ fn after_end(
     };
     match ending {
         Ending::Lost { .. } => lost(),
-        Ending::Withdrawn => Next::Again,
+        Ending::Withdrawn | Ending::Superseded { .. } => Next::Again,
         Ending::Refused { .. } if life.refusals > refusals_max => failed(FailureReason::Rejected),
         Ending::Refused { .. } => {
             let (first_ms, max_ms) = REFUSED_DELAY_MS;

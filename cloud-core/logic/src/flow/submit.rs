@@ -69,12 +69,13 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
         failures: 0,
         losses: 0,
         refusals: 0,
+        forgotten: None,
     };
     let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, life };
     context.change(Change::TaskAdded(Box::new(row.clone())));
     context.answer(reply, Answer::Submitted(Box::new(document::task(&row, &[], Vec::new()))));
     let spot: Spot = cloud.queue.ready(Rank::of(id, &row.spec));
-    cloud.tasks.insert(id, Task { row, assignment: None, avoid: Vec::new(), spot });
+    cloud.tasks.insert(id, Task::new(row, spot));
 }
 
 impl Cloud {

@@ -14,14 +14,16 @@ use cloud_core_logic::{
 use shared::api::HistoryDocument;
 use shared::geo::Position;
 use shared::id::{
-    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, TaskId,
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
 };
 use shared::report::{End, Finish, Output, Report, ReportEvent};
 use shared::spec::{Run, TaskSpec};
 use shared::task::TaskState;
-use shared::time::{Monotonic, Now, Timestamp};
+use shared::time::{Monotonic, Now, Stamp, Timestamp};
 use shared::wire::downlink::Desired;
-use shared::wire::uplink::{Facts, Gone, Heartbeat, Hello, Load, NumberedReport, Reports};
+use shared::wire::uplink::{
+    Facts, Gone, Heartbeat, Held, Hello, InventoryPart, Load, NumberedReport, Reports,
+};
 use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
@@ -66,6 +68,7 @@ impl Maps {
             Change::WantedRemoved { agent, assignment } => {
                 self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
+            Change::Recovered => {}
             Change::LateReport { task, entry } => self.late.push((task, *entry)),
         }
     }
@@ -73,12 +76,15 @@ impl Maps {
     pub fn stored(&self) -> Stored {
         let live = |row: &&TaskRow| !row.life.state.status().is_settled();
         let tasks: Vec<TaskRow> = self.tasks.values().filter(live).cloned().collect();
-        let latest = |row: &TaskRow| {
-            let id = AssignmentId { task: row.id, attempt: row.life.attempt };
-            self.assignments.get(&id).cloned()
+        let open = |row: &TaskRow| {
+            let of_task = self.assignments.values().filter({
+                let id = row.id;
+                move |assignment| assignment.id.task == id && !assignment.state.is_ended()
+            });
+            of_task.cloned().collect::<Vec<_>>()
         };
         Stored {
-            assignments: tasks.iter().filter_map(latest).collect(),
+            assignments: tasks.iter().flat_map(open).collect(),
             tasks,
             agents: self.agents.values().cloned().collect(),
             wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
@@ -93,6 +99,7 @@ pub struct Board {
     pub id: AgentId,
     pub incarnation: Incarnation,
     pub boot: Boot,
+    pub session: Session,
     pub link: u64,
     pub beat: u64,
     pub applied: Revision,
@@ -229,15 +236,17 @@ impl World {
         let message = Uplink::Hello(Box::new(Hello {
             incarnation: board.incarnation,
             boot: board.boot,
+            session: board.session,
             link: board.link,
             facts: board.facts.clone(),
             core: None,
             applied_rev: board.applied,
             last_seq: board.seq,
             acked_seq: board.acked,
-            holds: board.holds(&self.maps),
+            inventory: InventoryPart { part: 0, parts: 1, holds: board.holds(&self.maps) },
             load: Load::default(),
             sent_at: Timestamp(self.wall),
+            stamp: Stamp { trusted: true, ..Stamp::default() },
         }));
         self.say(board, message)
     }
@@ -247,6 +256,7 @@ impl World {
         let message = Uplink::Heartbeat(Heartbeat {
             incarnation: board.incarnation,
             boot: board.boot,
+            session: board.session,
             link: board.link,
             beat: board.beat,
             load: Load::default(),
@@ -256,6 +266,7 @@ impl World {
             acked_seq: board.acked,
             held: 0,
             sent_at: Timestamp(self.wall),
+            stamp: Stamp { trusted: true, ..Stamp::default() },
         });
         self.say(board, message)
     }
@@ -264,6 +275,7 @@ impl World {
         let gone = Gone {
             incarnation: board.incarnation,
             boot: board.boot,
+            session: board.session,
             link: board.link,
             orderly: false,
         };
@@ -304,6 +316,7 @@ impl Board {
             id: name.parse().expect("an id"),
             incarnation: Incarnation(Uuid::from_u128(number)),
             boot: Boot(1),
+            session: Session(1),
             link: 0,
             beat: 0,
             applied: Revision(0),
@@ -316,15 +329,17 @@ impl Board {
     }
 
     /// What it holds: here, whatever the core wants of it and it has applied.
-    fn holds(&self, maps: &Maps) -> Vec<AssignmentId> {
+    fn holds(&self, maps: &Maps) -> Vec<Held> {
         let rows = maps.wanted.iter().filter(|((agent, _), row)| {
             !self.forgetful && *agent == self.id && row.rev <= self.applied
         });
-        rows.map(|((_, assignment), _)| *assignment).collect()
+        rows.map(|((_, assignment), _)| Held { assignment: *assignment, running_ms: None })
+            .collect()
     }
 
     pub fn queue(&mut self, assignment: AssignmentId, at: Timestamp, event: ReportEvent) -> Uplink {
-        let report = Report { assignment, at, event };
+        let stamp = Stamp { trusted: true, ..Stamp::default() };
+        let report = Report { assignment, at, stamp, event };
         self.seq = self.seq.next();
         self.outbox.push(NumberedReport { seq: self.seq, report });
         Uplink::Reports(Reports {

@@ -118,6 +118,8 @@ fn a_placed_task_says_why_there_and_what_became_of_it() {
         started_at: None,
         ended_at: None,
         detail: None,
+        progress: None,
+        retries: 0,
     });
     let told = |task: &shared::api::TaskDocument| explain::placed(task).summary;
     let running = explain::placed(&task);

@@ -89,7 +89,7 @@ impl Served {
     /// Lets an agent tell the first thing about the first attempt of a task.
     fn report(&self, name: &str, task: TaskId, event: ReportEvent) {
         let assignment = AssignmentId { task, attempt: Attempt(1) };
-        let report = Report { assignment, at: Timestamp(0), event };
+        let report = Report { assignment, at: Timestamp(0), stamp: Default::default(), event };
         let message = Uplink::Reports(Reports {
             incarnation: INCARNATION,
             after: Sequence(0),
@@ -171,13 +171,15 @@ fn hello(name: &str) -> Hello {
     Hello {
         incarnation: INCARNATION,
         boot: Boot(1),
+        session: shared::id::Session(1),
         link: 1,
         facts: facts(name),
         core: None,
         applied_rev: Revision(0),
         last_seq: Sequence(0),
         acked_seq: Sequence(0),
-        holds: Vec::new(),
+        inventory: shared::wire::uplink::InventoryPart { parts: 1, ..Default::default() },
+        stamp: shared::time::Stamp::default(),
         load: Load::default(),
         sent_at: Timestamp(0),
     }
@@ -203,6 +205,7 @@ fn agent(name: &str) -> Change {
         facts: facts(name),
         flags: Flags::default(),
         boot: Boot(1),
+        session: shared::id::Session(1),
         link: 1,
         inbox: Inbox { incarnation: NO_INCARNATION, acked: Sequence(0) },
         desired_rev: Revision(0),

@@ -1,16 +1,16 @@
 //! Rows to test stores with.
 
 use cloud_core_logic::change::{
-    AgentRow, AssignmentRow, Change, Credential, Flags, IdempotencyKey, Placed, TaskLife, TaskRow,
-    Wanted, WantedRow,
+    AgentRow, AssignmentRow, Change, Credential, Flags, Forgotten, IdempotencyKey, Placed,
+    Progressed, TaskLife, TaskRow, Wanted, WantedRow,
 };
 use shared::api::{HistoryDocument, Terms};
 use shared::assignment::AssignmentState;
 use shared::id::{
-    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, TaskId,
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
 };
 use shared::mailbox::Inbox;
-use shared::report::{End, Finish, Output, ReportEvent, StopReason};
+use shared::report::{End, Finish, Output, ProgressMark, ReportEvent, StopReason};
 use shared::spec::{Run, TaskSpec};
 use shared::task::{FailureReason, Outcome, TaskState, Verdict};
 use shared::time::Timestamp;
@@ -49,6 +49,9 @@ fn life(state: TaskState, attempt: u32, agent: Option<&str>) -> TaskLife {
         failures: attempt,
         losses: 1,
         refusals: 2,
+        forgotten: attempt
+            .is_multiple_of(2)
+            .then_some(Forgotten { above: Attempt(attempt), upto: Attempt(attempt + 7) }),
     }
 }
 
@@ -113,6 +116,11 @@ pub fn assignment_row(task: u128, attempt: u32, agent: &str) -> AssignmentRow {
         accepted_at: Some(Timestamp(1_200)),
         started_at: None,
         state: AssignmentState::offered(),
+        progress: Some(Progressed {
+            at: Timestamp(1_300),
+            mark: ProgressMark { thousandths: Some(7), text: "ü".to_owned() },
+        }),
+        retries: 3,
     }
 }
 
@@ -124,6 +132,7 @@ pub fn agent_row(name: &str) -> AgentRow {
         facts: Facts { version: "1".to_owned(), tasks_max: 4, ..Facts::default() },
         flags: Flags { draining: true, ..Flags::default() },
         boot: Boot(3),
+        session: Session(u32::MAX),
         link: 4,
         inbox: Inbox { incarnation: Incarnation(Uuid::from_u128(5)), acked: Sequence(6) },
         desired_rev: Revision(7),

@@ -127,8 +127,8 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     );
     let tasks = all(connection, &sql, [], rows::task)?;
     let sql = format!(
-        "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.id AND a.attempt = t.attempt \
-         WHERE t.settled_at IS NULL ORDER BY t.id",
+        "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.id AND a.ended = 0 \
+         WHERE t.settled_at IS NULL ORDER BY t.id, a.attempt",
         rows::ASSIGNMENT_COLUMNS
     );
     let assignments = all(connection, &sql, [], rows::assignment)?;
@@ -142,7 +142,9 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
         Ok((rows::from_text::<AgentId>(row, 0)?, rows::wanted(row)?))
     })?;
     wanted.sort_by(|(left, a), (right, b)| (left, a.rev).cmp(&(right, b.rev)));
-    Ok(Stored { core, tasks, assignments, agents, credentials, wanted })
+    let sql = "SELECT count(*) FROM meta WHERE key = 'recovering'";
+    let recovering = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0;
+    Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering })
 }
 
 /// The id that the store was made with.

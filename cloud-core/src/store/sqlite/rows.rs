@@ -10,7 +10,7 @@ use rusqlite::{Error, Result, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::api::{HistoryDocument, TaskSummary};
-use shared::id::{AgentId, AssignmentId, Attempt, Boot, Incarnation, Revision, Sequence};
+use shared::id::{AgentId, AssignmentId, Attempt, Boot, Incarnation, Revision, Sequence, Session};
 use shared::mailbox::Inbox;
 use shared::task::{FailureReason, TaskStatus};
 use shared::time::Timestamp;
@@ -37,6 +37,14 @@ fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static)
 fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     let text = row.get_ref(column)?.as_str().map_err(|error| damaged(column, error))?;
     serde_json::from_str(text).map_err(|error| damaged(column, error))
+}
+
+/// A column that holds JSON or nothing.
+fn from_json_option<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => from_json(row, column).map(Some),
+    }
 }
 
 /// A column that holds something with a text of its own.
@@ -103,7 +111,7 @@ pub(super) fn summary(row: &Row<'_>) -> Result<TaskSummary> {
 /// The columns that [`task`] reads, of tables called `t` and `s`.
 pub(super) const TASK_COLUMNS: &str = "t.id, s.spec, t.idempotency_key, t.body_hash, \
      t.submitted_at, t.deadline_at, t.state, t.updated_at, t.attempt, t.agent, t.failures, \
-     t.losses, t.refusals";
+     t.losses, t.refusals, t.forgotten";
 
 /// A task as stored.
 pub(super) fn task(row: &Row<'_>) -> Result<TaskRow> {
@@ -123,13 +131,14 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow> {
             failures: row.get(10)?,
             losses: row.get(11)?,
             refusals: row.get(12)?,
+            forgotten: from_json_option(row, 13)?,
         },
     })
 }
 
 /// The columns that [`assignment`] reads, of a table called `a`.
 pub(super) const ASSIGNMENT_COLUMNS: &str = "a.task, a.attempt, a.agent, a.placed, \
-     a.offered_at, a.accepted_at, a.started_at, a.state";
+     a.offered_at, a.accepted_at, a.started_at, a.state, a.progress, a.retries";
 
 /// An assignment as stored.
 pub(super) fn assignment(row: &Row<'_>) -> Result<AssignmentRow> {
@@ -141,12 +150,13 @@ pub(super) fn assignment(row: &Row<'_>) -> Result<AssignmentRow> {
         accepted_at: time_option(row, 5)?,
         started_at: time_option(row, 6)?,
         state: from_json(row, 7)?,
+        progress: from_json_option(row, 8)?,
+        retries: row.get(9)?,
     })
 }
 
 /// The columns that [`agent`] reads.
-pub(super) const AGENT_COLUMNS: &str =
-    "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen";
+pub(super) const AGENT_COLUMNS: &str = "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen, session";
 
 /// An agent as stored.
 pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
@@ -161,6 +171,7 @@ pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
         inbox: Inbox { incarnation, acked: Sequence(unbits(row, 7)?) },
         desired_rev: Revision(unbits(row, 8)?),
         last_seen: time_option(row, 9)?,
+        session: Session(row.get(10)?),
     })
 }
 

@@ -6,7 +6,18 @@
 //! JSON; what is searched by has a column.
 
 /// What brings the database from each version to the next.
-pub(super) const MIGRATIONS: [&str; 1] = [VERSION_1];
+pub(super) const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+
+/// Attempts that come back, and what is known of how far they are. `ended` follows from `state`.
+const VERSION_2: &str = "
+ALTER TABLE tasks ADD COLUMN forgotten TEXT;
+ALTER TABLE assignments ADD COLUMN progress TEXT;
+ALTER TABLE assignments ADD COLUMN retries BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE assignments ADD COLUMN ended BIGINT NOT NULL DEFAULT 0;
+UPDATE assignments SET ended = 1 WHERE json_extract(state, '$.state') = 'ended';
+CREATE INDEX assignments_live ON assignments (task, attempt) WHERE ended = 0;
+ALTER TABLE agents ADD COLUMN session BIGINT NOT NULL DEFAULT 0;
+";
 
 const VERSION_1: &str = "
 CREATE TABLE meta (

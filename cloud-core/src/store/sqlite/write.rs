@@ -35,6 +35,10 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> Result<()> {
             remove_wanted(connection, agent, *assignment)
         }
         Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
+        Change::Recovered => {
+            connection.prepare_cached("DELETE FROM meta WHERE key = 'recovering'")?.execute([])?;
+            Ok(())
+        }
     }
 }
 
@@ -69,9 +73,9 @@ fn add_task(connection: &Connection, row: &TaskRow) -> Result<()> {
         .prepare_cached(
             "INSERT INTO tasks (id, name, labels, priority, idempotency_key, body_hash, \
              submitted_at, deadline_at, status, reason, state, updated_at, attempt, agent, \
-             failures, losses, refusals, settled_at) \
+             failures, losses, refusals, settled_at, forgotten) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-             $18)",
+             $18, $19)",
         )?
         .execute(params![
             id,
@@ -92,6 +96,7 @@ fn add_task(connection: &Connection, row: &TaskRow) -> Result<()> {
             row.life.losses,
             row.life.refusals,
             state.settled_at,
+            row.life.forgotten.as_ref().map(json).transpose()?,
         ])?;
     connection
         .prepare_cached("INSERT INTO specs (task, spec) VALUES ($1, $2)")?
@@ -110,7 +115,7 @@ fn move_task(connection: &Connection, task: TaskId, life: &TaskLife) -> Result<(
         .prepare_cached(
             "UPDATE tasks SET status = $1, reason = $2, state = $3, updated_at = $4, \
              attempt = $5, agent = $6, failures = $7, losses = $8, refusals = $9, \
-             settled_at = $10 WHERE id = $11",
+             settled_at = $10, forgotten = $11 WHERE id = $12",
         )?
         .execute(params![
             state.status,
@@ -123,6 +128,7 @@ fn move_task(connection: &Connection, task: TaskId, life: &TaskLife) -> Result<(
             life.losses,
             life.refusals,
             state.settled_at,
+            life.forgotten.as_ref().map(json).transpose()?,
             task.to_string(),
         ])?;
     found(moved, || format!("task {task} is not there"))
@@ -141,11 +147,13 @@ fn put_assignment(connection: &Connection, row: &AssignmentRow) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO assignments (task, attempt, agent, placed, offered_at, accepted_at, \
-             started_at, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+             started_at, state, progress, retries, ended) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
              ON CONFLICT (task, attempt) DO UPDATE SET agent = excluded.agent, \
              placed = excluded.placed, offered_at = excluded.offered_at, \
              accepted_at = excluded.accepted_at, started_at = excluded.started_at, \
-             state = excluded.state",
+             state = excluded.state, progress = excluded.progress, \
+             retries = excluded.retries, ended = excluded.ended",
         )?
         .execute(params![
             row.id.task.to_string(),
@@ -156,6 +164,9 @@ fn put_assignment(connection: &Connection, row: &AssignmentRow) -> Result<()> {
             milliseconds(row.accepted_at),
             milliseconds(row.started_at),
             json(&row.state)?,
+            row.progress.as_ref().map(json).transpose()?,
+            row.retries,
+            row.state.is_ended(),
         ])?;
     Ok(())
 }
@@ -164,13 +175,13 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO agents (id, joined_at, facts, flags, boot, link, incarnation, \
-             acked_seq, desired_rev, last_seen) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             acked_seq, desired_rev, last_seen, session) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
              ON CONFLICT (id) DO UPDATE SET joined_at = excluded.joined_at, \
              facts = excluded.facts, flags = excluded.flags, boot = excluded.boot, \
              link = excluded.link, incarnation = excluded.incarnation, \
              acked_seq = excluded.acked_seq, desired_rev = excluded.desired_rev, \
-             last_seen = excluded.last_seen",
+             last_seen = excluded.last_seen, session = excluded.session",
         )?
         .execute(params![
             row.id.as_str(),
@@ -183,6 +194,7 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
             bits(row.inbox.acked.0),
             bits(row.desired_rev.0),
             milliseconds(row.last_seen),
+            row.session.0,
         ])?;
     Ok(())
 }
