@@ -119,7 +119,12 @@ fn forgery(agent: &Agent, task: &str) -> Uplink {
     };
     let seq = Sequence(1_000_000);
     let items = vec![NumberedReport { seq, report }];
-    Uplink::Reports(Reports { incarnation: incarnation_of(agent), after: Sequence(0), items })
+    Uplink::Reports(Reports {
+        incarnation: incarnation_of(agent),
+        after: Sequence(0),
+        items,
+        upto: seq,
+    })
 }
 
 fn incarnation_of(agent: &Agent) -> Incarnation {

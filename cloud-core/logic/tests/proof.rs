@@ -115,6 +115,22 @@ fn a_tombstone_of_which_only_the_hello_tells_is_dropped() {
 }
 
 #[test]
+fn a_hello_that_was_under_way_for_long_changes_nothing() {
+    let mut world = World::new();
+    let mut a = Board::new("a");
+    let late = Board { link: 0, ..a.clone() };
+    world.hello(&mut a);
+    a.facts.region = Some("moved".to_owned());
+    // Said again on the same connection, with the newer facts.
+    a.link -= 1;
+    world.hello(&mut a);
+    let mut late = late;
+    assert_eq!(world.hello(&mut late), [], "it is not even answered");
+    let region = world.cloud.fleet().get(&a.id).expect("known").facts.region.clone();
+    assert_eq!(region.as_deref(), Some("moved"));
+}
+
+#[test]
 fn a_clock_that_was_set_back_makes_no_wait_longer() {
     let year_ms = 365 * 86_400_000;
     let (mut world, mut a, mut b, task) = offered_to_a(TaskSpec {

@@ -269,6 +269,7 @@ fn hello() -> Input {
         boot: Boot(1),
         session: shared::id::Session(1),
         link: 1,
+        beat: 1,
         facts: Facts { arch: "arm".to_owned(), tasks_max: 1, ..Facts::default() },
         core: None,
         applied_rev: Revision(0),

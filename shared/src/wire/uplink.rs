@@ -84,6 +84,9 @@ pub struct Hello {
     pub session: Session,
     /// Which connection of that process this is, counted from 1; a will of an earlier one is stale.
     pub link: u64,
+    /// Counts up within one boot, together with the heartbeats: one that was under way for long is
+    /// recognized by it.
+    pub beat: u64,
     /// What the agent is.
     pub facts: Facts,
     /// The core it last spoke with.
@@ -250,7 +253,7 @@ pub struct Heartbeat {
     pub session: Session,
     /// Which connection of that process this is.
     pub link: u64,
-    /// Counts up within one boot; a repeated or reordered one is recognized by it.
+    /// Counts up within one boot, together with the hellos; a repeated or reordered one is recognized by it.
     pub beat: u64,
     /// What it measures.
     pub load: Load,
@@ -280,6 +283,10 @@ pub struct Reports {
     pub after: Sequence,
     /// The entries, in order.
     pub items: Vec<NumberedReport>,
+    /// Nothing of this outbox lies between the last of them and this number either: there may be
+    /// none at all up to here, if what had these numbers is not worth telling any more.
+    #[serde(default)]
+    pub upto: Sequence,
 }
 
 /// An outbox entry with its number.
@@ -337,6 +344,7 @@ pub(crate) mod tests {
                 boot: Boot(3),
                 session,
                 link: 2,
+                beat: 5,
                 facts: Facts { arch: "aarch64".to_owned(), ..Facts::default() },
                 core: None,
                 applied_rev: Revision(4),
@@ -380,6 +388,7 @@ pub(crate) mod tests {
             Uplink::Reports(Reports {
                 incarnation,
                 after: Sequence(0),
+                upto: Sequence(4),
                 items: vec![
                     NumberedReport { seq: Sequence(1), report: report(ReportEvent::Accepted) },
                     NumberedReport {

@@ -61,7 +61,8 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         return;
     };
     let same = channel.inbox.incarnation == hello.incarnation;
-    if same && channel.session == hello.session && hello.link < channel.link {
+    let (said, heard) = ((hello.link, hello.beat), (channel.link, channel.beat));
+    if same && channel.session == hello.session && said <= heard {
         // An old hello that was under way for long.
         return;
     }
@@ -87,7 +88,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     channel.applied_rev = hello.applied_rev;
     channel.sent_rev = hello.applied_rev;
     (channel.boot, channel.session, channel.link) = (hello.boot, hello.session, hello.link);
-    (channel.greeted, channel.beat) = (true, 0);
+    (channel.greeted, channel.beat) = (true, hello.beat);
     channel.inventory = Some(first_part(&hello));
     channel.liveness.greet(now.mono);
     let status = channel.liveness.status();

@@ -74,6 +74,7 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
                 take(cloud, agent, item.report, context);
             }
         }
+        acked = acked.max(run.upto);
     }
     let inbox = Inbox { incarnation: run.incarnation, acked };
     if let Some(channel) = cloud.channels.get_mut(agent) {

@@ -35,6 +35,7 @@ pub struct Maps {
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     pub late: Vec<(TaskId, HistoryDocument)>,
+    pub recovering: bool,
 }
 
 impl Maps {
@@ -68,9 +69,16 @@ impl Maps {
             Change::WantedRemoved { agent, assignment } => {
                 self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
-            Change::Recovered => {}
+            Change::Recovered => self.recovering = false,
             Change::LateReport { task, entry } => self.late.push((task, *entry)),
         }
+    }
+
+    /// What a store does when it is opened as a backup that was put back.
+    pub fn restore_from_backup(&mut self) {
+        self.recovering = true;
+        let live = |row: &&mut TaskRow| !row.life.state.status().is_settled();
+        self.tasks.values_mut().filter(live).for_each(|row| row.life.restore_from_backup());
     }
 
     pub fn stored(&self) -> Stored {
@@ -88,6 +96,7 @@ impl Maps {
             tasks,
             agents: self.agents.values().cloned().collect(),
             wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
+            recovering: self.recovering,
             ..Stored::empty(CoreId(Uuid::from_u128(1)))
         }
     }
@@ -109,6 +118,12 @@ pub struct Board {
     pub facts: Facts,
     /// Whether it has lost what it held, by its own word.
     pub forgetful: bool,
+    /// How many parts its inventory has; the hello brings the first.
+    pub parts: u32,
+    /// How long everything it holds has run, by its word.
+    pub running_ms: Option<u64>,
+    /// What it says it holds, if not what follows from what it applied.
+    pub inventory: Option<Vec<Held>>,
 }
 
 pub struct World {
@@ -232,18 +247,23 @@ impl World {
 
     pub fn hello(&mut self, board: &mut Board) -> Vec<Effect> {
         board.link += 1;
-        board.beat = 0;
+        board.beat += 1;
         let message = Uplink::Hello(Box::new(Hello {
             incarnation: board.incarnation,
             boot: board.boot,
             session: board.session,
             link: board.link,
+            beat: board.beat,
             facts: board.facts.clone(),
             core: None,
             applied_rev: board.applied,
             last_seq: board.seq,
             acked_seq: board.acked,
-            inventory: InventoryPart { part: 0, parts: 1, holds: board.holds(&self.maps) },
+            inventory: InventoryPart {
+                part: 0,
+                parts: board.parts,
+                holds: board.holds(&self.maps),
+            },
             load: Load::default(),
             sent_at: Timestamp(self.wall),
             stamp: Stamp { trusted: true, ..Stamp::default() },
@@ -325,16 +345,25 @@ impl Board {
             outbox: Vec::new(),
             facts,
             forgetful: false,
+            parts: 1,
+            running_ms: None,
+            inventory: None,
         }
     }
 
     /// What it holds: here, whatever the core wants of it and it has applied.
     fn holds(&self, maps: &Maps) -> Vec<Held> {
+        if let Some(inventory) = &self.inventory {
+            return inventory.clone();
+        }
         let rows = maps.wanted.iter().filter(|((agent, _), row)| {
             !self.forgetful && *agent == self.id && row.rev <= self.applied
         });
-        rows.map(|((_, assignment), _)| Held { assignment: *assignment, running_ms: None })
-            .collect()
+        rows.map(|((_, assignment), _)| Held {
+            assignment: *assignment,
+            running_ms: self.running_ms,
+        })
+        .collect()
     }
 
     pub fn queue(&mut self, assignment: AssignmentId, at: Timestamp, event: ReportEvent) -> Uplink {
@@ -346,6 +375,7 @@ impl Board {
             incarnation: self.incarnation,
             after: self.acked,
             items: self.outbox.clone(),
+            upto: self.seq,
         })
     }
 

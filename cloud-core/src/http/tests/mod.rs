@@ -94,6 +94,7 @@ impl Served {
             incarnation: INCARNATION,
             after: Sequence(0),
             items: vec![NumberedReport { seq: Sequence(1), report }],
+            upto: Sequence(1),
         });
         let input = Input::Uplink { agent: name.parse().expect("id"), message };
         self.runtime.block_on(self.uplinks.send(input)).expect("a driver");
@@ -173,6 +174,7 @@ fn hello(name: &str) -> Hello {
         boot: Boot(1),
         session: shared::id::Session(1),
         link: 1,
+        beat: 1,
         facts: facts(name),
         core: None,
         applied_rev: Revision(0),
