@@ -49,7 +49,7 @@ pub struct TaskSpec {
     pub retry: Retry,
     /// What happens when core and agent cannot hear each other.
     pub disconnect: Disconnect,
-    /// Never two copies at once: it is not replaced while its agent cannot be heard.
+    /// Never two copies at once: it runs under a lease, and is replaced when that is over.
     pub exclusive: bool,
 }
 
