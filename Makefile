@@ -8,12 +8,13 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo
+.PHONY: help build demo test lint fmt doc clean-demo sim
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
 	@echo "make demo ONCE=1   the same, and end by itself: status 0 when everything was seen to happen"
 	@echo "make test          run every test; installs the Debian packages it needs"
+	@echo "make sim SEEDS=n   run n simulated worlds from FIRST_SEED (one nobody has tried); SEED=x replays one"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
 build:
@@ -41,3 +42,10 @@ lint:
 	else \
 		echo "cargo-deny is not installed: licences and sources are not checked"; \
 	fi
+
+# The simulator, on every processor: docs/SIMULATION.md.
+SIMULATE = $(CARGO) run --quiet --release --package simulator --bin simulate --features simulate --
+
+sim:
+	$(SIMULATE) --seed "$(SEED)" --cut "$(CUT)" $(if $(EVERYTHING),--everything) \
+		--first-seed "$(FIRST_SEED)" --seeds "$(SEEDS)" --agents "$(SIM_AGENTS)"

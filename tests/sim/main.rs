@@ -1,39 +1,53 @@
 //! The simulator as a test: the seeds that once found something, fresh ones, and the promise that
 //! a seed is a whole run.
 
-use simulator::runs;
+use std::time::Duration;
 
-/// Seeds that once found something, each with what it found.
-const REGRESSIONS: [(u64, &str); 5] = [
-    (16, "desired state longer than the outbox had room for was never applied"),
-    (19, "an exclusive task was placed again although nothing proved that its copy had stopped"),
-    (95, "a deadline moved with a wall clock that was set back before the core restarted"),
-    (103, "a tombstone stayed for ever when the hello told that it was applied"),
-    (117, "a wait followed a wrong wall clock over a restart of the core"),
-];
-#[test]
-fn every_promise_holds_in_fresh_worlds() {
-    if let Some(seed) = runs::number("AMBIT_SIM_SEED") {
-        runs::replay(seed);
-        return;
-    }
-    runs::fresh();
+use simulator::cut::Cut;
+use simulator::sweep::{self, Sweep};
+use simulator::trace::Detail;
+use simulator::{report, runs};
+
+/// How long fresh seeds are run when nobody says otherwise.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
 }
 
 #[test]
-fn what_once_broke_stays_whole() {
-    for (seed, found) in REGRESSIONS {
-        let run = runs::run(seed, false);
-        assert!(run.failure.is_none(), "seed {seed} ({found}): {:?}", run.failure);
+fn every_promise_holds_in_fresh_worlds() {
+    let seeds = number("AMBIT_SIM_SEEDS");
+    let first_seed = number("AMBIT_SIM_FIRST_SEED").unwrap_or_else(sweep::fresh_seed);
+    let at_most = seeds.is_none().then_some(FRESH);
+    let sweep = Sweep { at_most, ..Sweep::new(first_seed, seeds.unwrap_or(u64::MAX)) };
+    println!("AMBIT_SIM_FIRST_SEED={first_seed}");
+    let swept = sweep.run();
+    println!("{}{}", swept.coverage.table(), swept.speed());
+    if let Some((seed, failure)) = swept.failed.first() {
+        println!("{}", report::explain(*seed));
+        panic!(
+            "{} of {} seeds fail, the first is {seed}: {failure}",
+            swept.failed.len(),
+            swept.seeds
+        );
     }
+    let missing = swept.coverage.missing();
+    let enough = swept.seeds >= sweep::COVERED_SEEDS_MIN;
+    assert!(missing.is_empty() || !enough, "never exercised: {missing:?}");
 }
 
 #[test]
 fn a_seed_is_a_whole_run() {
-    for seed in [1, 2, 3] {
-        let (first, second) = (runs::run(seed, true), runs::run(seed, true));
-        let trace = first.trace.expect("a trace");
-        assert!(trace.lines().count() > 1_000, "seed {seed} does too little to compare");
-        assert!(second.trace == Some(trace), "seed {seed} ran differently the second time");
+    for seed in 1..=20 {
+        let story = || {
+            let run = runs::cut(seed, &Cut::default(), Some(Detail::Everything));
+            run.trace.expect("a trace").text().to_owned()
+        };
+        let first = story();
+        assert!(first.lines().count() > 50, "seed {seed} does too little to compare");
+        assert!(first == story(), "seed {seed} ran differently the second time");
     }
 }

@@ -2,59 +2,59 @@
 //! after a restart. Nothing is sent or started before its batch is committed.
 
 use edge_agent_logic::input::Found;
-use edge_agent_logic::memory::MemoryStore;
-use edge_agent_logic::{Agent, Effect, Input, Notice, invariant};
-use shared::capacity::Resources;
-use shared::geo::Position;
+use edge_agent_logic::{Agent, Effect, Input, invariant};
+use shared::backoff::delay_ms;
 use shared::id::{AssignmentId, Incarnation, Sequence};
 use shared::wire::Uplink;
-use shared::wire::uplink::{Facts, Reports};
+use shared::wire::uplink::{Load, Reports};
 
-use crate::board::{Board, Process};
-use crate::world::{Event, World};
+use crate::board::{Batch, Board, Disk, Process};
+use crate::coverage::{Kind, notice_kind};
+use crate::describe;
+use crate::event::Event;
+use crate::failure::{ensure, fail};
+use crate::script::{Armed, CrashPoint};
+use crate::trace::Who;
+use crate::world::World;
+
+/// The first wait before a failed commit is tried again, and the longest, in milliseconds.
+const COMMIT_RETRY_MS: (u64, u64) = (200, 5_000);
+/// How long the disk counts as full after a failed commit, in milliseconds.
+const COMMIT_FAILED_MS: u64 = 30_000;
+/// How often the real driver measures, in milliseconds.
+const MEASURE_MS: u64 = 5_000;
 
 impl World {
     pub fn make_board(&mut self, number: usize) -> Board {
-        let facts = Facts {
-            version: "1".to_owned(),
-            position: Position::new(0.0, number as f64).ok(),
-            region: Some(format!("region-{}", number % 3)),
-            arch: "aarch64".to_owned(),
-            capacity: Resources {
-                cpu_millis: self.chance.between(2_000, 5_000),
-                memory_mib: self.chance.between(1_000, 3_000),
-                ..Resources::default()
-            },
-            tasks_max: u32::try_from(self.chance.between(1, 8)).expect("small"),
-            runtimes: vec!["exec".to_owned(), "noop".to_owned()],
-            ..Facts::default()
-        };
-        let id = format!("board-{number}").parse().expect("an id");
-        let mut board = Board::new(id, facts, Incarnation(self.chance.uuid()));
-        board.drift_ppm = i64::try_from(self.chance.below(400)).expect("small") - 200;
+        let planned = &self.plan.boards[number];
+        let incarnation = Incarnation(self.chance.uuid());
+        let mut board = Board::new(number, planned.facts.clone(), incarnation);
+        board.drift_ppm = planned.drift_ppm;
+        board.has_clock = planned.has_clock;
+        if planned.on_at_ms > MEASURE_MS {
+            self.coverage.count(Kind::JoinedLate);
+        }
         board
     }
 
     /// The agent's process starts, and first finds out what became of what ran before it.
     pub fn start_agent(&mut self, at: usize) {
+        if self.boards[at].agent.is_some() {
+            return;
+        }
+        self.power_up(at);
         let chance = self.chance.word();
         let settings = self.plan.agent.clone();
         let now_ms = self.now_ms;
         let board = &mut self.boards[at];
-        if board.agent.is_some() {
-            return;
-        }
-        if !board.powered {
-            board.powered = true;
-            board.booted_ms = now_ms;
-        }
         board.line.link = 0;
-        let stored = board.store.begin_boot();
+        let stored = board.disk.store.begin_boot();
+        let boot = stored.boot;
         let now = board.now(now_ms, chance);
         let agent = Agent::restore(stored, settings, board.facts.clone(), now);
         let unresolved = agent.unresolved();
         board.agent = Some(agent);
-        self.note(|world| format!("{} starts, unresolved {unresolved:?}", world.boards[at].id));
+        self.note(Who::Board(at), |_| format!("starts, boot {boot}"));
         for assignment in unresolved {
             let found = self.adopt(at, assignment);
             self.boards[at].inputs.push_back(Input::Found { assignment, found });
@@ -74,12 +74,38 @@ impl World {
         }
     }
 
+    /// Current comes; a clock that has no battery begins anew, until the network tells the time.
+    fn power_up(&mut self, at: usize) {
+        let now_ms = self.now_ms;
+        let board = &mut self.boards[at];
+        if board.powered {
+            return;
+        }
+        board.powered = true;
+        board.booted_ms = now_ms;
+        if !board.has_clock {
+            board.forget_time(now_ms);
+            self.coverage.count(Kind::NoClock);
+            let set_ms = self.chance.spread(100, 60_000);
+            self.after(set_ms, Event::ClockSet { board: at, booted_ms: now_ms });
+        }
+    }
+
+    /// The network tells a board the time.
+    pub fn set_clock(&mut self, at: usize, booted_ms: u64) {
+        let board = &mut self.boards[at];
+        if board.booted_ms == booted_ms {
+            board.wall_offset_ms = 0;
+            self.note(Who::Board(at), |_| "learns the time".to_owned());
+        }
+    }
+
     fn adopt(&mut self, at: usize, id: AssignmentId) -> Found {
         let now_ms = self.now_ms;
         let mono = self.boards[at].mono(now_ms).0;
         let attempts = &mut self.boards[at].attempts;
         let Some(attempt) = attempts.get_mut(&id) else {
-            self.coverage.count("found never started");
+            self.coverage.count(Kind::FoundNeverStarted);
             return Found::NeverStarted;
         };
         attempt.watched = true;
@@ -87,14 +113,14 @@ impl World {
             Process::Asked => {
                 // The question takes the lock: its supervisor will never run it.
                 attempts.remove(&id);
-                ("found never started", Found::NeverStarted)
+                (Kind::FoundNeverStarted, Found::NeverStarted)
             }
             Process::Runs { since_ms, wall } => {
                 let ran_ms = mono.saturating_sub(*since_ms);
-                ("found running", Found::Running { started_at: *wall, ran_ms })
+                (Kind::FoundRunning, Found::Running { started_at: *wall, ran_ms })
             }
-            Process::Ended(end) => ("found ended", Found::Ended(end.clone())),
-            Process::Gone => ("found gone", Found::Gone),
+            Process::Ended(end) => (Kind::FoundEnded, Found::Ended(end.clone())),
+            Process::Gone => (Kind::FoundGone, Found::Gone),
         };
         self.coverage.count(kind);
         found
@@ -109,7 +135,9 @@ impl World {
         board.attempts.retain(|id, attempt| {
             let remembered = agent.remembers(*id);
             let runs = matches!(attempt.process, Process::Runs { .. } | Process::Asked);
-            assert!(remembered || !runs, "what_runs_is_remembered: {id} on {}", board.id);
+            ensure(remembered || !runs, "what_runs_is_remembered", || {
+                format!("{} on agent {at}", describe::attempt(*id))
+            });
             remembered
         });
     }
@@ -119,18 +147,18 @@ impl World {
         if self.boards[at].agent.is_none() {
             return;
         }
-        self.note(|world| format!("{} crashes", world.boards[at].id));
+        self.note(Who::Board(at), |_| "its process dies".to_owned());
         self.boards[at].stop_process();
         let session = self.boards[at].line.session;
         let noticed_ms = self.chance.below(1_500);
         self.after(noticed_ms, Event::LineDead { board: at, session, only_if_cut: false });
-        let restart_ms = self.chance.between(20, 20_000);
+        let restart_ms = self.chance.spread(20, 20_000);
         self.after(restart_ms, Event::AgentStart { board: at });
     }
 
     /// The board loses its power: nothing that ran is there any more.
     pub fn cut_power(&mut self, at: usize) {
-        self.note(|world| format!("{} loses its power", world.boards[at].id));
+        self.note(Who::Board(at), |_| "loses its power".to_owned());
         self.boards[at].stop_process();
         self.boards[at].powered = false;
         let lost_record = self.chance.percent(10);
@@ -147,7 +175,7 @@ impl World {
         let session = self.boards[at].line.session;
         let noticed_ms = self.chance.between(8_000, 20_000);
         self.after(noticed_ms, Event::LineDead { board: at, session, only_if_cut: false });
-        let restart_ms = self.chance.between(1_000, 60_000);
+        let restart_ms = self.chance.spread(1_000, 60_000);
         self.after(restart_ms, Event::AgentStart { board: at });
     }
 
@@ -156,7 +184,7 @@ impl World {
         self.cut_power(at);
         let incarnation = Incarnation(self.chance.uuid());
         let board = &mut self.boards[at];
-        board.store = MemoryStore::new(incarnation);
+        board.disk = Disk::new(incarnation);
         board.incarnation = incarnation;
         board.joined = false;
         board.attempts.clear();
@@ -168,7 +196,13 @@ impl World {
             return;
         }
         board.inputs.push_back(input);
-        if !board.turn_due {
+        self.let_agent_turn(at);
+    }
+
+    /// What has arrived is taken in a moment, all of it together.
+    fn let_agent_turn(&mut self, at: usize) {
+        let board = &mut self.boards[at];
+        if !board.turn_due && board.stuck.is_none() {
             board.turn_due = true;
             let life = board.life;
             let after_ms = self.chance.below(4);
@@ -191,7 +225,11 @@ impl World {
         }
     }
 
+    /// Steps through what has arrived, unless an earlier batch is not on disk yet.
     fn agent_turn(&mut self, at: usize) {
+        if self.boards[at].stuck.is_some() {
+            return;
+        }
         let (mut changes, mut effects) = (Vec::new(), Vec::new());
         while let Some(input) = self.boards[at].inputs.pop_front() {
             let chance = self.chance.word();
@@ -201,39 +239,85 @@ impl World {
                 return;
             };
             let outcome = agent.step(input, now);
-            invariant::check(agent).unwrap_or_else(|broken| panic!("{}: {broken}", board.id));
+            if let Err(broken) = invariant::check(agent) {
+                fail(broken.name, format!("agent {at}: {}", broken.detail));
+            }
             changes.extend(outcome.changes);
             effects.extend(outcome.effects);
         }
-        let crashes = self.chaos && self.chance.ppm(self.plan.agent_crash_ppm);
-        let point = if crashes { self.chance.below(3) } else { 3 };
-        if point == 0 {
-            self.coverage.count("agent crash before commit");
-            self.crash_agent(at);
+        let armed = &mut self.boards[at].armed;
+        let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
+        if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
+            self.coverage.count(Kind::AgentCrashBeforeCommit);
+            self.agent_dies(at, crash);
             return;
         }
-        if self.trace.is_some() {
-            for change in &changes {
-                self.note(|world| format!("{} writes {change:?}", world.boards[at].id));
-            }
+        self.agent_commits(at, Batch { changes, effects, crash, tries: 0 });
+    }
+
+    fn agent_dies(&mut self, at: usize, crash: Option<Armed>) {
+        match crash {
+            Some(Armed { power: true, .. }) => self.cut_power(at),
+            _ => self.crash_agent(at),
         }
-        self.boards[at].store.commit(&changes);
+    }
+
+    pub fn agent_commits_again(&mut self, at: usize, life: u64) {
+        if self.boards[at].life == life
+            && let Some(batch) = self.boards[at].stuck.take()
+        {
+            self.agent_commits(at, batch);
+        }
+    }
+
+    /// Commits, and does what follows; on a full disk the same batch is tried again and nothing
+    /// new is taken.
+    fn agent_commits(&mut self, at: usize, mut batch: Batch) {
+        let full = self.now_ms < self.boards[at].disk.full_until_ms;
+        if full && !batch.changes.is_empty() {
+            self.coverage.count(Kind::AgentCommitFailed);
+            batch.tries += 1;
+            let (first_ms, max_ms) = COMMIT_RETRY_MS;
+            let wait_ms = delay_ms(batch.tries, first_ms, max_ms, self.chance.word());
+            let board = &mut self.boards[at];
+            board.disk.failed_ms = Some(self.now_ms);
+            board.stuck = Some(batch);
+            let life = board.life;
+            self.note(Who::Board(at), |_| "cannot commit: its disk is full".to_owned());
+            self.after(wait_ms, Event::AgentCommit { board: at, life });
+            return;
+        }
+        for change in &batch.changes {
+            self.detail(Who::Board(at), |_| format!("writes {change:?}"));
+        }
+        self.boards[at].disk.store.commit(&batch.changes);
         self.check_outbox(at);
-        if point == 1 {
-            self.coverage.count("agent crash after commit");
-            effects.clear();
-        }
-        if point == 2 {
-            self.coverage.count("agent crash among effects");
-            effects.truncate(effects.len() / 2);
+        let Batch { mut effects, crash, tries, .. } = batch;
+        match crash.map(|crash| crash.point) {
+            Some(CrashPoint::AfterCommit) => {
+                self.coverage.count(Kind::AgentCrashAfterCommit);
+                effects.clear();
+            }
+            Some(_) => {
+                self.coverage.count(Kind::AgentCrashAmongEffects);
+                effects.truncate(self.chance.index(effects.len() + 1));
+            }
+            None => {}
         }
         for effect in effects {
             self.agent_acts(at, effect);
         }
-        if crashes {
-            self.crash_agent(at);
-        } else {
-            self.sleep_agent(at);
+        if crash.is_some() {
+            self.agent_dies(at, crash);
+            return;
+        }
+        self.sleep_agent(at);
+        if tries > 0 {
+            let life = self.boards[at].life;
+            let within_ms = self.chance.below(MEASURE_MS);
+            self.after(within_ms, Event::AgentMeasure { board: at, life });
+            self.after(COMMIT_FAILED_MS + MEASURE_MS, Event::AgentMeasure { board: at, life });
+            self.let_agent_turn(at);
         }
     }
 
@@ -241,8 +325,9 @@ impl World {
         let board = &self.boards[at];
         let deleted = board.agent.as_ref().map_or(Sequence(0), |agent| agent.outbox().acked);
         let taken = self.core.maps.taken.get(&board.incarnation).copied().unwrap_or_default();
-        let id = &board.id;
-        assert!(deleted <= taken, "what_is_deleted_was_taken: {id} {deleted}, core {taken}");
+        ensure(deleted <= taken, "what_is_deleted_was_taken", || {
+            format!("agent {at} has deleted up to {deleted}, the core has taken up to {taken}")
+        });
     }
 
     fn sleep_agent(&mut self, at: usize) {
@@ -258,9 +343,23 @@ impl World {
         }
     }
 
+    /// The machine is measured.
+    pub fn measure(&mut self, at: usize, life: u64) {
+        let cpu = self.chance.below(100) as f64 / 100.0;
+        let board = &self.boards[at];
+        if board.life != life {
+            return;
+        }
+        let failed =
+            board.disk.failed_ms.is_some_and(|failed| self.now_ms - failed < COMMIT_FAILED_MS);
+        let disk_full = failed || self.now_ms < board.disk.low_until_ms;
+        let load = Load { cpu, ..Load::default() };
+        self.tell_agent(at, Input::Measured { load, disk_full });
+    }
+
     fn agent_acts(&mut self, at: usize, effect: Effect) {
         match effect {
-            Effect::Send(message) => self.send_up(at, &message),
+            Effect::Send(message) => self.send_up(at, message),
             Effect::SendReports { after, upto } => self.send_reports(at, after, upto),
             Effect::Spawn { assignment, order } => self.spawn(at, assignment, &order),
             Effect::Terminate { assignment } => self.terminate(at, assignment),
@@ -268,42 +367,34 @@ impl World {
             Effect::Forget { assignment } => {
                 let forgotten = self.boards[at].attempts.remove(&assignment);
                 let runs = forgotten.is_some_and(|it| matches!(it.process, Process::Runs { .. }));
-                assert!(!runs, "what_is_forgotten_is_over: {assignment}");
+                ensure(!runs, "what_is_forgotten_is_over", || describe::attempt(assignment));
             }
-            Effect::Note(notice) => self.notice(at, &notice),
+            Effect::Note(notice) => {
+                if let Some(words) = describe::notice(&notice) {
+                    self.note(Who::Board(at), |_| words);
+                }
+                if let Some(kind) = notice_kind(&notice) {
+                    self.coverage.count(kind);
+                }
+            }
         }
-    }
-
-    fn notice(&mut self, at: usize, notice: &Notice) {
-        self.note(|world| format!("{} notes {notice:?}", world.boards[at].id));
-        let kind = match notice {
-            Notice::DesiredGap { .. } => "desired gap",
-            Notice::OutboxFull { .. } => "outbox full",
-            Notice::CoreSilent => "core silent",
-            Notice::AheadOfUs { .. } => "acknowledged ahead of us",
-            Notice::CoreForgot { .. } => "core forgot",
-            Notice::Refused { .. } => "agent refused",
-            Notice::Nonsense { .. } => "nonsense",
-            _ => return,
-        };
-        self.coverage.count(kind);
     }
 
     fn send_reports(&mut self, at: usize, after: Sequence, upto: Sequence) {
         let mut after = after;
         while after < upto {
             let some = usize::try_from(self.chance.between(1, 8)).expect("small");
-            let items = self.boards[at].store.reports(after, upto, some);
+            let items = self.boards[at].disk.store.reports(after, upto, some);
             let Some(last) = items.last().map(|item| item.seq) else {
                 return;
             };
             if self.chaos && self.chance.percent(3) {
-                self.coverage.count("reports cut");
+                self.coverage.count(Kind::ReportsCut);
                 self.tell_agent(at, Input::ReportsCut { sent: after });
                 return;
             }
             let incarnation = self.boards[at].incarnation;
-            self.send_up(at, &Uplink::Reports(Reports { incarnation, after, items }));
+            self.send_up(at, Uplink::Reports(Reports { incarnation, after, items }));
             after = last;
         }
     }

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use edge_agent_logic::input::ProcessEnd;
 use edge_agent_logic::memory::MemoryStore;
-use edge_agent_logic::{Agent, Input};
+use edge_agent_logic::{Agent, Change, Effect, Input};
 use shared::id::{AgentId, AssignmentId, Incarnation};
 use shared::time::{Monotonic, Now, Timestamp};
 use shared::wire::uplink::{Facts, Gone};
+
+use crate::script::Armed;
+use crate::world::EPOCH_MS;
 
 /// What the folder of an attempt says, and its supervisor.
 #[derive(Debug, Clone)]
@@ -49,21 +52,55 @@ pub struct Line {
     pub down_cut: bool,
 }
 
+/// A batch that was decided and is not on disk.
+#[derive(Debug)]
+pub struct Batch {
+    pub changes: Vec<Change>,
+    pub effects: Vec<Effect>,
+    pub crash: Option<Armed>,
+    /// How often its commit was tried.
+    pub tries: u32,
+}
+
+/// The board's disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    pub store: MemoryStore,
+    /// Until when no commit works.
+    pub full_until_ms: u64,
+    /// Until when it is low on room, although commits work.
+    pub low_until_ms: u64,
+    /// When a commit failed last.
+    pub failed_ms: Option<u64>,
+}
+
+impl Disk {
+    pub fn new(incarnation: Incarnation) -> Self {
+        let store = MemoryStore::new(incarnation);
+        Self { store, full_until_ms: 0, low_until_ms: 0, failed_ms: None }
+    }
+}
+
 /// One board.
 pub struct Board {
     pub id: AgentId,
+    /// The number in its agent's name.
+    pub number: usize,
     pub facts: Facts,
-    pub store: MemoryStore,
+    pub disk: Disk,
     pub agent: Option<Agent>,
     pub joined: bool,
     pub incarnation: Incarnation,
     pub inputs: VecDeque<Input>,
+    pub stuck: Option<Batch>,
+    pub armed: Option<Armed>,
     pub turn_due: bool,
     pub wake_at: Option<u64>,
     pub attempts: BTreeMap<AssignmentId, Attempt>,
     pub line: Line,
     pub powered: bool,
     pub booted_ms: u64,
+    pub has_clock: bool,
     pub wall_offset_ms: i64,
     pub drift_ppm: i64,
     /// Counts crashes and starts: an event for an earlier process is void.
@@ -71,21 +108,25 @@ pub struct Board {
 }
 
 impl Board {
-    pub fn new(id: AgentId, facts: Facts, incarnation: Incarnation) -> Self {
+    pub fn new(number: usize, facts: Facts, incarnation: Incarnation) -> Self {
         Self {
-            id,
+            id: format!("agent-{number}").parse().expect("an id"),
+            number,
             facts,
-            store: MemoryStore::new(incarnation),
+            disk: Disk::new(incarnation),
             agent: None,
             joined: false,
             incarnation,
             inputs: VecDeque::new(),
+            stuck: None,
+            armed: None,
             turn_due: false,
             wake_at: None,
             attempts: BTreeMap::new(),
             line: Line::default(),
             powered: false,
             booted_ms: 0,
+            has_clock: true,
             wall_offset_ms: 0,
             drift_ppm: 0,
             life: 0,
@@ -94,8 +135,8 @@ impl Board {
 
     /// What the board's monotonic clock shows: it starts with the board, and runs a little wrong.
     pub fn mono(&self, now_ms: u64) -> Monotonic {
-        let elapsed = i128::from(now_ms - self.booted_ms);
-        let shown = elapsed + elapsed * i128::from(self.drift_ppm) / 1_000_000;
+        let elapsed = i64::try_from(now_ms - self.booted_ms).expect("a time");
+        let shown = elapsed + elapsed * self.drift_ppm / 1_000_000;
         Monotonic(u64::try_from(shown).expect("elapsed time"))
     }
 
@@ -107,7 +148,7 @@ impl Board {
     }
 
     pub fn wall(&self, now_ms: u64) -> Timestamp {
-        let true_wall = crate::world::EPOCH_MS + i64::try_from(now_ms).expect("a time");
+        let true_wall = EPOCH_MS + i64::try_from(now_ms).expect("a time");
         Timestamp(true_wall + self.wall_offset_ms)
     }
 
@@ -115,10 +156,16 @@ impl Board {
         Now { wall: self.wall(now_ms), mono: self.mono(now_ms), chance }
     }
 
+    /// The wall clock shows 1970, and counts from there.
+    pub fn forget_time(&mut self, now_ms: u64) {
+        self.wall_offset_ms = -(EPOCH_MS + i64::try_from(now_ms).expect("a time"));
+    }
+
     /// The agent's process is gone; what it had not written down is gone with it.
     pub fn stop_process(&mut self) {
         self.agent = None;
         self.inputs.clear();
+        self.stuck = None;
         self.turn_due = false;
         self.wake_at = None;
         self.life += 1;

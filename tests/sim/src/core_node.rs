@@ -2,22 +2,46 @@
 //! sent or answered before its batch is committed.
 
 use cloud_core_logic::placement::Policy;
-use cloud_core_logic::{Answer, Cloud, Effect, Input, invariant};
-use shared::id::{CoreId, TaskId};
+use cloud_core_logic::{Change, Cloud, Effect, Input, invariant};
+use shared::id::{AssignmentId, CoreId, TaskId};
 use shared::task::{Outcome, Verdict};
 use shared::time::{Monotonic, Now, Timestamp};
 
+use crate::coverage::Kind;
+use crate::describe;
+use crate::event::Event;
+use crate::failure::{ensure, fail};
 use crate::maps::Maps;
-use crate::world::{EPOCH_MS, Event, World};
+use crate::script::{Armed, CrashPoint};
+use crate::trace::Who;
+use crate::world::{EPOCH_MS, World};
 
 /// What the core's monotonic clock shows when the world begins.
 const UPTIME_MS: u64 = 7_000_000;
+/// The first wait before a failed commit is tried again, and the longest, in milliseconds.
+const COMMIT_RETRY_MS: (u64, u64) = (50, 5_000);
+/// The most wakings at one moment. Each places some hundreds of tasks, of which a world has less.
+const WAKES_MAX: u32 = 1_000;
+
+/// A batch that was decided and is not on disk.
+#[derive(Debug)]
+pub struct Batch {
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+    crash: Option<Armed>,
+    since_ms: u64,
+    /// The wait before the next try.
+    wait_ms: u64,
+}
 
 /// The core's machine.
 pub struct CoreNode {
     pub cloud: Option<Cloud>,
     pub maps: Maps,
     pub inputs: Vec<Input>,
+    pub stuck: Option<Batch>,
+    pub armed: Option<Armed>,
+    pub disk_full_until_ms: u64,
     pub turn_due: bool,
     pub wake_at: Option<u64>,
     pub life: u64,
@@ -28,15 +52,15 @@ pub struct CoreNode {
     pub wakes: (u64, u32),
 }
 
-/// The most wakings at one moment. Each places some hundreds of tasks, of which a world has less.
-const WAKES_MAX: u32 = 1_000;
-
 impl CoreNode {
     pub fn new(id: CoreId) -> Self {
         Self {
             cloud: None,
             maps: Maps::new(id),
             inputs: Vec::new(),
+            stuck: None,
+            armed: None,
+            disk_full_until_ms: 0,
             turn_due: false,
             wake_at: None,
             life: 0,
@@ -61,34 +85,31 @@ impl World {
         if self.core.cloud.is_some() {
             return;
         }
-        self.note(|_| "core starts".to_owned());
+        self.note(Who::Core, |_| "starts".to_owned());
         let now = self.core_now();
         for task in &self.acknowledged {
             let kept = self.core.maps.tasks.contains_key(task);
-            assert!(kept, "an_acknowledged_submission_is_kept: {task} is not in the store");
+            ensure(kept, "an_acknowledged_submission_is_kept", || describe::task(*task));
         }
         let stored = self.core.maps.stored();
         let cloud = Cloud::restore(stored, self.plan.core.clone(), Policy::default(), now);
         self.core.cloud = Some(cloud);
-        self.check_core();
+        self.check_core(true);
         let life = self.core.life;
         self.after(50, Event::CoreLinkUp { life });
         self.sleep_core();
     }
 
     pub fn crash_core(&mut self) {
-        self.note(|_| "core dies".to_owned());
+        self.note(Who::Core, |_| "dies".to_owned());
         self.core.cloud = None;
         self.core.inputs.clear();
+        self.core.stuck = None;
         self.core.turn_due = false;
         self.core.wake_at = None;
         self.core.link_up = false;
         self.core.life += 1;
-        let down_ms = if self.chance.percent(80) {
-            self.chance.between(50, 3_000)
-        } else {
-            self.chance.between(3_000, 60_000)
-        };
+        let down_ms = self.chance.spread(50, 60_000);
         self.after(down_ms, Event::CoreStart);
     }
 
@@ -120,7 +141,18 @@ impl World {
             return;
         }
         self.core.inputs.push(input);
-        if !self.core.turn_due {
+        self.let_core_turn();
+    }
+
+    /// Asks the core something. One that cannot write its store refuses at once.
+    pub fn ask_core(&mut self, input: Input) {
+        if self.core.stuck.is_none() {
+            self.tell_core(input);
+        }
+    }
+
+    fn let_core_turn(&mut self) {
+        if !self.core.turn_due && self.core.stuck.is_none() {
             self.core.turn_due = true;
             let (life, after_ms) = (self.core.life, self.chance.below(4));
             self.after(after_ms, Event::CoreTurn { life });
@@ -139,7 +171,7 @@ impl World {
             self.core.wake_at = None;
             let (at_ms, times) = self.core.wakes;
             let times = if at_ms == self.now_ms { times + 1 } else { 1 };
-            assert!(times <= WAKES_MAX, "the core wakes without end at {} ms", self.now_ms);
+            ensure(times <= WAKES_MAX, "the_core_does_not_wake_without_end", String::new);
             self.core.wakes = (self.now_ms, times);
             self.core_turn();
         }
@@ -147,44 +179,93 @@ impl World {
 
     fn core_turn(&mut self) {
         let now = self.core_now();
+        if self.core.stuck.is_some() {
+            return;
+        }
         let inputs = std::mem::take(&mut self.core.inputs);
         let Some(cloud) = self.core.cloud.as_mut() else {
             return;
         };
         let outcome = cloud.step_batch(inputs, now);
-        let crashes = self.chaos && self.chance.ppm(self.plan.core_crash_ppm);
-        let point = if crashes { self.chance.below(3) } else { 3 };
-        if point == 0 {
-            self.coverage.count("core crash before commit");
+        let (changes, effects) = (outcome.changes, outcome.effects);
+        let armed = &mut self.core.armed;
+        let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
+        if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
+            self.coverage.count(Kind::CoreCrashBeforeCommit);
             self.crash_core();
             return;
         }
-        if self.trace.is_some() {
-            for change in &outcome.changes {
-                self.note(|_| format!("core writes {change:?}"));
-            }
+        let (since_ms, wait_ms) = (self.now_ms, COMMIT_RETRY_MS.0);
+        self.core_commits(Batch { changes, effects, crash, since_ms, wait_ms });
+    }
+
+    pub fn core_commits_again(&mut self, life: u64) {
+        if self.core.life == life
+            && let Some(batch) = self.core.stuck.take()
+        {
+            self.core_commits(batch);
         }
-        let outcomes = self.core.maps.commit(&outcome.changes, &mut self.coverage);
+    }
+
+    /// Commits, and does what follows; on a full disk the same batch is tried again and nothing
+    /// new is taken.
+    fn core_commits(&mut self, mut batch: Batch) {
+        if self.now_ms < self.core.disk_full_until_ms && !batch.changes.is_empty() {
+            self.coverage.count(Kind::CoreCommitFailed);
+            let (life, wait_ms) = (self.core.life, batch.wait_ms);
+            batch.wait_ms = (wait_ms * 2).min(COMMIT_RETRY_MS.1);
+            self.core.stuck = Some(batch);
+            self.note(Who::Core, |_| "cannot commit: its disk is full".to_owned());
+            self.after(wait_ms, Event::CoreCommit { life });
+            return;
+        }
+        let Batch { changes, mut effects, crash, since_ms, .. } = batch;
+        self.tell_changes(&changes);
+        let outcomes = self.core.maps.commit(&changes, &mut self.coverage);
         for (task, settled) in outcomes {
             self.check_outcome(task, &settled);
         }
-        self.check_core();
-        let mut effects = outcome.effects;
-        if point == 1 {
-            self.coverage.count("core crash after commit");
-            effects.clear();
-        }
-        if point == 2 {
-            self.coverage.count("core crash among effects");
-            effects.truncate(effects.len() / 2);
+        self.check_core(!changes.is_empty());
+        match crash.map(|crash| crash.point) {
+            Some(CrashPoint::AfterCommit) => {
+                self.coverage.count(Kind::CoreCrashAfterCommit);
+                effects.clear();
+            }
+            Some(_) => {
+                self.coverage.count(Kind::CoreCrashAmongEffects);
+                effects.truncate(self.chance.index(effects.len() + 1));
+            }
+            None => {}
         }
         for effect in effects {
             self.core_acts(effect);
         }
-        if crashes {
+        if crash.is_some() {
             self.crash_core();
-        } else {
-            self.sleep_core();
+            return;
+        }
+        if self.now_ms - since_ms > self.plan.core.heartbeat_ms {
+            // It was deaf for so long that silence says nothing.
+            let up = self.core.link_up;
+            self.core.inputs.insert(0, Input::Broker { up });
+        }
+        if !self.core.inputs.is_empty() {
+            self.let_core_turn();
+        }
+        self.sleep_core();
+    }
+
+    fn tell_changes(&mut self, changes: &[Change]) {
+        if self.trace.is_none() {
+            return;
+        }
+        for change in changes {
+            if let Change::TaskMoved { task, life } = change {
+                let on = life.agent.as_ref().map_or(String::new(), |agent| format!(" on {agent}"));
+                let state = describe::state(&life.state);
+                self.note(Who::Core, |_| format!("{} {state}{on}", describe::task(*task)));
+            }
+            self.detail(Who::Core, |_| format!("writes {change:?}"));
         }
     }
 
@@ -204,62 +285,43 @@ impl World {
         match effect {
             Effect::Answer { reply, answer } => self.client_hears(reply, answer),
             Effect::Send { agent, message } | Effect::AnswerJoin { agent, message } => {
-                let board = self.boards.iter().position(|board| board.id == agent);
-                self.send_down(board.expect("a known agent"), &message);
+                let number = self.number_of(&agent);
+                self.send_down(number, message);
             }
         }
     }
 
-    fn check_core(&self) {
+    /// The named invariants of the core, and what it has in memory against what its rows say.
+    fn check_core(&self, rows_changed: bool) {
         let Some(cloud) = &self.core.cloud else {
             return;
         };
-        invariant::check(cloud).unwrap_or_else(|violation| panic!("{violation}"));
+        if let Err(violation) = invariant::check(cloud) {
+            fail(violation.statement, violation.detail);
+        }
+        if !rows_changed {
+            return;
+        }
+        let name = "what_is_used_is_what_the_rows_reserve";
         let mut reserved = self.core.maps.reserved();
         for agent in cloud.fleet().iter() {
             let rows = reserved.remove(&agent.id).unwrap_or_default();
-            let id = &agent.id;
-            assert_eq!(agent.used, rows, "what_is_used_is_what_the_rows_reserve: {id}");
+            ensure(agent.used == rows, name, || {
+                format!("{} uses {:?}, by its rows {rows:?}", agent.id, agent.used)
+            });
         }
-        assert!(reserved.is_empty(), "what_is_used_is_what_the_rows_reserve: {reserved:?}");
+        ensure(reserved.is_empty(), name, || format!("{reserved:?} is used of nobody"));
     }
 
     fn check_outcome(&mut self, task: TaskId, outcome: &Outcome) {
-        self.note(|_| format!("core settles {task}: {:?}", outcome.verdict));
         if outcome.verdict != Verdict::Succeeded {
             return;
         }
         let attempt = outcome.attempt.expect("an attempt that succeeded");
-        let id = shared::id::AssignmentId { task, attempt };
+        let id = AssignmentId { task, attempt };
         let noop = self.core.maps.tasks[&task].spec.run.kind() == "noop";
-        assert!(noop || self.succeeded.contains(&id), "a_success_was_one: {id} never returned 0");
-    }
-
-    /// What a client makes of an answer.
-    fn client_hears(&mut self, reply: cloud_core_logic::ReplyTo, answer: Answer) {
-        let client = usize::try_from(reply.0).ok().and_then(|at| self.clients.get_mut(at));
-        let (Some(client), again) = (client, self.now_ms + 5_000) else {
-            return;
-        };
-        match answer {
-            Answer::Submitted(document) => {
-                client.task = Some(document.summary.id);
-                self.acknowledged.insert(document.summary.id);
-            }
-            Answer::Repeated(task) => {
-                // Not committed by this batch, but by one before it.
-                assert!(self.core.maps.tasks.contains_key(&task), "a repeat of nothing: {task}");
-                client.task = Some(task);
-                self.acknowledged.insert(task);
-                self.coverage.count("submission repeated");
-            }
-            Answer::QueueFull { .. } => {
-                client.asks_again_ms = again;
-                self.coverage.count("queue full");
-            }
-            Answer::KeyReused(task) => panic!("a key of ours was used for {task}"),
-            Answer::Canceling(_) | Answer::NotLive(_) | Answer::Agent(_) => {}
-            Answer::UnknownAgent(_) => self.coverage.count("unknown agent"),
-        }
+        ensure(noop || self.succeeded.contains(&id), "a_success_was_one", || {
+            format!("{} never returned 0", describe::attempt(id))
+        });
     }
 }

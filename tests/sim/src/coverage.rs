@@ -1,116 +1,229 @@
 //! Counts what a run has exercised, by kind, so that a kind that never came up fails the run
 //! instead of hiding behind a green result.
 
-use std::collections::BTreeMap;
-
+use cloud_core_logic::Answer;
+use edge_agent_logic::Notice;
+use shared::assignment::Ending;
+use shared::task::TaskStatus;
 use shared::wire::{Downlink, Uplink};
 
-use crate::plan::FAULTS;
+use crate::script::Fault;
 
-/// Kinds beside the faults of the plan that every long enough run must have seen.
-const EXPECTED: [&str; 46] = [
-    "up join",
-    "up hello",
-    "up heartbeat",
-    "up reports",
-    "up ping",
-    "up gone",
-    "down joined",
-    "down join_refused",
-    "down welcome",
-    "down refused",
-    "down desired",
-    "down acked",
-    "down pong",
-    "down who_is_there",
-    "message lost",
-    "message repeated",
-    "message late",
-    "core crash before commit",
-    "core crash after commit",
-    "core crash among effects",
-    "agent crash before commit",
-    "agent crash after commit",
-    "agent crash among effects",
-    "found running",
-    "found ended",
-    "found never started",
-    "found gone",
-    "reports cut",
-    "spawn failed",
-    "process killed",
-    "terminate",
-    "will fired",
-    "late report",
-    "submission repeated",
-    "queue full",
-    "settled succeeded",
-    "settled failed",
-    "settled canceled",
-    "ending finished",
-    "ending refused",
-    "ending lost",
-    "ending withdrawn",
-    "exclusive started",
-    "agent refused",
-    "outbox full",
-    "desired gap",
-];
+macro_rules! kinds {
+    ($($name:ident $text:literal),* $(,)?) => {
+        /// A kind of thing that happens, beside the faults.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind { $($name),* }
+
+        impl Kind {
+            const ALL: &[(Self, &'static str)] = &[$((Self::$name, $text)),*];
+        }
+    };
+}
+
+kinds! {
+    UpJoin "up join",
+    UpHello "up hello",
+    UpHeartbeat "up heartbeat",
+    UpReports "up reports",
+    UpPing "up ping",
+    UpGone "up gone",
+    DownJoined "down joined",
+    DownJoinRefused "down join_refused",
+    DownWelcome "down welcome",
+    DownRefused "down refused",
+    DownDesired "down desired",
+    DownAcked "down acked",
+    DownPong "down pong",
+    DownWhoIsThere "down who_is_there",
+    Encoded "message as bytes",
+    Lost "message lost",
+    Repeated "message repeated",
+    Late "message late",
+    WillFired "last will fired",
+    TakenOver "connection taken over",
+    CoreCrashBeforeCommit "core crash before commit",
+    CoreCrashAfterCommit "core crash after commit",
+    CoreCrashAmongEffects "core crash among effects",
+    CoreCommitFailed "core commit failed",
+    AgentCrashBeforeCommit "agent crash before commit",
+    AgentCrashAfterCommit "agent crash after commit",
+    AgentCrashAmongEffects "agent crash among effects",
+    AgentCommitFailed "agent commit failed",
+    FoundRunning "found running",
+    FoundEnded "found ended",
+    FoundNeverStarted "found never started",
+    FoundGone "found gone",
+    ReportsCut "reports cut by the link",
+    SpawnFailed "spawn failed",
+    Terminated "process told to end",
+    Killed "process killed",
+    JoinedLate "board joined late",
+    NoClock "board without a clock of its own",
+    LateReport "late report",
+    SubmissionRepeated "submission repeated",
+    QueueFull "queue full",
+    SubmittedToNobody "submission to a core that is down",
+    Succeeded "settled succeeded",
+    Failed "settled failed",
+    Canceled "settled canceled",
+    EndingFinished "ending finished",
+    EndingRefused "ending refused",
+    EndingLost "ending lost",
+    EndingWithdrawn "ending withdrawn",
+    ExclusiveRan "exclusive ran",
+    CopiesRan "two copies ran at once",
+    DesiredGap "note desired gap",
+    OutboxFull "note outbox full",
+    CoreSilent "note core silent",
+    CoreForgot "note core forgot",
+    NotLetIn "note not let in",
+    Refused "note refused",
+    OlderDatabase "older database refused",
+    SpecNoop "spec noop",
+    SpecExclusive "spec exclusive",
+    SpecTimeout "spec timeout",
+    SpecDeadline "spec deadline",
+    SpecRetried "spec with retries",
+    SpecStopAfter "spec stop_after_s",
+    SpecLostAtOnce "spec lost_after_s 0",
+    SpecNotReplaced "spec replace false",
+    SpecBestScore "spec reconcile best_score",
+    SpecKeepOriginal "spec reconcile keep_original",
+    SpecKeepReplacement "spec reconcile keep_replacement",
+    SpecLongestRunning "spec reconcile longest_running",
+    SpecDevice "spec needs a device",
+    SpecRegion "spec region",
+    SpecLatency "spec latency",
+    SpecLabels "spec labels",
+    SpecNear "spec near",
+    SpecAvoids "spec avoid_agents",
+    SpecPinned "spec agents",
+    SpecImpossible "spec that fits nowhere",
+}
+
+const KINDS: usize = Kind::ALL.len();
+const FAULTS: usize = Fault::ALL.len();
 
 /// How often each kind of thing happened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Coverage {
-    counts: BTreeMap<String, u64>,
+    kinds: [u64; KINDS],
+    faults: [u64; FAULTS],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { kinds: [0; KINDS], faults: [0; FAULTS] }
+    }
 }
 
 impl Coverage {
-    pub fn count(&mut self, kind: &str) {
-        if let Some(count) = self.counts.get_mut(kind) {
-            *count += 1;
-        } else {
-            self.counts.insert(kind.to_owned(), 1);
-        }
+    pub fn count(&mut self, kind: Kind) {
+        self.kinds[kind as usize] += 1;
+    }
+
+    pub fn fault(&mut self, fault: Fault) {
+        self.faults[fault as usize] += 1;
     }
 
     pub fn add(&mut self, other: &Self) {
-        for (kind, count) in &other.counts {
-            *self.counts.entry(kind.clone()).or_default() += count;
+        for (count, more) in self.kinds.iter_mut().zip(&other.kinds) {
+            *count += more;
+        }
+        for (count, more) in self.faults.iter_mut().zip(&other.faults) {
+            *count += more;
         }
     }
 
+    /// Every kind with its count, faults first.
+    fn all(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        let faults = Fault::ALL
+            .iter()
+            .map(|(fault, name)| (format!("fault {name}"), self.faults[*fault as usize]));
+        let kinds =
+            Kind::ALL.iter().map(|(kind, name)| ((*name).to_owned(), self.kinds[*kind as usize]));
+        faults.chain(kinds)
+    }
+
+    /// Kinds that never came up.
     pub fn missing(&self) -> Vec<String> {
-        let faults = FAULTS.iter().map(|fault| format!("fault {fault:?}"));
-        let others = EXPECTED.iter().map(|kind| (*kind).to_owned());
-        faults.chain(others).filter(|kind| !self.counts.contains_key(kind)).collect()
+        self.all().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
     }
 
-    pub fn print(&self) {
-        for (kind, count) in &self.counts {
-            println!("  {count:>9}  {kind}");
+    /// A table in two columns.
+    pub fn table(&self) -> String {
+        let cells: Vec<String> =
+            self.all().map(|(name, count)| format!("{count:>11}  {name:<36}")).collect();
+        let rows = cells.len().div_ceil(2);
+        let mut text = String::new();
+        for row in 0..rows {
+            let right = cells.get(row + rows).map_or("", String::as_str);
+            text.push_str(format!("{}{right}", cells[row]).trim_end());
+            text.push('\n');
         }
+        text
     }
 }
 
-pub fn up_kind(message: &Uplink) -> &'static str {
+pub fn up_kind(message: &Uplink) -> Kind {
     match message {
-        Uplink::Join(_) => "up join",
-        Uplink::Hello(_) => "up hello",
-        Uplink::Heartbeat(_) => "up heartbeat",
-        Uplink::Reports(_) => "up reports",
-        Uplink::Ping { .. } => "up ping",
-        Uplink::Gone(_) => "up gone",
+        Uplink::Join(_) => Kind::UpJoin,
+        Uplink::Hello(_) => Kind::UpHello,
+        Uplink::Heartbeat(_) => Kind::UpHeartbeat,
+        Uplink::Reports(_) => Kind::UpReports,
+        Uplink::Ping { .. } => Kind::UpPing,
+        Uplink::Gone(_) => Kind::UpGone,
     }
 }
 
-pub fn down_kind(message: &Downlink) -> &'static str {
+pub fn down_kind(message: &Downlink) -> Kind {
     match message {
-        Downlink::Joined => "down joined",
-        Downlink::JoinRefused(_) => "down join_refused",
-        Downlink::Welcome(_) => "down welcome",
-        Downlink::Refused(_) => "down refused",
-        Downlink::Desired(_) => "down desired",
-        Downlink::Acked { .. } => "down acked",
-        Downlink::Pong { .. } => "down pong",
-        Downlink::WhoIsThere => "down who_is_there",
+        Downlink::Joined => Kind::DownJoined,
+        Downlink::JoinRefused(_) => Kind::DownJoinRefused,
+        Downlink::Welcome(_) => Kind::DownWelcome,
+        Downlink::Refused(_) => Kind::DownRefused,
+        Downlink::Desired(_) => Kind::DownDesired,
+        Downlink::Acked { .. } => Kind::DownAcked,
+        Downlink::Pong { .. } => Kind::DownPong,
+        Downlink::WhoIsThere => Kind::DownWhoIsThere,
+    }
+}
+
+pub fn notice_kind(notice: &Notice) -> Option<Kind> {
+    match notice {
+        Notice::DesiredGap { .. } => Some(Kind::DesiredGap),
+        Notice::OutboxFull { .. } => Some(Kind::OutboxFull),
+        Notice::CoreSilent => Some(Kind::CoreSilent),
+        Notice::CoreForgot { .. } => Some(Kind::CoreForgot),
+        Notice::NotLetIn(_) => Some(Kind::NotLetIn),
+        Notice::Refused { .. } => Some(Kind::Refused),
+        _ => None,
+    }
+}
+
+pub fn answer_kind(answer: &Answer) -> Option<Kind> {
+    match answer {
+        Answer::Repeated(_) => Some(Kind::SubmissionRepeated),
+        Answer::QueueFull { .. } => Some(Kind::QueueFull),
+        _ => None,
+    }
+}
+
+pub fn ending_kind(ending: &Ending) -> Kind {
+    match ending {
+        Ending::Finished(_) => Kind::EndingFinished,
+        Ending::Refused { .. } => Kind::EndingRefused,
+        Ending::Lost { .. } => Kind::EndingLost,
+        Ending::Withdrawn => Kind::EndingWithdrawn,
+    }
+}
+
+pub fn settled_kind(status: TaskStatus) -> Option<Kind> {
+    match status {
+        TaskStatus::Succeeded => Some(Kind::Succeeded),
+        TaskStatus::Failed => Some(Kind::Failed),
+        TaskStatus::Canceled => Some(Kind::Canceled),
+        _ => None,
     }
 }

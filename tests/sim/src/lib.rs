@@ -5,14 +5,26 @@
 
 mod agent_node;
 mod board;
+mod calm;
 mod chance;
 mod clients;
 mod core_node;
-mod coverage;
+pub mod coverage;
+pub mod cut;
+mod describe;
+mod event;
+mod failure;
 mod faults;
 mod maps;
 mod network;
-mod plan;
+mod parcel;
+pub mod plan;
 mod processes;
+pub mod report;
 pub mod runs;
+pub mod script;
+pub mod shrink;
+mod specs;
+pub mod sweep;
+pub mod trace;
 mod world;

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskRow, WantedRow};
 use cloud_core_logic::{Change, Stored};
-use shared::assignment::{AssignmentState, Ending};
+use shared::assignment::AssignmentState;
 use shared::capacity::Resources;
 use shared::id::{AgentId, AssignmentId, CoreId, Incarnation, Sequence, TaskId};
 use shared::task::{Outcome, TaskState};
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Kind, ending_kind, settled_kind};
+use crate::describe;
+use crate::failure::ensure;
 
 /// The store of a simulated core.
 #[derive(Debug)]
@@ -63,18 +65,22 @@ impl Maps {
             Change::TaskAdded(row) => {
                 if let Some(key) = &row.key {
                     let first = self.keys.insert(key.key.clone(), row.id);
-                    assert!(first.is_none(), "a_key_makes_one_task: {} made two", key.key);
+                    ensure(first.is_none(), "a_key_makes_one_task", || key.key.clone());
                 }
                 self.unsettled.insert(row.id);
                 let before = self.tasks.insert(row.id, *row);
-                assert!(before.is_none(), "a task was added twice");
+                ensure(before.is_none(), "a_task_is_added_once", String::new);
             }
             Change::TaskMoved { task, life } => {
                 let row = self.tasks.get_mut(&task).expect("a task that moved was added");
                 let settled = row.life.state.status().is_settled();
-                assert!(!settled, "a_task_has_one_outcome: {task} moved after it was settled");
+                ensure(!settled, "a_task_has_one_outcome", || {
+                    format!("{} moved after it was settled", describe::task(task))
+                });
                 if let TaskState::Settled { outcome } = &life.state {
-                    coverage.count(&format!("settled {}", outcome.verdict.status().name()));
+                    if let Some(kind) = settled_kind(outcome.verdict.status()) {
+                        coverage.count(kind);
+                    }
                     self.unsettled.remove(&task);
                     outcomes.push((task, (**outcome).clone()));
                 }
@@ -84,9 +90,10 @@ impl Maps {
                 if let AssignmentState::Ended { ending, .. } = &row.state {
                     coverage.count(ending_kind(ending));
                 }
-                let before = self.assignments.insert(row.id, *row);
+                let id = row.id;
+                let before = self.assignments.insert(id, *row);
                 let ended = before.is_some_and(|before| before.state.is_ended());
-                assert!(!ended, "an_attempt_ends_once: one moved after its end");
+                ensure(!ended, "an_attempt_ends_once", || describe::attempt(id));
             }
             Change::AgentPut(row) => {
                 self.agents.insert(row.id.clone(), *row);
@@ -99,14 +106,14 @@ impl Maps {
             }
             Change::WantedPut { agent, row } => {
                 let known = self.agents.get_mut(&agent).expect("a known agent");
-                assert!(row.rev > known.desired_rev, "revisions_only_grow");
+                ensure(row.rev > known.desired_rev, "revisions_only_grow", || format!("{row:?}"));
                 known.desired_rev = row.rev;
                 self.wanted.insert((agent, row.assignment), row);
             }
             Change::WantedRemoved { agent, assignment } => {
                 self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
-            Change::LateReport { .. } => coverage.count("late report"),
+            Change::LateReport { .. } => coverage.count(Kind::LateReport),
         }
     }
 
@@ -137,14 +144,5 @@ impl Maps {
             }
         }
         sums
-    }
-}
-
-fn ending_kind(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Finished(_) => "ending finished",
-        Ending::Refused { .. } => "ending refused",
-        Ending::Lost { .. } => "ending lost",
-        Ending::Withdrawn => "ending withdrawn",
     }
 }

@@ -5,10 +5,17 @@ use cloud_core_logic::Input as CoreInput;
 use cloud_core_logic::change::Credential;
 use edge_agent_logic::Input as AgentInput;
 use shared::wire::uplink::{Gone, Join};
-use shared::wire::{Downlink, Uplink, decode, encode};
+use shared::wire::{Downlink, Uplink};
 
-use crate::coverage::{down_kind, up_kind};
-use crate::world::{Event, World};
+use crate::coverage::{Kind, down_kind, up_kind};
+use crate::describe;
+use crate::event::Event;
+use crate::parcel::Parcel;
+use crate::trace::Who;
+use crate::world::World;
+
+/// The most copies of one message.
+const COPIES_MAX: usize = 4;
 
 impl World {
     /// How long each copy of a message takes; none if it is lost.
@@ -16,29 +23,29 @@ impl World {
         if !self.chaos {
             return vec![self.chance.between(1, 20)];
         }
-        if self.chance.percent(self.plan.loss_percent) {
-            self.coverage.count("message lost");
+        if self.chance.percent(self.plan.weather.loss_percent) {
+            self.coverage.count(Kind::Lost);
             return Vec::new();
         }
         let mut copies = vec![self.journey()];
-        while copies.len() < 4 && self.chance.percent(self.plan.repeat_percent) {
-            self.coverage.count("message repeated");
+        while copies.len() < COPIES_MAX && self.chance.percent(self.plan.weather.repeat_percent) {
+            self.coverage.count(Kind::Repeated);
             copies.push(self.journey());
         }
         copies
     }
 
     fn journey(&mut self) -> u64 {
-        if self.chance.percent(self.plan.late_percent) {
-            self.coverage.count("message late");
-            return self.chance.between(1, self.plan.late_ms_max);
+        let weather = self.plan.weather;
+        if self.chance.percent(weather.late_percent) {
+            self.coverage.count(Kind::Late);
+            return self.chance.between(1, weather.late_ms_max);
         }
-        self.chance.between(1, self.plan.delay_ms_max)
+        self.chance.between(1, weather.delay_ms_max)
     }
 
-    pub fn send_up(&mut self, at: usize, message: &Uplink) {
-        self.coverage.count(up_kind(message));
-        let bytes = encode(message).expect("a message that fits");
+    pub fn send_up(&mut self, at: usize, message: Uplink) {
+        self.coverage.count(up_kind(&message));
         let line = &self.boards[at].line;
         let joining = matches!(message, Uplink::Join(_));
         let open = self.boards[at].is_connected() || joining;
@@ -46,21 +53,34 @@ impl World {
             return;
         }
         let journeys = self.journeys();
-        self.note(|world| {
-            let text = String::from_utf8_lossy(&bytes);
-            format!("{} says {text} {journeys:?}", world.boards[at].id)
-        });
+        let words =
+            |_: &Self| format!("⟶ {} ({})", describe::up(&message), describe::journeys(&journeys));
+        match describe::up_is_chatter(&message) {
+            true => self.detail(Who::Board(at), words),
+            false => self.note(Who::Board(at), words),
+        }
+        let parcel = self.pack(message);
         for after_ms in journeys {
-            self.after(after_ms, Event::Up { board: at, bytes: bytes.clone() });
+            self.after(after_ms, Event::Up { board: at, parcel: parcel.clone() });
         }
     }
 
-    pub fn arrive_up(&mut self, at: usize, bytes: &[u8]) {
+    fn pack<T>(&mut self, message: T) -> Parcel<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Clone,
+    {
+        if self.plan.encoded {
+            self.coverage.count(Kind::Encoded);
+        }
+        Parcel::pack(message, self.plan.encoded)
+    }
+
+    pub fn arrive_up(&mut self, at: usize, parcel: Parcel<Uplink>) {
         if !self.core.link_up || !self.broker_up {
             return;
         }
         let agent = self.boards[at].id.clone();
-        let input = match decode::<Uplink>(bytes).expect("a message that was encoded") {
+        let input = match parcel.open() {
             Uplink::Join(join) => {
                 let credential =
                     Credential { password_hash: join.nonce.clone(), seal_key: String::new() };
@@ -71,28 +91,40 @@ impl World {
         self.tell_core(input);
     }
 
-    pub fn send_down(&mut self, at: usize, message: &Downlink) {
-        self.coverage.count(down_kind(message));
-        let bytes = encode(message).expect("a message that fits");
+    /// Sends to whoever is connected under an agent's id.
+    pub fn send_down(&mut self, agent: usize, message: Downlink) {
+        self.coverage.count(down_kind(&message));
         if !self.core.link_up || !self.broker_up {
             return;
         }
         let journeys = self.journeys();
-        self.note(|world| {
-            let text = String::from_utf8_lossy(&bytes);
-            format!("core to {}: {text} {journeys:?}", world.boards[at].id)
-        });
+        let words = |_: &Self| {
+            let (text, times) = (describe::down(&message), describe::journeys(&journeys));
+            format!("⟶ agent-{agent} {text} ({times})")
+        };
+        match describe::down_is_chatter(&message) {
+            true => self.detail(Who::Core, words),
+            false => self.note(Who::Core, words),
+        }
+        let parcel = self.pack(message);
         for after_ms in journeys {
-            self.after(after_ms, Event::Down { board: at, bytes: bytes.clone() });
+            self.after(after_ms, Event::Down { agent, parcel: parcel.clone() });
         }
     }
 
-    pub fn arrive_down(&mut self, at: usize, bytes: &[u8]) {
-        let board = &self.boards[at];
-        if !self.broker_up || board.line.down_cut || board.agent.is_none() {
+    pub fn arrive_down(&mut self, agent: usize, parcel: Parcel<Downlink>) {
+        if !self.broker_up {
             return;
         }
-        let message = decode::<Downlink>(bytes).expect("a message that was encoded");
+        let open = |at: &usize| {
+            let board = &self.boards[*at];
+            board.number == agent && board.agent.is_some() && !board.line.down_cut
+        };
+        let Some(at) = (0..self.boards.len()).find(open) else {
+            return;
+        };
+        let board = &self.boards[at];
+        let message = parcel.open();
         if let Downlink::Joined | Downlink::JoinRefused(_) = message {
             if matches!(message, Downlink::Joined) && !board.joined {
                 let life = board.life;
@@ -106,8 +138,8 @@ impl World {
 
     pub fn arrive_will(&mut self, at: usize, gone: Gone) {
         if self.core.link_up && self.broker_up {
-            self.coverage.count("will fired");
-            self.coverage.count("up gone");
+            self.coverage.count(Kind::WillFired);
+            self.coverage.count(Kind::UpGone);
             let agent = self.boards[at].id.clone();
             self.tell_core(CoreInput::Uplink { agent, message: Uplink::Gone(gone) });
         }
@@ -121,7 +153,7 @@ impl World {
         }
         let incarnation = board.incarnation;
         let nonce = format!("{:064x}", self.chance.word());
-        self.send_up(at, &Uplink::Join(Join { nonce, incarnation }));
+        self.send_up(at, Uplink::Join(Join { nonce, incarnation }));
         self.after(3_000, Event::Join { board: at, life });
     }
 
@@ -135,8 +167,7 @@ impl World {
             self.after(again_ms, Event::Dial { board: at, life });
             return;
         }
-        // The broker drops an older connection under the same id, and says so.
-        self.fire_will(at);
+        self.take_over(at);
         let board = &mut self.boards[at];
         let Some(agent) = &board.agent else {
             return;
@@ -147,8 +178,16 @@ impl World {
         let will =
             Gone { incarnation: agent.incarnation(), boot: agent.boot(), link, orderly: false };
         board.line.will = Some(will);
-        self.note(|world| format!("{} is connected, link {link}", world.boards[at].id));
+        self.note(Who::Board(at), |_| format!("is connected, link {link}"));
         self.tell_agent(at, AgentInput::LinkUp { link });
+    }
+
+    /// The broker drops an older connection under the same id, and says so.
+    fn take_over(&mut self, at: usize) {
+        if self.boards[at].line.will.is_some() {
+            self.coverage.count(Kind::TakenOver);
+        }
+        self.fire_will(at);
     }
 
     fn fire_will(&mut self, at: usize) {
@@ -174,13 +213,13 @@ impl World {
         if self.boards[at].line.will.is_none() {
             return;
         }
-        self.note(|world| format!("{} loses its connection", world.boards[at].id));
+        self.note(Who::Board(at), |_| "loses its connection".to_owned());
         let connected = self.boards[at].is_connected();
         self.fire_will(at);
         if connected {
             self.tell_agent(at, AgentInput::LinkDown { reason: "broken".to_owned() });
             let life = self.boards[at].life;
-            let after_ms = self.chance.between(200, 4_000);
+            let after_ms = self.chance.spread(200, 4_000);
             self.after(after_ms, Event::Dial { board: at, life });
         }
     }
@@ -195,40 +234,38 @@ impl World {
             let after_ms = self.chance.between(8_000, 20_000);
             self.after(after_ms, Event::LineDead { board: at, session, only_if_cut: true });
         }
-        let heal_ms = if self.chance.percent(70) {
-            self.chance.between(500, 15_000)
-        } else {
-            self.chance.between(15_000, 120_000)
-        };
+        let heal_ms = self.chance.spread(500, 120_000);
         self.after(heal_ms, Event::Heal { board: at });
     }
 
     pub fn heal_line(&mut self, at: usize) {
-        self.note(|world| format!("{} is healed", world.boards[at].id));
-        self.boards[at].line.up_cut = false;
-        self.boards[at].line.down_cut = false;
+        let line = &mut self.boards[at].line;
+        if line.up_cut || line.down_cut {
+            (line.up_cut, line.down_cut) = (false, false);
+            self.note(Who::Network, |_| format!("the way to agent-{at} is whole again"));
+        }
     }
 
     pub fn broker_comes_up(&mut self) {
-        self.note(|_| "broker is up".to_owned());
+        self.note(Who::Network, |_| "the broker is up".to_owned());
         self.broker_up = true;
     }
 
-    /// The broker forgets every session; its wills come out, or die with it.
-    pub fn restart_broker(&mut self) {
-        let wills = self.chance.percent(50);
-        self.note(|_| format!("broker restarts, wills {wills}"));
+    /// The broker drops every connection; its last wills come out, or die with it.
+    pub fn restart_broker(&mut self, forgets: bool) {
         for at in 0..self.boards.len() {
-            if !wills && self.boards[at].agent.is_none() {
-                self.boards[at].line.will = None;
+            if forgets {
+                // No will comes out, but whoever is connected notices.
+                let connected = self.boards[at].is_connected();
+                self.broker_up = false;
+                if !connected {
+                    self.boards[at].line.will = None;
+                }
             }
             self.break_line(at);
         }
-        if !wills {
-            self.broker_up = false;
-        }
         self.core_link_goes_down();
-        let down_ms = self.chance.between(10, 8_000);
+        let down_ms = self.chance.spread(10, 8_000);
         self.after(down_ms, Event::BrokerUp);
     }
 }

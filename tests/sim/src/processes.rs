@@ -9,7 +9,13 @@ use shared::report::Output;
 use shared::wire::downlink::Order;
 
 use crate::board::{Attempt, Process};
-use crate::world::{Event, World};
+use crate::chance::{Chance, Stream};
+use crate::coverage::Kind;
+use crate::describe;
+use crate::event::Event;
+use crate::failure::ensure;
+use crate::trace::Who;
+use crate::world::World;
 
 /// The signal that asks, and the one that does not.
 const TERM: i32 = 15;
@@ -17,29 +23,30 @@ const KILL: i32 = 9;
 
 impl World {
     pub fn spawn(&mut self, at: usize, id: AssignmentId, _order: &Order) {
-        self.note(|world| format!("{} spawns {id}", world.boards[at].id));
+        self.note(Who::Board(at), |_| format!("spawns {}", describe::attempt(id)));
         let known = self.boards[at].attempts.contains_key(&id);
-        assert!(!known, "an_attempt_is_asked_for_once: {id}");
-        if self.chance.percent(3) {
-            self.coverage.count("spawn failed");
+        ensure(!known, "an_attempt_is_asked_for_once", || describe::attempt(id));
+        // What a process does follows from what it is, wherever and whenever it runs.
+        let which = shared::time::mix(id.task.0.as_u128() as u64, u64::from(id.attempt.0));
+        let mut chance = Chance::new(self.plan.seed, Stream::Processes, which);
+        if chance.percent(3) {
+            self.coverage.count(Kind::SpawnFailed);
             let exit = Exit::SpawnFailed { message: "no such program".to_owned() };
             self.tell_end(at, id, ended(exit, None));
             return;
         }
-        let code = if self.chance.percent(75) { 0 } else { 3 };
         let attempt = Attempt {
             process: Process::Asked,
             token: self.chance.word(),
             watched: true,
-            run_ms: self.chance.between(5, self.plan.run_ms_max),
-            code,
-            heeds_term: self.chance.percent(80),
+            run_ms: chance.between(5, self.plan.run_ms_max),
+            code: if chance.percent(75) { 0 } else { 3 },
+            heeds_term: chance.percent(80),
         };
         let token = attempt.token;
         self.boards[at].attempts.insert(id, attempt);
-        let slow = self.chance.percent(5);
-        let after_ms = self.chance.between(0, if slow { 8_000 } else { 80 });
-        self.after(after_ms, Event::ProcessStart { board: at, id, token });
+        let slow_ms = if chance.percent(5) { 8_000 } else { 80 };
+        self.after(chance.between(0, slow_ms), Event::ProcessStart { board: at, id, token });
     }
 
     pub fn process_starts(&mut self, at: usize, id: AssignmentId, token: u64) {
@@ -53,19 +60,31 @@ impl World {
         }
         attempt.process = Process::Runs { since_ms: mono, wall };
         let (run_ms, watched) = (attempt.run_ms, attempt.watched);
-        self.note(|world| format!("{} runs {id} for {run_ms} ms", world.boards[at].id));
-        assert!(self.started.insert(id), "an_attempt_runs_at_most_once: {id}");
-        let exclusive = self.core.maps.tasks[&id.task].spec.exclusive;
-        let running = self.running.entry(id.task).or_default();
-        running.insert((at, id));
-        if exclusive {
-            let alone = running.len() == 1;
-            assert!(alone, "an_exclusive_task_never_runs_twice_at_once: {running:?}");
-            self.coverage.count("exclusive started");
-        }
+        self.note(Who::Board(at), |_| format!("runs {} for {run_ms} ms", describe::attempt(id)));
+        let first = self.started.insert(id);
+        ensure(first, "an_attempt_runs_at_most_once", || describe::attempt(id));
+        self.check_copies(at, id);
         self.after(run_ms, Event::ProcessEnd { board: at, id, token, signal: None });
         if watched {
             self.tell_agent(at, Input::Process { assignment: id, event: ProcessEvent::Started });
+        }
+    }
+
+    fn check_copies(&mut self, at: usize, id: AssignmentId) {
+        let exclusive = self.core.maps.tasks.get(&id.task).is_some_and(|row| row.spec.exclusive);
+        let running = self.running.entry(id.task).or_default();
+        running.insert((at, id));
+        let copies = running.len();
+        if exclusive {
+            ensure(copies == 1, "an_exclusive_task_never_runs_twice_at_once", || {
+                let copies = running
+                    .iter()
+                    .map(|(at, id)| format!("{} on agent {at}", describe::attempt(*id)));
+                copies.collect::<Vec<_>>().join(", ")
+            });
+            self.coverage.count(Kind::ExclusiveRan);
+        } else if copies > 1 {
+            self.coverage.count(Kind::CopiesRan);
         }
     }
 
@@ -98,21 +117,21 @@ impl World {
         if let Some(running) = self.running.get_mut(&id.task) {
             running.remove(&(at, id));
         }
-        self.note(|world| format!("{} ended {id}: {:?}", world.boards[at].id, end.exit));
+        self.note(Who::Board(at), |_| format!("{} ended: {:?}", describe::attempt(id), end.exit));
         if watched {
             self.tell_end(at, id, end);
         }
     }
 
     pub fn terminate(&mut self, at: usize, id: AssignmentId) {
-        self.coverage.count("terminate");
+        self.coverage.count(Kind::Terminated);
         if self.boards[at].attempts.get(&id).is_some_and(|attempt| attempt.heeds_term) {
             self.signal(at, id, TERM);
         }
     }
 
     pub fn kill(&mut self, at: usize, id: AssignmentId) {
-        self.coverage.count("process killed");
+        self.coverage.count(Kind::Killed);
         // One that hangs in a driver takes its time.
         if self.chance.percent(80) {
             self.signal(at, id, KILL);

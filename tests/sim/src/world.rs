@@ -3,57 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::id::{AssignmentId, CoreId, TaskId};
-use shared::wire::uplink::Gone;
+use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
 
 use crate::board::Board;
-use crate::chance::Chance;
+use crate::chance::{Chance, Stream};
 use crate::clients::Client;
 use crate::core_node::CoreNode;
 use crate::coverage::Coverage;
+use crate::event::{Agenda, Event};
 use crate::plan::Plan;
+use crate::trace::{Detail, Trace, Who};
 
 /// The wall time at which every world begins, milliseconds since 1970.
 pub const EPOCH_MS: i64 = 1_800_000_000_000;
-/// How long after the last fault everything must have come to its end.
-pub const CALM_MS_MAX: u64 = 3_600_000;
-
-/// Something that is to happen at a time.
-#[derive(Debug)]
-pub enum Event {
-    CoreTurn { life: u64 },
-    CoreWake { life: u64 },
-    CoreStart,
-    CoreLinkUp { life: u64 },
-    AgentTurn { board: usize, life: u64 },
-    AgentWake { board: usize, life: u64 },
-    AgentStart { board: usize },
-    Dial { board: usize, life: u64 },
-    Join { board: usize, life: u64 },
-    LineDead { board: usize, session: u64, only_if_cut: bool },
-    Up { board: usize, bytes: Vec<u8> },
-    Will { board: usize, gone: Gone },
-    Down { board: usize, bytes: Vec<u8> },
-    ProcessStart { board: usize, id: AssignmentId, token: u64 },
-    ProcessEnd { board: usize, id: AssignmentId, token: u64, signal: Option<i32> },
-    Heal { board: usize },
-    DiskFree { board: usize },
-    BrokerUp,
-    CoreLinkHeal,
-    Fault,
-    Work,
-    Client { index: usize },
-    Calm,
-    Look,
-}
 
 /// A simulated world.
 pub struct World {
     pub plan: Plan,
+    /// The chance of everything that is not planned.
     pub chance: Chance,
     pub now_ms: u64,
     pub coverage: Coverage,
-    pub trace: Option<String>,
+    pub trace: Option<Trace>,
     pub core: CoreNode,
     pub boards: Vec<Board>,
     pub clients: Vec<Client>,
@@ -71,21 +42,18 @@ pub struct World {
     /// Every submission that a client was told is taken on.
     pub acknowledged: BTreeSet<TaskId>,
     pub calm_since_ms: u64,
-    events: BTreeMap<(u64, u64), Event>,
-    scheduled: u64,
+    agenda: Agenda,
 }
 
 impl World {
-    pub fn new(seed: u64, traced: bool) -> Self {
-        let mut chance = Chance::new(seed);
-        let plan = Plan::of(&mut chance);
+    pub fn new(plan: Plan, detail: Option<Detail>) -> Self {
+        let mut chance = Chance::new(plan.seed, Stream::Run, plan.salt);
         let core = CoreNode::new(CoreId(chance.uuid()));
         let mut world = Self {
-            plan,
             chance,
             now_ms: 0,
             coverage: Coverage::default(),
-            trace: traced.then(String::new),
+            trace: detail.map(Trace::new),
             core,
             boards: Vec::new(),
             clients: Vec::new(),
@@ -98,10 +66,9 @@ impl World {
             succeeded: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             calm_since_ms: 0,
-            events: BTreeMap::new(),
-            scheduled: 0,
+            agenda: Agenda::default(),
+            plan,
         };
-        world.note(|world| format!("seed {seed}: {:?}", world.plan));
         world.furnish();
         world
     }
@@ -110,17 +77,15 @@ impl World {
         for number in 0..self.plan.agents {
             let board = self.make_board(number);
             self.boards.push(board);
-            // Most are there from the beginning, some join late.
-            let late = self.chance.percent(30);
-            let after_ms = if late { self.chance.below(self.plan.chaos_ms) } else { 10 };
-            self.after(after_ms, Event::AgentStart { board: number });
+            let on_at_ms = self.plan.boards[number].on_at_ms;
+            self.after(on_at_ms, Event::AgentStart { board: number });
         }
         self.after(1, Event::CoreStart);
-        self.after(100, Event::Work);
-        let first_ms = self.chance.between(1, self.plan.fault_every_ms);
-        self.after(first_ms, Event::Fault);
-        let chaos_ms = self.plan.chaos_ms;
-        self.after(chaos_ms, Event::Calm);
+        for planned in 0..self.plan.faults.len() {
+            self.at(self.plan.faults[planned].at_ms, Event::Fault { planned });
+        }
+        self.furnish_clients();
+        self.after(self.plan.chaos_ms, Event::Calm);
     }
 
     /// Lets something happen after a time.
@@ -130,18 +95,32 @@ impl World {
 
     /// Lets something happen at a time; one that has passed is now.
     pub fn at(&mut self, at_ms: u64, event: Event) {
-        self.scheduled += 1;
-        self.events.insert((at_ms.max(self.now_ms), self.scheduled), event);
+        self.agenda.put(at_ms.max(self.now_ms), event);
     }
 
     /// A word for whoever reads the trace.
-    pub fn note(&mut self, words: impl FnOnce(&Self) -> String) {
-        if self.trace.is_some() {
-            let line = format!("{:>9} {}\n", self.now_ms, words(self));
+    pub fn note(&mut self, who: Who, words: impl FnOnce(&Self) -> String) {
+        self.tell(Detail::Story, who, words);
+    }
+
+    /// A word for whoever wants to know everything.
+    pub fn detail(&mut self, who: Who, words: impl FnOnce(&Self) -> String) {
+        self.tell(Detail::Everything, who, words);
+    }
+
+    fn tell(&mut self, detail: Detail, who: Who, words: impl FnOnce(&Self) -> String) {
+        if self.trace.as_ref().is_some_and(|trace| trace.detail >= detail) {
+            let words = words(self);
+            let at_ms = self.now_ms;
             if let Some(trace) = &mut self.trace {
-                trace.push_str(&line);
+                trace.line(at_ms, who, &words);
             }
         }
+    }
+
+    /// The number of an agent's first board.
+    pub fn number_of(&self, agent: &AgentId) -> usize {
+        self.boards.iter().position(|board| board.id == *agent).expect("a known agent")
     }
 
     /// Runs to the end.
@@ -150,7 +129,7 @@ impl World {
     /// When something does not hold that must.
     pub fn run(&mut self) {
         while !self.done {
-            let ((at_ms, _), event) = self.events.pop_first().expect("something is to happen");
+            let (at_ms, event) = self.agenda.next().expect("something is to happen");
             self.now_ms = at_ms;
             self.happen(event);
         }
@@ -160,29 +139,31 @@ impl World {
         match event {
             Event::CoreTurn { life } => self.core_turn_due(life),
             Event::CoreWake { life } => self.core_wakes(life),
+            Event::CoreCommit { life } => self.core_commits_again(life),
             Event::CoreStart => self.start_core(),
             Event::CoreLinkUp { life } => self.core_link_comes_up(life),
+            Event::CoreLinkHeal => self.core_link_held = false,
             Event::AgentTurn { board, life } => self.agent_turn_due(board, life),
             Event::AgentWake { board, life } => self.agent_wakes(board, life),
+            Event::AgentCommit { board, life } => self.agent_commits_again(board, life),
+            Event::AgentMeasure { board, life } => self.measure(board, life),
             Event::AgentStart { board } => self.start_agent(board),
+            Event::ClockSet { board, booted_ms } => self.set_clock(board, booted_ms),
             Event::Dial { board, life } => self.dial(board, life),
             Event::Join { board, life } => self.ask_to_join(board, life),
             Event::LineDead { board, session, only_if_cut } => {
                 self.line_dies(board, session, only_if_cut);
             }
-            Event::Up { board, bytes } => self.arrive_up(board, &bytes),
+            Event::Heal { board } => self.heal_line(board),
+            Event::Up { board, parcel } => self.arrive_up(board, parcel),
             Event::Will { board, gone } => self.arrive_will(board, gone),
-            Event::Down { board, bytes } => self.arrive_down(board, &bytes),
+            Event::Down { agent, parcel } => self.arrive_down(agent, parcel),
             Event::ProcessStart { board, id, token } => self.process_starts(board, id, token),
             Event::ProcessEnd { board, id, token, signal } => {
                 self.process_ends(board, id, token, signal);
             }
-            Event::Heal { board } => self.heal_line(board),
-            Event::DiskFree { board } => self.disk_is(board, false),
             Event::BrokerUp => self.broker_comes_up(),
-            Event::CoreLinkHeal => self.core_link_held = false,
-            Event::Fault => self.next_fault(),
-            Event::Work => self.new_work(),
+            Event::Fault { planned } => self.strike(planned),
             Event::Client { index } => self.client_asks(index),
             Event::Calm => self.calm_down(),
             Event::Look => self.look_whether_quiet(),

@@ -1,8 +1,126 @@
-//! The simulator's command: see `docs/SIMULATION.md`.
+//! The simulator's command, behind `make sim`: runs many worlds, or replays one. See
+//! `docs/SIMULATION.md`.
 
-fn main() {
-    match simulator::runs::number("AMBIT_SIM_SEED") {
-        Some(seed) => simulator::runs::replay(seed),
-        None => simulator::runs::fresh(),
+use std::process::ExitCode;
+
+use simulator::cut::Cut;
+use simulator::sweep::{self, Sweep, Swept};
+use simulator::trace::Detail;
+use simulator::{report, runs};
+
+const HELP: &str = "\
+simulate [--seeds N] [--first-seed S] [--agents A] [--threads T]
+    runs N worlds (1000) from seed S (one nobody has tried) and says what they exercised
+simulate --seed X [--cut WORDS] [--everything]
+    replays one world and tells its story; `--everything` tells every message and row
+";
+
+/// What was asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    seed: Option<u64>,
+    cut: Cut,
+    everything: bool,
+    first_seed: Option<u64>,
+    seeds: Option<u64>,
+    agents: Option<usize>,
+    threads: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    match read(std::env::args().skip(1)) {
+        Ok(Asked { seed: Some(seed), cut, everything, .. }) => replay(seed, &cut, everything),
+        Ok(asked) => many(&asked),
+        Err(wrong) => {
+            eprint!("{wrong}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An empty value says nothing: `make` passes what it was not given.
+fn read(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let mut asked = Asked::default();
+    let mut arguments = arguments;
+    while let Some(name) = arguments.next() {
+        if name == "--everything" {
+            asked.everything = true;
+            continue;
+        }
+        let value = arguments.next().ok_or(format!("`{name}` needs a value"))?;
+        let wrong = |_| format!("`{name}` needs a number, not `{value}`");
+        if value.is_empty() {
+            continue;
+        }
+        match name.as_str() {
+            "--seed" => asked.seed = Some(value.parse().map_err(wrong)?),
+            "--cut" => asked.cut = value.parse()?,
+            "--first-seed" => asked.first_seed = Some(value.parse().map_err(wrong)?),
+            "--seeds" => asked.seeds = Some(value.parse().map_err(wrong)?),
+            "--agents" => asked.agents = Some(value.parse().map_err(wrong)?),
+            "--threads" => asked.threads = Some(value.parse().map_err(wrong)?),
+            _ => return Err(format!("`{name}` is not known")),
+        }
+    }
+    Ok(asked)
+}
+
+fn replay(seed: u64, cut: &Cut, everything: bool) -> ExitCode {
+    let detail = if everything { Detail::Everything } else { Detail::Story };
+    let run = runs::cut(seed, cut, Some(detail));
+    print!("seed {seed}\n{}", run.plan);
+    print!("{}", run.trace.as_ref().map_or("", |trace| trace.text()));
+    match run.failure {
+        None => {
+            println!("seed {seed} holds");
+            ExitCode::SUCCESS
+        }
+        Some(failure) => {
+            println!("seed {seed} fails: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn many(asked: &Asked) -> ExitCode {
+    let first_seed = asked.first_seed.unwrap_or_else(sweep::fresh_seed);
+    let sweep = Sweep {
+        agents: asked.agents,
+        threads: asked.threads.unwrap_or_else(sweep::threads).max(1),
+        progress: true,
+        ..Sweep::new(first_seed, asked.seeds.unwrap_or(1_000))
+    };
+    println!("{} seeds from {first_seed} on {} threads", sweep.seeds, sweep.threads);
+    let swept = sweep.run();
+    print!("{}", swept.coverage.table());
+    println!("{}", swept.speed());
+    tell(&swept)
+}
+
+fn tell(swept: &Swept) -> ExitCode {
+    if let Some((seed, _)) = swept.failed.first() {
+        println!("\n{} seeds failed; the first is made smaller\n", swept.failed.len());
+        print!("{}", report::explain(*seed));
+        return ExitCode::FAILURE;
+    }
+    let missing = swept.coverage.missing();
+    if swept.seeds >= sweep::COVERED_SEEDS_MIN && !missing.is_empty() {
+        println!("never exercised: {}", missing.join(", "));
+        return ExitCode::FAILURE;
+    }
+    println!("every promise held");
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_make_was_not_given_is_not_asked_for() {
+        let read = |words: &[&str]| read(words.iter().map(|word| (*word).to_owned()));
+        let asked = read(&["--seeds", "", "--agents", "3"]).expect("asked");
+        assert_eq!((asked.seeds, asked.agents), (None, Some(3)));
+        assert!(read(&["--seeds", "many"]).is_err() && read(&["--sooner", "1"]).is_err());
     }
 }

@@ -1,0 +1,105 @@
+//! The end of the faults: everything is made whole again, and must then come to rest.
+
+use cloud_core_logic::input::Operation;
+use shared::api::AgentStatus;
+
+use crate::describe;
+use crate::event::Event;
+use crate::failure::ensure;
+use crate::trace::Who;
+use crate::world::World;
+
+/// How long after the last fault everything must have come to its end, in milliseconds, beside the
+/// work that is left.
+const CALM_MS_MAX: u64 = 3_600_000;
+/// What an attempt may cost beside its run: waits, grace, kills.
+const WASTED_MS: u64 = 20_000;
+
+impl World {
+    /// The faults stop. Everything is repaired and started.
+    pub fn calm_down(&mut self) {
+        self.note(Who::World, |_| "the faults stop, everything is repaired".to_owned());
+        self.chaos = false;
+        self.calm_since_ms = self.now_ms;
+        self.broker_up = true;
+        self.core_link_held = false;
+        self.core.disk_full_until_ms = 0;
+        self.core.armed = None;
+        self.start_core();
+        for at in 0..self.boards.len() {
+            self.heal_line(at);
+            self.boards[at].disk.full_until_ms = 0;
+            self.boards[at].disk.low_until_ms = 0;
+            self.boards[at].armed = None;
+            self.start_agent(at);
+            self.after(0, Event::AgentMeasure { board: at, life: self.boards[at].life });
+        }
+        self.after(500, Event::Look);
+    }
+
+    /// Looks whether everything has come to its end, and how long that takes.
+    pub fn look_whether_quiet(&mut self) {
+        let Err(unfinished) = self.quiet() else {
+            self.note(Who::World, |_| "all is quiet".to_owned());
+            self.done = true;
+            return;
+        };
+        // A cordon may have been lost with a crash, or not: said again until all is over.
+        for at in 0..self.boards.len() {
+            self.operate(at, Operation::Uncordon);
+        }
+        let waited_ms = self.now_ms - self.calm_since_ms;
+        // One small board may have a long queue to work off, with every attempt to its last.
+        let work_ms = self.clients.len() as u64 * 4 * (self.plan.run_ms_max + WASTED_MS);
+        let in_time = waited_ms < CALM_MS_MAX + work_ms;
+        ensure(in_time, "everything_comes_to_its_end", || unfinished);
+        let after_ms = if waited_ms < 60_000 { 500 } else { 5_000 };
+        self.after(after_ms, Event::Look);
+    }
+
+    fn quiet(&self) -> Result<(), String> {
+        let maps = &self.core.maps;
+        if let Some(task) = maps.unsettled.first() {
+            let state = describe::state(&maps.tasks[task].life.state);
+            return Err(format!("{} {state}", describe::task(*task)));
+        }
+        if let Some(client) = self.clients.iter().find(|client| client.task.is_none()) {
+            return Err(format!("client {} has no answer", client.number));
+        }
+        if let Some(((agent, _), row)) = maps.wanted.first_key_value() {
+            return Err(format!("{row:?} is wanted of {agent}"));
+        }
+        self.boards_are_quiet()?;
+        let Some(cloud) = &self.core.cloud else {
+            return Err("the core is down".to_owned());
+        };
+        for agent in cloud.fleet().iter() {
+            let online = agent.status == AgentStatus::Online;
+            if !online || !agent.used.is_zero() || agent.assignments > 0 {
+                return Err(format!("{agent:?}"));
+            }
+            let facts = self.boards[self.number_of(&agent.id)].agent.as_ref().map(|it| it.facts());
+            if facts.is_some_and(|facts| facts.position != agent.facts.position) {
+                return Err(format!("{} is thought to be elsewhere", agent.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn boards_are_quiet(&self) -> Result<(), String> {
+        for board in &self.boards {
+            let Some(agent) = &board.agent else {
+                return Err(format!("{} is down", board.id));
+            };
+            let outbox = agent.outbox();
+            if agent.holds().next().is_some() || outbox.waiting() > 0 {
+                let held: Vec<_> = agent.live().collect();
+                return Err(format!("{} holds {held:?}, outbox {outbox:?}", board.id));
+            }
+            if !board.attempts.is_empty() {
+                return Err(format!("{} keeps {:?}", board.id, board.attempts));
+            }
+        }
+        Ok(())
+    }
+}
