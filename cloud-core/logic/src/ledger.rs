@@ -208,9 +208,8 @@ impl Cloud {
         self.move_assignment(id.task, context, |row| row.state.hear_again());
         let offered = context.now.mono + self.settings.offer_timeout_ms;
         self.timers.set(Alarm::Offer(id.task), offered);
-        if self.wanted(&agent, id) != Some(Wanted::Run) {
-            self.want(&agent, id, Wanted::Run, context);
-        }
+        // Strays are not told of, so the row it had may have been passed over.
+        self.want(&agent, id, Wanted::Run, context);
         true
     }
 

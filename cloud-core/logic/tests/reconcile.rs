@@ -171,6 +171,27 @@ fn of_two_silent_copies_the_first_to_be_heard_goes_on() {
 }
 
 #[test]
+fn an_attempt_that_its_agent_never_heard_of_is_not_begun_when_it_comes_back() {
+    let mut world = World::new();
+    let (mut a, mut b) = (Board::new("a"), Board::new("b"));
+    world.hello(&mut a);
+    // The offer is lost with the link.
+    let (task, _) = world.submit(spec(Reconcile::BestScore));
+    world.hello(&mut b);
+    wait(&mut world, LOST_AFTER_S + 1, &mut [&mut b]);
+    assert_eq!(world.state(task).attempt(), Some(Attempt(2)));
+    // It comes back with reports that are taken before anything is compared.
+    let other = attempt(TaskId(uuid::Uuid::from_u128(77)), 1);
+    let message = a.queue(other, shared::time::Timestamp(0), ReportEvent::Started);
+    let mut effects = world.hello(&mut a);
+    effects.extend(world.say(&a, message));
+    let rows = a.apply(&effects);
+    assert!(!rows.iter().any(|row| matches!(row.want, Want::Run(_))), "{rows:?}");
+    assert!(told_to_stop(&effects, &a, 1, task), "the offer may be under way still");
+    assert_eq!(world.state(task).attempt(), Some(Attempt(2)));
+}
+
+#[test]
 fn a_settled_task_waits_for_no_copy_and_leaves_it_a_tombstone() {
     let (mut world, mut a, mut b, task) = two_copies(Reconcile::KeepOriginal);
     world.report(&mut b, attempt(task, 2), finished(End::Exited { code: 0 }));

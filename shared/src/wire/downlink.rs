@@ -43,6 +43,10 @@ pub enum Downlink {
     Pong {
         /// The ping's nonce.
         nonce: u64,
+        /// The last revision of the agent's desired state when this was said. It renews a lease only
+        /// once that is applied: it may be what takes the lease's task away.
+        #[serde(default)]
+        desired_rev: Revision,
     },
     /// The core does not know where this agent stands: say hello.
     WhoIsThere,
@@ -224,7 +228,11 @@ mod tests {
 
     #[test]
     fn messages_without_fields_survive_the_wire() {
-        for message in [Downlink::Joined, Downlink::WhoIsThere, Downlink::Pong { nonce: 1 }] {
+        for message in [
+            Downlink::Joined,
+            Downlink::WhoIsThere,
+            Downlink::Pong { nonce: 1, desired_rev: Revision(2) },
+        ] {
             let bytes = encode(&message).expect("encode");
             assert_eq!(decode::<Downlink>(&bytes).expect("decode"), message);
         }

@@ -104,12 +104,16 @@ impl Cloud {
     }
 
     /// A row as the agent is told. A live row's task is in the working set; one that were not
-    /// would have nothing to run, and is left out.
+    /// would have nothing to run, and is left out. So is a stray: an agent that holds it need not
+    /// be told, and one that never heard of it must not begin it now.
     fn message_row(&self, row: &WantedRow) -> Option<DesiredRow> {
         let want = match row.wanted {
             Wanted::Stop { reason } => Want::Stop { reason },
             Wanted::Run => {
                 let task = self.tasks.get(&row.assignment.task)?;
+                if task.current() != Some(row.assignment) {
+                    return None;
+                }
                 let spec = &task.row.spec;
                 let milliseconds = |seconds: u64| seconds.saturating_mul(1_000);
                 Want::Run(Arc::new(Order {

@@ -83,7 +83,8 @@ pub(crate) fn ping(
     {
         channel.liveness.hear(context.now.mono);
         channel.answered = context.now.mono;
-        context.effect(Effect::Send { agent: id.clone(), message: Downlink::Pong { nonce } });
+        let message = Downlink::Pong { nonce, desired_rev: channel.desired_rev };
+        context.effect(Effect::Send { agent: id.clone(), message });
     }
 }
 

@@ -106,7 +106,12 @@ fn compare(cloud: &mut Cloud, id: &AgentId, collected: &Collected, context: &mut
             Some(held) => decide(cloud, stray, held.running_ms.unwrap_or(0), context),
             None => {
                 let detail = format!("agent {id} does not have it any more");
-                cloud.end_stray(stray, context, Ending::Lost { detail }, None);
+                // The word that it should run may still be under way, if it never arrived.
+                let row = cloud.channels.get(id).and_then(|channel| channel.row(stray));
+                let was_told = row.is_none_or(|row| row.rev <= collected.applied_rev);
+                let tombstone =
+                    (!was_told).then_some(Wanted::Stop { reason: StopReason::Superseded });
+                cloud.end_stray(stray, context, Ending::Lost { detail }, tombstone);
             }
         }
     }
