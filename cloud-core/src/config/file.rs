@@ -238,6 +238,9 @@ fn check_settings(core: &Settings) -> Result<(), ConfigProblem> {
         ("core.recover_beats", core.recover_beats, 1, 1_000),
         ("core.offer_timeout_ms", core.offer_timeout_ms, 1_000, 24 * HOUR_MS),
         ("core.grace_ms", core.grace_ms, 0, HOUR_MS),
+        ("core.lease_margin_ms", core.lease_margin_ms, 100, HOUR_MS),
+        ("core.recovery_ms", core.recovery_ms, 1_000, 24 * HOUR_MS),
+        ("core.reports_per_second", core.reports_per_second, 1, 100_000_000),
         ("core.resend_ms", core.resend_ms, 100, HOUR_MS),
         ("core.placements_per_step", core.placements_per_step as u64, 1, 1_000_000),
     ] {
