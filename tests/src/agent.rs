@@ -32,6 +32,12 @@ pub struct AgentSetup {
     pub faulty: bool,
     /// Whether it is started, and waited for, with the cluster.
     pub starts: bool,
+    /// The most tasks that run at once; the others it holds wait.
+    pub running_max: Option<u32>,
+    /// How much of its disk is to stay free, in MiB, if not as much as usual.
+    pub disk_reserve_mib: Option<u64>,
+    /// Whether it is as patient as agents are in the field.
+    pub patient: bool,
 }
 
 /// A join token that is not the core's.
@@ -58,6 +64,9 @@ impl AgentSetup {
             join_token: None,
             faulty: false,
             starts: true,
+            running_max: None,
+            disk_reserve_mib: None,
+            patient: false,
         }
     }
 
@@ -86,6 +95,27 @@ impl AgentSetup {
     #[must_use]
     pub fn token(mut self, token: Token) -> Self {
         self.join_token = Some(token);
+        self
+    }
+
+    /// The same, running only so many of its tasks at once.
+    #[must_use]
+    pub fn running_max(mut self, running_max: u32) -> Self {
+        self.running_max = Some(running_max);
+        self
+    }
+
+    /// The same with so many MiB of its disk to stay free.
+    #[must_use]
+    pub fn disk_reserve_mib(mut self, mib: u64) -> Self {
+        self.disk_reserve_mib = Some(mib);
+        self
+    }
+
+    /// The same with the patience that agents have when nobody says otherwise.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
         self
     }
 
@@ -123,8 +153,7 @@ pub struct Surroundings {
 }
 
 /// What suits a test: quick to try again, where a board in the field is patient.
-const CONFIG: &str = "\
-[limits]
+const QUICK: &str = "\
 resend_ms = 1000
 resend_ms_max = 4000
 hello_ms = 500
@@ -143,7 +172,7 @@ impl Agent {
         let data = folder.join("data");
         fs::create_dir_all(&folder).expect("a folder for the agent");
         let config = folder.join("agent.toml");
-        let mut text = CONFIG.to_owned();
+        let mut text = configuration(&setup);
         if around.kind == BrokerKind::Mosquitto {
             text.push_str(&broker_user(&setup.id, &folder));
         }
@@ -181,6 +210,14 @@ impl Agent {
     pub fn link(&self) -> &FaultyLink {
         self.link.as_ref().expect("the agent was set up with `faulty()`")
     }
+}
+
+/// The file it is configured with, but for its user at a broker.
+fn configuration(setup: &AgentSetup) -> String {
+    let reserve = setup.disk_reserve_mib.map(|mib| format!("disk_reserve_mib = {mib}\n"));
+    let running = setup.running_max.map(|count| format!("running_max = {count}\n"));
+    let quick = if setup.patient { "" } else { QUICK };
+    format!("{}[limits]\n{quick}{}", reserve.unwrap_or_default(), running.unwrap_or_default())
 }
 
 fn token_file(setup: &AgentSetup, folder: &Path, right: &Path) -> Option<PathBuf> {

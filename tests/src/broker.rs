@@ -2,7 +2,7 @@
 //! the folder and the port differ, as the header of that file describes.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +23,9 @@ pub enum BrokerKind {
 /// The core's name at an external broker, as the shipped access list has it.
 pub const CORE_USER: &str = "ambit-core";
 
+/// The port of a broker that shares its host with nobody.
+const MQTT: u16 = 1883;
+
 /// The password of a user at the external broker.
 #[must_use]
 pub fn password_of(user: &str) -> String {
@@ -33,26 +36,34 @@ pub fn password_of(user: &str) -> String {
 #[derive(Debug)]
 pub struct Mosquitto {
     daemon: Daemon,
-    port: Port,
+    address: SocketAddr,
+    _port: Option<Port>,
     users: PathBuf,
 }
 
 impl Mosquitto {
-    /// Prepares one in a folder, for the core and these agents, and does not start it.
+    /// Prepares one in a folder, for the core and these agents, and does not start it. It listens
+    /// on the address of a host that is its own, if there is one.
     ///
     /// # Panics
     /// When Mosquitto is not installed, or its shipped configuration is not as described.
     #[must_use]
-    pub fn new<'a>(folder: &Path, agents: impl IntoIterator<Item = &'a str>) -> Self {
-        let port = Port::reserve();
+    pub fn new<'a>(
+        folder: &Path,
+        agents: impl IntoIterator<Item = &'a str>,
+        host: Option<Ipv4Addr>,
+    ) -> Self {
+        let port = host.is_none().then(Port::reserve);
+        let own = host.map(|host| SocketAddr::from((host, MQTT)));
+        let address = port.as_ref().map(Port::address).or(own).expect("one of them");
         let shipped = repository().join("configs/mosquitto");
         fs::copy(shipped.join("ambit.acl"), folder.join("ambit.acl")).expect("the access list");
         let text = fs::read_to_string(shipped.join("mosquitto.conf")).expect("the configuration");
         let file = folder.join("mosquitto.conf");
-        fs::write(&file, configuration(&text, folder, port.number())).expect("written");
+        fs::write(&file, configuration(&text, folder, address)).expect("written");
         let args = vec!["-c".to_owned(), file.display().to_string()];
         let daemon = Daemon::new("mosquitto", program(), args, folder);
-        let broker = Self { daemon, port, users: folder.join("ambit.passwd") };
+        let broker = Self { daemon, address, _port: port, users: folder.join("ambit.passwd") };
         broker.write_users(agents);
         broker
     }
@@ -70,7 +81,7 @@ impl Mosquitto {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.address
     }
 
     /// Starts it, with nothing from an earlier life, and waits until it listens.
@@ -100,13 +111,13 @@ fn program() -> &'static Path {
 }
 
 /// The shipped configuration with another folder and another port.
-fn configuration(shipped: &str, folder: &Path, port: u16) -> String {
+fn configuration(shipped: &str, folder: &Path, address: SocketAddr) -> String {
     let named: Vec<&str> =
         shipped.lines().filter(|line| line.starts_with("listener 1883")).collect();
     assert_eq!(named.len(), 1, "the header promises one such line");
     shipped
         .replace("/etc/mosquitto/", &format!("{}/", folder.display()))
-        .replace(named[0], &format!("listener {port} 127.0.0.1"))
+        .replace(named[0], &format!("listener {} {}", address.port(), address.ip()))
         // Started as root it would become a user who cannot read a folder of root's.
         + "user root\n"
 }

@@ -1,5 +1,7 @@
 //! Says what a cluster is to be made of, and makes it.
 
+use std::net::Ipv4Addr;
+
 use serde_json::Value;
 
 use crate::agent::{Agent, AgentSetup, Surroundings};
@@ -7,11 +9,17 @@ use crate::broker::{BrokerKind, Mosquitto};
 use crate::cluster::Cluster;
 use crate::core::{CoreProcess, CoreSetup};
 use crate::evidence::Evidence;
+use crate::hosts::Hosts;
 use crate::scratch::{Scratch, write_private};
 use crate::spec;
 
 /// The token with which agents join in every test.
 pub const JOIN_TOKEN: &str = "the join token of a cluster under test";
+
+/// The host of the core, and of a broker that is a process of its own.
+pub const CORE_HOST: &str = "core";
+/// As [`CORE_HOST`].
+pub const BROKER_HOST: &str = "broker";
 
 /// A cluster that is not there yet.
 #[derive(Debug)]
@@ -19,13 +27,14 @@ pub struct ClusterBuilder {
     kind: BrokerKind,
     core: CoreSetup,
     agents: Vec<AgentSetup>,
+    broker_host: Option<Ipv4Addr>,
 }
 
 impl ClusterBuilder {
     /// A core with this broker, and no agents.
     #[must_use]
     pub fn new(kind: BrokerKind) -> Self {
-        Self { kind, core: CoreSetup::default(), agents: Vec::new() }
+        Self { kind, core: CoreSetup::default(), agents: Vec::new(), broker_host: None }
     }
 
     /// With one agent more.
@@ -52,28 +61,86 @@ impl ClusterBuilder {
         self
     }
 
+    /// With a heartbeat every so often, in milliseconds.
+    #[must_use]
+    pub fn heartbeat_ms(mut self, heartbeat_ms: u64) -> Self {
+        self.core.heartbeat_ms = heartbeat_ms;
+        self
+    }
+
+    /// With all times as they are when nobody configures any, for the core and the agents that are
+    /// here already.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.core = CoreSetup { patient: true, heartbeat_ms: 5_000, ..self.core };
+        self.agents = self.agents.into_iter().map(AgentSetup::patient).collect();
+        self
+    }
+
     /// Starts everything and waits until every agent that starts with it is online.
     ///
     /// # Panics
     /// When something does not start, or an agent does not come online.
     #[must_use]
-    pub fn start(mut self) -> Cluster {
+    pub fn start(self) -> Cluster {
+        let mut cluster = self.lay_out();
+        cluster.start();
+        cluster
+    }
+
+    /// Makes a cluster in which everything has a host of its own: `core`, `broker` when that is a
+    /// process of its own, and each agent under its id. Nothing is started yet. The thread enters
+    /// the core's network, where alone the core can be asked.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn lay_out_on(mut self, hosts: &mut Hosts) -> Cluster {
+        self.core.host = Some(hosts.add(CORE_HOST));
+        self.broker_host = (self.kind == BrokerKind::Mosquitto).then(|| hosts.add(BROKER_HOST));
+        for agent in &self.agents {
+            hosts.add(&agent.id);
+        }
+        hosts.enter(CORE_HOST);
+        let mut cluster = self.lay_out();
+        let folder = cluster.scratch.path();
+        cluster.core.daemon.enter_by(hosts.host(CORE_HOST).entry(folder));
+        if let Some(broker) = &mut cluster.broker {
+            broker.daemon().enter_by(hosts.host(BROKER_HOST).entry(folder));
+        }
+        for agent in &mut cluster.agents {
+            agent.daemon.enter_by(hosts.host(&agent.setup.id).entry(folder));
+        }
+        cluster
+    }
+
+    /// As [`Self::lay_out_on`], and starts everything as [`Self::start`] does.
+    ///
+    /// # Panics
+    /// When something does not start, or an agent does not come online.
+    #[must_use]
+    pub fn start_on(self, hosts: &mut Hosts) -> Cluster {
+        let mut cluster = self.lay_out_on(hosts);
+        cluster.start();
+        cluster
+    }
+
+    fn lay_out(mut self) -> Cluster {
         let scratch = Scratch::new();
         let folder = scratch.path().to_path_buf();
         let join_token_file = scratch.join("join-token");
         write_private(&join_token_file, JOIN_TOKEN);
-        let broker = (self.kind == BrokerKind::Mosquitto)
-            .then(|| Mosquitto::new(&folder, self.agents.iter().map(|agent| agent.id.as_str())));
+        let broker = (self.kind == BrokerKind::Mosquitto).then(|| {
+            let agents = self.agents.iter().map(|agent| agent.id.as_str());
+            Mosquitto::new(&folder, agents, self.broker_host)
+        });
         self.core.external_broker = broker.as_ref().map(Mosquitto::address);
         let core = CoreProcess::new(&self.core, &join_token_file, &folder);
         let around =
             Surroundings { kind: self.kind, broker: core.broker(), join_token_file, folder };
         let agents = self.agents.into_iter().map(|agent| Agent::new(agent, &around)).collect();
         let evidence = Evidence::at(scratch.join("evidence"));
-        let mut cluster =
-            Cluster { api: core.api, kind: self.kind, agents, core, broker, evidence, scratch };
-        cluster.start();
-        cluster
+        Cluster { api: core.api, kind: self.kind, agents, core, broker, evidence, scratch }
     }
 }
 

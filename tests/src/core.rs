@@ -2,7 +2,7 @@
 //! however often it dies.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::api::Api;
@@ -13,9 +13,15 @@ use crate::port::Port;
 use crate::scratch::write_private;
 use crate::wait::eventually;
 
+/// The ports of a core that shares its host with nobody.
+const HTTP: u16 = 8080;
+const MQTT: u16 = 1883;
+
 /// How a core decides in a test: times short enough to be waited for.
 #[derive(Debug, Clone)]
 pub struct CoreSetup {
+    /// Whether it is as patient as a core in the field; the heartbeat counts all the same.
+    pub patient: bool,
     /// How often agents send a heartbeat, in milliseconds.
     pub heartbeat_ms: u64,
     /// The most tasks that wait.
@@ -24,11 +30,20 @@ pub struct CoreSetup {
     pub grace_ms: u64,
     /// The broker outside the core, if that is where it is.
     pub external_broker: Option<SocketAddr>,
+    /// The host it has for itself, if it has one.
+    pub host: Option<Ipv4Addr>,
 }
 
 impl Default for CoreSetup {
     fn default() -> Self {
-        Self { heartbeat_ms: 500, pending_max: 100_000, grace_ms: 1_000, external_broker: None }
+        Self {
+            patient: false,
+            heartbeat_ms: 500,
+            pending_max: 100_000,
+            grace_ms: 1_000,
+            external_broker: None,
+            host: None,
+        }
     }
 }
 
@@ -41,15 +56,21 @@ pub struct CoreProcess {
     pub api: Api,
     data: PathBuf,
     broker: SocketAddr,
-    _ports: [Port; 2],
+    _ports: Option<[Port; 2]>,
 }
 
 impl CoreProcess {
     /// Prepares one; does not start it.
     #[must_use]
     pub fn new(setup: &CoreSetup, join_token_file: &Path, folder: &Path) -> Self {
-        let ports = [Port::reserve(), Port::reserve()];
-        let (listen, own_broker) = (ports[0].address(), ports[1].address());
+        let ports = setup.host.is_none().then(|| [Port::reserve(), Port::reserve()]);
+        let (listen, own_broker) = match (&ports, setup.host) {
+            (Some([listen, broker]), _) => (listen.address(), broker.address()),
+            (None, host) => {
+                let host = host.unwrap_or(Ipv4Addr::LOCALHOST);
+                (SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP)), SocketAddr::from((host, MQTT)))
+            }
+        };
         let data = folder.join("core-data");
         let config = folder.join("core.toml");
         fs::write(&config, configuration(setup, own_broker, join_token_file, folder))
@@ -120,10 +141,10 @@ fn configuration(
             )
         }
     };
+    let quick = if setup.patient { "" } else { "resend_ms = 500\noffer_timeout_ms = 20000\n" };
     let CoreSetup { heartbeat_ms, pending_max, grace_ms, .. } = setup;
     format!(
         "[join]\ntoken_file = \"{token}\"\n\n{broker}\n[core]\nheartbeat_ms = {heartbeat_ms}\n\
-         pending_max = {pending_max}\ngrace_ms = {grace_ms}\nresend_ms = 500\n\
-         offer_timeout_ms = 20000\n"
+         pending_max = {pending_max}\ngrace_ms = {grace_ms}\n{quick}"
     )
 }

@@ -1,6 +1,7 @@
 //! One process of the cluster: started with its output in a file, killed or stopped, started
 //! again with the same words. Knows nothing of what the program does.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
@@ -27,6 +28,9 @@ pub struct Daemon {
     name: String,
     program: PathBuf,
     args: Vec<String>,
+    /// Words in front of the program, which bring it to where it is to run.
+    entry: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: PathBuf,
     log: PathBuf,
     child: Option<Child>,
@@ -41,10 +45,23 @@ impl Daemon {
             name: name.to_owned(),
             program: program.to_path_buf(),
             args,
+            entry: Vec::new(),
+            environment: Vec::new(),
             folder: folder.to_path_buf(),
             log: folder.join(format!("{name}.log")),
             child: None,
         }
+    }
+
+    /// Has it run elsewhere from its next start on: these words come before its own, and what
+    /// they name becomes the program, in the same process.
+    pub fn enter_by(&mut self, entry: Vec<String>) {
+        self.entry = entry;
+    }
+
+    /// Has a variable in its environment from its next start on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// What it is called in messages.
@@ -66,11 +83,15 @@ impl Daemon {
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a log");
-        let child = Command::new(&self.program)
+        let program = self.program.as_os_str();
+        let mut words = self.entry.iter().map(OsStr::new).chain([program]);
+        let child = Command::new(words.next().unwrap_or(program))
+            .args(words)
             .args(&self.args)
             .env_clear()
             .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .env("RUST_BACKTRACE", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log twice"))
