@@ -6,6 +6,7 @@ mod core_death;
 mod offline;
 mod outcomes;
 mod overload;
+mod partitions;
 mod placement;
 mod security;
 mod status;
