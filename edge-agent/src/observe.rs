@@ -26,7 +26,7 @@ pub fn recovered(adopted: usize, ended: usize, never_started: usize, gone: usize
 }
 
 /// The agent ends.
-pub fn stopped(running: usize, reports_waiting: u64) {
+pub fn stopped(running: usize, reports_waiting: usize) {
     info!(running, reports_waiting, "agent stops; what runs goes on running");
 }
 
@@ -43,8 +43,8 @@ pub fn notice(notice: &Notice) {
         Notice::CoreSilent => {
             warn!("the link is up, but the core says nothing; saying hello again")
         }
-        Notice::CoreForgot { acked, deleted } => {
-            error!(%acked, %deleted, "the core lost reports that it had acknowledged; they are deleted here and cannot be told again");
+        Notice::CoreForgot { acked, before, kept } => {
+            warn!(%acked, %before, kept, "the core lost reports that it had acknowledged; the outcomes that are kept here are told again");
         }
         Notice::AheadOfUs { acked, last } => {
             error!(%acked, %last, "the core knows reports that this agent never wrote: another agent uses this id, or old data was put back; give this agent a fresh data folder");
@@ -67,6 +67,13 @@ pub fn notice(notice: &Notice) {
         Notice::Stopping { assignment, cause: Cause::Requested { reason } } => {
             info!(%assignment, ?reason, "stopping it");
         }
+        Notice::Retried { assignment, runs } => {
+            info!(%assignment, runs.failures, runs.losses, "its run is over and the core cannot be asked; running it again");
+        }
+        Notice::ClockDistrusted { why } => {
+            warn!(?why, "the wall clock is not to be believed; nothing is decided by it");
+        }
+        Notice::ClockTrusted => info!("the wall clock is to be believed again"),
         Notice::Finished { assignment, success } => debug!(%assignment, success, "finished"),
         Notice::Nonsense { assignment, step } => debug!(%assignment, ?step, "ignored"),
     }

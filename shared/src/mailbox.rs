@@ -15,7 +15,7 @@ use crate::id::{Incarnation, Sequence};
 pub struct Outbox {
     /// The last number given to an entry.
     pub last: Sequence,
-    /// Everything up to here is acknowledged and deleted.
+    /// Everything up to here is acknowledged.
     pub acked: Sequence,
     /// Everything up to here was handed to the link since it came up. Not kept on disk.
     #[serde(skip)]
@@ -45,7 +45,17 @@ impl Outbox {
         self.sent = self.acked;
     }
 
-    /// Entries that are not acknowledged.
+    /// Takes back acknowledgements beyond `acked`: the receiver was put back to an earlier state.
+    /// `false` when there are none.
+    pub fn restore(&mut self, acked: Sequence) -> bool {
+        let lost = acked < self.acked;
+        if lost {
+            (self.acked, self.sent) = (acked, acked);
+        }
+        lost
+    }
+
+    /// Numbers that are not acknowledged; no fewer than there are entries to be told.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.last.0 - self.acked.0
@@ -92,6 +102,19 @@ mod tests {
         assert_eq!(outbox.acknowledge(Sequence(1)), Some(Sequence(1)));
         assert_eq!(outbox.acknowledge(Sequence(1)), None);
         assert_eq!(outbox.waiting(), 0);
+    }
+
+    #[test]
+    fn a_receiver_that_was_put_back_is_told_again_from_where_it_stands() {
+        let mut outbox = Outbox::default();
+        for _ in 0..4 {
+            outbox.push();
+        }
+        outbox.acknowledge(Sequence(3));
+        assert!(!outbox.restore(Sequence(3)));
+        assert!(outbox.restore(Sequence(1)));
+        assert_eq!((outbox.acked, outbox.sent, outbox.waiting()), (Sequence(1), Sequence(1), 3));
+        assert_eq!(outbox.acknowledge(Sequence(4)), Some(Sequence(4)));
     }
 
     proptest! {

@@ -5,14 +5,20 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::capacity::Resources;
-use shared::id::{AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, TaskId};
+use shared::id::{
+    AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
+};
 use shared::mailbox::Outbox;
-use shared::time::{Monotonic, Now};
+use shared::time::{Monotonic, Now, Timestamp, mix};
+use shared::wire::downlink::Order;
 use shared::wire::uplink::{Facts, Load};
 
-use crate::attempt::{Live, State};
-use crate::change::{AttemptRow, Stored};
+use crate::attempt::{Live, State, Undecided};
+use crate::change::{AttemptRow, EntryKind, Stored};
+use crate::clock::{Clock, Trust};
+use crate::entries::Entries;
 use crate::link::Link;
+use crate::progress::Progress;
 use crate::settings::Settings;
 
 /// An attempt in the order in which those that wait are started: higher priority first, then in
@@ -37,9 +43,12 @@ pub struct Agent {
     pub(crate) facts: Facts,
     pub(crate) incarnation: Incarnation,
     pub(crate) boot: Boot,
+    /// Drawn anew by each process, so that a copy of this database elsewhere is told apart.
+    pub(crate) session: Session,
     pub(crate) core: Option<CoreId>,
     pub(crate) applied_rev: Revision,
     pub(crate) outbox: Outbox,
+    pub(crate) entries: Entries,
     /// Every attempt that is not over.
     pub(crate) live: BTreeMap<AssignmentId, Live>,
     /// Those of them that wait for their turn.
@@ -57,23 +66,65 @@ pub struct Agent {
     pub(crate) unresolved: BTreeSet<AssignmentId>,
     /// When to act on a running attempt (it timed out) or a stopping one (it does not stop).
     pub(crate) alarms: BTreeMap<AssignmentId, Monotonic>,
+    /// Attempts that are not over and run under a lease.
+    pub(crate) leased: BTreeSet<AssignmentId>,
+    /// Attempts whose run is over while the core cannot be asked what is to follow.
+    pub(crate) undecided: BTreeMap<AssignmentId, Undecided>,
+    pub(crate) progress: Progress,
+    pub(crate) clock: Clock,
+    /// What the database says about the clock.
+    pub(crate) clock_told: Option<(Trust, Option<i64>)>,
+    /// The floor that is on disk.
+    pub(crate) floor_saved: Option<Timestamp>,
+    /// When what may wait was last written down.
+    pub(crate) saved: Monotonic,
+    /// When it is next looked for outcomes that were kept for long enough.
+    pub(crate) kept_look: Monotonic,
     pub(crate) health: Health,
     pub(crate) link: Link,
 }
 
+/// What an agent is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// What its store remembers. `stored.boot` is this start of the process, already on disk.
+    pub stored: Stored,
+    /// The bounds and times that it decides by.
+    pub settings: Settings,
+    /// What it is.
+    pub facts: Facts,
+    /// Which start of the board's kernel this is; the monotonic clock belongs to it.
+    pub board: u32,
+    /// No right clock has ever shown less to this program.
+    pub built_at: Timestamp,
+    /// This moment.
+    pub now: Now,
+}
+
+/// Makes a session's number independent of what else the first moment's chance decides.
+const CHANCE_SESSION: u64 = 0x5e55;
+
+fn draw_session(chance: u64) -> Session {
+    Session((mix(chance, CHANCE_SESSION) >> 32) as u32)
+}
+
 impl Agent {
-    /// The agent as its store remembers it. `stored.boot` is this start of the process, already
-    /// on disk. Follow with one [`crate::Input::Found`] for each of [`Agent::unresolved`].
+    /// The agent as its store remembers it. What lies in the folders of attempts that are
+    /// [`State::Accepted`] now is left of runs that are over: remove it first. Then follow with
+    /// one [`crate::Input::Found`] for each of [`Agent::unresolved`].
     #[must_use]
-    pub fn restore(stored: Stored, settings: Settings, facts: Facts, now: Now) -> Self {
+    pub fn restore(start: Start) -> Self {
+        let Start { stored, settings, facts, board, built_at, now } = start;
         let mut agent = Self {
             link: Link::new(stored.link, stored.heard_at, now.mono),
             settings,
             facts,
             incarnation: stored.incarnation,
             boot: stored.boot,
+            session: draw_session(now.chance),
             core: stored.core,
             applied_rev: stored.applied_rev,
+            entries: Entries::restore(stored.entries, stored.outbox.acked),
             outbox: stored.outbox,
             live: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -83,17 +134,33 @@ impl Agent {
             finished_by_report: stored.finished.iter().map(|(id, seq)| (*seq, *id)).collect(),
             unresolved: BTreeSet::new(),
             alarms: BTreeMap::new(),
+            leased: BTreeSet::new(),
+            undecided: BTreeMap::new(),
+            progress: Progress::default(),
+            clock: Clock::new(board, built_at, stored.floor),
+            clock_told: None,
+            floor_saved: stored.floor,
+            saved: now.mono,
+            kept_look: now.mono,
             health: Health::default(),
         };
+        agent.clock.look(now);
         agent.outbox.rewind();
         for row in stored.live {
             agent.restore_attempt(row);
+        }
+        for (seq, entry) in &agent.entries.waiting {
+            if let (EntryKind::State, Some(live)) =
+                (entry.kind, agent.live.get_mut(&entry.assignment))
+            {
+                live.told.push(*seq);
+            }
         }
         agent
     }
 
     fn restore_attempt(&mut self, row: AttemptRow) {
-        let AttemptRow { id, number, accepted_at, order, state } = row;
+        let AttemptRow { id, number, accepted_at, order, state, runs, progress } = row;
         self.accepted_last = self.accepted_last.max(number);
         self.reserved.add(&order.needs);
         if state.is_active() {
@@ -101,7 +168,15 @@ impl Agent {
         } else {
             self.waiting.insert((Reverse(order.priority), number, id));
         }
-        self.live.insert(id, Live { number, accepted_at, order, state });
+        if order.lease_ms.is_some() {
+            self.leased.insert(id);
+        }
+        if let Some(progress) = progress.filter(|_| state.is_active()) {
+            self.progress.restore(id, progress);
+        }
+        let (started, told) = (None, Vec::new());
+        let live = Live { number, accepted_at, order, state, runs, started, told };
+        self.live.insert(id, live);
     }
 
     /// Attempts of which the driver must find out what became of them, and say so with
@@ -121,6 +196,12 @@ impl Agent {
     #[must_use]
     pub fn boot(&self) -> Boot {
         self.boot
+    }
+
+    /// Which process of that start this is.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        self.session
     }
 
     /// How far desired state is applied.
@@ -157,10 +238,34 @@ impl Agent {
         self.live.keys().chain(self.finished.keys()).copied()
     }
 
-    /// Whether an attempt is remembered.
+    /// Whether an attempt is remembered by more than what was told of its end.
     #[must_use]
     pub fn remembers(&self, id: AssignmentId) -> bool {
         self.live.contains_key(&id) || self.finished.contains_key(&id)
+    }
+
+    /// Whether an attempt is remembered at all: held, or over with an outcome that is to be told
+    /// or kept. It is never begun a second time then.
+    pub(crate) fn knows(&self, id: AssignmentId) -> bool {
+        self.remembers(id) || self.entries.outcomes.contains_key(&id)
+    }
+
+    /// How many reports wait to be acknowledged.
+    #[must_use]
+    pub fn reports_waiting(&self) -> usize {
+        self.entries.waiting.len()
+    }
+
+    /// How many acknowledged outcomes are kept.
+    #[must_use]
+    pub fn reports_kept(&self) -> usize {
+        self.entries.kept.len()
+    }
+
+    /// Whether the wall clock is believed.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whether the core knows this agent on the present connection.
@@ -174,7 +279,12 @@ impl Agent {
     pub fn next_wakeup(&self) -> Option<Monotonic> {
         let alarms = self.alarms.values().copied();
         let disconnects = self.disconnects().map(|(at, _)| at);
-        alarms.chain(disconnects).chain(self.link.next_wakeup()).min()
+        let leases = self.lease_ends().map(|(at, _)| at);
+        let decisions = self.undecided.values().map(|it| it.at);
+        let decisions = decisions.filter(|_| !self.health.stopping);
+        let progress = self.link.is_met().then(|| self.progress.next_wakeup()).flatten();
+        let ends = alarms.chain(disconnects).chain(leases).chain(decisions);
+        ends.chain(self.link.next_wakeup()).chain(progress).min()
     }
 
     /// The attempts that are not to go on without the core, and when they are to be stopped if it
@@ -184,6 +294,25 @@ impl Agent {
             let stop_after_ms = live.order.stop_after_ms?;
             let stopping = matches!(live.state, State::Stopping { .. });
             (!stopping).then(|| (self.link.heard + stop_after_ms, *id))
+        })
+    }
+
+    /// When a process under this order's lease is told to end, if nothing renews it. `None` without
+    /// a lease, and while no ping was answered.
+    pub(crate) fn lease_end(&self, order: &Order) -> Option<Monotonic> {
+        let margins_ms = self.settings.lease_margin_ms.saturating_mul(2);
+        let before_ms = order.grace_ms.saturating_add(margins_ms);
+        let for_ms = order.lease_ms?.saturating_sub(before_ms);
+        self.link.renewed.map(|renewed| renewed + for_ms)
+    }
+
+    /// The attempts with a process under a lease, and when they are to be stopped.
+    pub(crate) fn lease_ends(&self) -> impl Iterator<Item = (Monotonic, AssignmentId)> + '_ {
+        self.leased.iter().filter_map(|id| {
+            let live = self.live.get(id)?;
+            let runs = matches!(live.state, State::Starting { .. } | State::Running { .. });
+            let runs = runs && !self.undecided.contains_key(id);
+            Some((self.lease_end(&live.order).filter(|_| runs)?, *id))
         })
     }
 

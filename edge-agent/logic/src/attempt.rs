@@ -7,16 +7,19 @@
 //!    │  └─────────┘ └──▶ stopping ─▶ (finished)
 //!    └──▶ (finished)
 //! ```
+//! A run that failed or vanished while the core cannot be asked may be followed by another: then
+//! the attempt is accepted again.
+//!
 //! Finished attempts are only remembered by the number of their final report, until the core has
 //! acknowledged it.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::id::Boot;
-use shared::report::{End, StopReason};
-use shared::time::Timestamp;
-use shared::wire::downlink::Order;
+use shared::id::{Boot, Sequence};
+use shared::report::{End, Output, StopReason};
+use shared::time::{Monotonic, Timestamp};
+use shared::wire::downlink::{LocalRetry, Order};
 
 /// Why the agent ends an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,8 @@ pub enum Move {
     Run,
     /// Be stopped.
     Stop,
+    /// Wait for another run: the one before is over.
+    BeginAgain,
 }
 
 impl State {
@@ -166,6 +171,20 @@ impl State {
         Ok(())
     }
 
+    /// A run of it is over and another follows.
+    ///
+    /// # Errors
+    /// When it has no process, or was stopped on request.
+    pub fn begin_again(&mut self) -> Result<(), IllegalStep> {
+        match *self {
+            Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Stopping { cause: Cause::TimedOut, .. } => *self = Self::Accepted,
+            other => return Err(other.refuse(Move::BeginAgain)),
+        }
+        Ok(())
+    }
+
     /// Its process is told to end. The first cause stays.
     ///
     /// # Errors
@@ -192,6 +211,71 @@ pub struct Live {
     pub order: Arc<Order>,
     /// Where it stands.
     pub state: State,
+    /// How often it was run before, and why that was not enough.
+    pub runs: Runs,
+    /// Since when its process runs, by the monotonic clock, if it does.
+    pub started: Option<Monotonic>,
+    /// What was told of its way and may still be dropped when its end is told.
+    pub told: Vec<Sequence>,
+}
+
+/// A run that is over, while the core cannot be asked what is to follow.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Undecided {
+    /// How it ended.
+    pub end: End,
+    /// What is known of it beside that.
+    pub remains: Remains,
+    /// When the agent decides by itself.
+    pub at: Monotonic,
+}
+
+/// What is known of a run that ended, beside how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Remains {
+    /// When its process started, if it was seen to.
+    pub started_at: Option<Timestamp>,
+    /// How long it ran, in milliseconds.
+    pub ran_ms: Option<u64>,
+    /// The end of what it wrote.
+    pub output: Output,
+}
+
+/// The runs of one attempt that are over and were followed by another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Runs {
+    /// How many of them failed.
+    pub failures: u32,
+    /// How many of them vanished.
+    pub losses: u32,
+}
+
+impl Runs {
+    /// The number of the run that is under way or comes next, from 0.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.failures.saturating_add(self.losses)
+    }
+
+    /// Whether a run that ended like this may be followed by another.
+    #[must_use]
+    pub fn allow_another(self, end: &End, retry: &LocalRetry) -> bool {
+        match end {
+            End::Exited { code: 0 } | End::Stopped { .. } => false,
+            End::Vanished { .. } => self.losses < retry.losses_max,
+            _ => self.failures < retry.failures_max,
+        }
+    }
+
+    /// The same with one more that ended like this.
+    #[must_use]
+    pub fn with(self, end: &End) -> Self {
+        match end {
+            End::Vanished { .. } => Self { losses: self.losses.saturating_add(1), ..self },
+            _ => Self { failures: self.failures.saturating_add(1), ..self },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_refused_move_changes_nothing_and_only_waiting_again_goes_back(
-            moves in prop::collection::vec(0_u8..4, 1..40)
+            moves in prop::collection::vec(0_u8..5, 1..40)
         ) {
             let mut state = State::Accepted;
             for which in moves {
@@ -221,6 +305,7 @@ mod tests {
                     0 => state.begin(Boot(1)),
                     1 => state.wait_again(),
                     2 => state.run(Boot(1), at),
+                    3 => state.begin_again(),
                     _ => state.stop(Cause::TimedOut),
                 };
                 match result {
@@ -228,10 +313,13 @@ mod tests {
                         prop_assert_eq!(state, before);
                         prop_assert_eq!(refused.from, before);
                     }
-                    Ok(()) => prop_assert!(which == 1 || rank(state) >= rank(before)),
+                    Ok(()) => {
+                        prop_assert!(matches!(which, 1 | 3) || rank(state) >= rank(before));
+                    }
                 }
-                // A process that was seen to start is never forgotten.
-                prop_assert!(before.started_at().is_none() || state.started_at() == before.started_at());
+                // A process that was seen to start is never forgotten before its run is over.
+                let seen = before.started_at().is_some();
+                prop_assert!(!seen || state.started_at() == before.started_at() || which == 3);
             }
         }
     }

@@ -3,25 +3,16 @@
 
 use std::cmp::Reverse;
 
+use shared::backoff::delay_ms;
 use shared::id::AssignmentId;
-use shared::report::{End, Finish, Output, Report, ReportEvent};
+use shared::report::{End, Finish, Report, ReportEvent};
 use shared::time::{Now, Timestamp};
 
 use crate::agent::Agent;
-use crate::attempt::{Cause, IllegalStep, State};
-use crate::change::{Change, LinkSeen};
+use crate::attempt::{Cause, IllegalStep, Live, Remains, State, Undecided};
+use crate::change::{Change, EntryKind, LinkSeen};
+use crate::clock::{JUMP_MS, Trust};
 use crate::effect::{Effect, Notice, Outcome};
-
-/// What is known of an attempt that ended, beside how.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Remains {
-    /// When its process started, if it was seen to.
-    pub started_at: Option<Timestamp>,
-    /// How long it ran, in milliseconds.
-    pub ran_ms: Option<u64>,
-    /// The end of what it wrote.
-    pub output: Output,
-}
 
 impl Outcome {
     pub(crate) fn note(&mut self, notice: Notice) {
@@ -43,7 +34,13 @@ impl Agent {
         now: Now,
     ) -> shared::id::Sequence {
         let seq = self.outbox.push();
-        let report = Box::new(Report { assignment, at: now.wall, event });
+        let kind = EntryKind::of(&event);
+        self.entries.push(seq, assignment, kind);
+        if let (EntryKind::State, Some(live)) = (kind, self.live.get_mut(&assignment)) {
+            live.told.push(seq);
+        }
+        let stamp = self.clock.stamp(now);
+        let report = Box::new(Report { assignment, at: now.wall, stamp, event });
         out.changes.push(Change::ReportAdded { seq, report });
         seq
     }
@@ -77,6 +74,10 @@ impl Agent {
     /// Brings an attempt to its end: at once when it has no process, else by asking the process
     /// first. An attempt that is being stopped already goes on being stopped.
     pub(crate) fn stop(&mut self, id: AssignmentId, cause: Cause, out: &mut Outcome, now: Now) {
+        if let Some(Undecided { end, remains, .. }) = self.undecided.remove(&id) {
+            // Its run is over already, and now none follows.
+            return self.conclude(id, end, remains, out, now);
+        }
         let Some(live) = self.live.get(&id) else {
             return;
         };
@@ -93,7 +94,66 @@ impl Agent {
         out.note(Notice::Stopping { assignment: id, cause });
     }
 
-    /// Records the end of an attempt and reports it. Its room is free from now on.
+    /// A run of an attempt is over. That is the attempt's end, unless it may be run again without
+    /// asking: then nothing is decided before the core had a chance to be met.
+    pub(crate) fn end_run(
+        &mut self,
+        id: AssignmentId,
+        end: End,
+        remains: Remains,
+        out: &mut Outcome,
+        now: Now,
+    ) {
+        let barred = self.link.barred.is_some();
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        let retry = live.order.retry;
+        if barred || !live.runs.allow_another(&end, &retry) {
+            return self.conclude(id, end, remains, out, now);
+        }
+        let wait_ms = match end {
+            End::Vanished { .. } => self.settings.lonely_ms,
+            _ => {
+                let failures = live.runs.failures.saturating_add(1);
+                delay_ms(failures, retry.delay_ms, retry.delay_ms_max, now.chance)
+            }
+        };
+        live.started = None;
+        self.alarms.remove(&id);
+        self.unresolved.remove(&id);
+        self.progress.forget(id);
+        self.undecided.insert(id, Undecided { end, remains, at: now.mono + wait_ms });
+    }
+
+    /// Reports the end of a run, and lets the attempt wait for its next. What the run left on disk
+    /// is removed before that is begun.
+    pub(crate) fn begin_again(
+        &mut self,
+        id: AssignmentId,
+        run: Undecided,
+        out: &mut Outcome,
+        now: Now,
+    ) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        let seen_at = live.state.started_at();
+        if let Err(illegal) = live.state.begin_again() {
+            return out.nonsense(id, Some(illegal));
+        }
+        let runs = live.runs.with(&run.end);
+        live.runs = runs;
+        self.waiting.insert((Reverse(live.order.priority), live.number, id));
+        let finish = Box::new(finish(run.end, run.remains, seen_at));
+        self.report(id, ReportEvent::Retried(finish), out, now);
+        out.changes.push(Change::AttemptBegunAgain { id, runs });
+        out.effects.push(Effect::Forget { assignment: id });
+        out.note(Notice::Retried { assignment: id, runs });
+    }
+
+    /// Records the end of an attempt and reports it. Its room is free from now on. What was to be
+    /// told of its way and is not under way yet need not be told any more.
     pub(crate) fn conclude(
         &mut self,
         id: AssignmentId,
@@ -108,16 +168,52 @@ impl Agent {
         self.waiting.remove(&(Reverse(live.order.priority), live.number, id));
         self.alarms.remove(&id);
         self.unresolved.remove(&id);
+        self.leased.remove(&id);
+        self.undecided.remove(&id);
+        self.progress.forget(id);
         self.reserved.subtract(&live.order.needs);
-        let Remains { started_at, ran_ms, output } = remains;
-        let started_at = started_at.or(live.state.started_at());
+        self.drop_told(&live, out);
         let success = end.is_success();
-        let finish = Finish { end, started_at, ran_ms, output };
-        let report = self.report(id, ReportEvent::Finished(Box::new(finish)), out, now);
+        let finish = Box::new(finish(end, remains, live.state.started_at()));
+        let report = self.report(id, ReportEvent::Finished(finish), out, now);
         self.finished.insert(id, report);
         self.finished_by_report.insert(report, id);
         out.changes.push(Change::AttemptFinished { id, report });
         out.note(Notice::Finished { assignment: id, success });
+    }
+
+    fn drop_told(&mut self, live: &Live, out: &mut Outcome) {
+        let sent = self.outbox.sent;
+        let seqs: Vec<_> = live.told.iter().copied().filter(|seq| *seq > sent).collect();
+        if !seqs.is_empty() {
+            self.entries.drop_waiting(&seqs);
+            out.changes.push(Change::ReportsDropped { seqs });
+        }
+    }
+
+    /// Looks at the wall clock, or compares it with what the core's shows, and says so when it is
+    /// believed no more, or again.
+    pub(crate) fn look_at_clock(&mut self, core: Option<Timestamp>, out: &mut Outcome, now: Now) {
+        match core {
+            Some(core) => self.clock.hear(core, now),
+            None => self.clock.look(now),
+        }
+        let (trust, offset_ms) = (self.clock.trust(), self.clock.offset_ms(now));
+        let (told, told_ms) = self.clock_told.unwrap_or_default();
+        let moved = match (offset_ms, told_ms) {
+            (Some(offset_ms), Some(told_ms)) => offset_ms.abs_diff(told_ms) > JUMP_MS,
+            (offset_ms, told_ms) => offset_ms.is_some() && told_ms.is_none(),
+        };
+        if self.clock_told.is_some() && trust == told && !moved {
+            return;
+        }
+        self.clock_told = Some((trust, offset_ms));
+        out.changes.push(Change::ClockMoved { trust, offset_ms });
+        match (trust, told) {
+            (Trust::Unsynced { why }, _) => out.note(Notice::ClockDistrusted { why }),
+            (Trust::Trusted, Trust::Unsynced { .. }) => out.note(Notice::ClockTrusted),
+            (Trust::Trusted, Trust::Trusted) => {}
+        }
     }
 
     /// Writes down how it stands with the core, if that is news.
@@ -127,4 +223,9 @@ impl Agent {
             out.changes.push(Change::LinkMoved { seen, at: now.wall });
         }
     }
+}
+
+fn finish(end: End, remains: Remains, seen_at: Option<Timestamp>) -> Finish {
+    let Remains { started_at, ran_ms, output } = remains;
+    Finish { end, started_at: started_at.or(seen_at), ran_ms, output }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, Sequence};
 use shared::mailbox::Outbox;
-use shared::report::Report;
-use shared::time::Timestamp;
+use shared::report::{ProgressMark, Report, ReportEvent};
+use shared::time::{Stamp, Timestamp};
 use shared::wire::downlink::Order;
 
-use crate::attempt::State;
+use crate::attempt::{Runs, State};
+use crate::clock::Trust;
 
 /// An attempt that is not over, as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,60 @@ pub struct AttemptRow {
     pub order: Arc<Order>,
     /// Where it stands.
     pub state: State,
+    /// How often it was run before.
+    #[serde(default)]
+    pub runs: Runs,
+    /// How far its present run has come, as far as it was written down.
+    #[serde(default)]
+    pub progress: Option<ProgressRow>,
+}
+
+/// How far an attempt has come, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressRow {
+    /// When it said so, by the wall clock.
+    pub at: Timestamp,
+    /// The other clocks at that moment.
+    pub stamp: Stamp,
+    /// How far.
+    pub mark: ProgressMark,
+}
+
+/// What an entry of the outbox is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// Where an attempt stands: of no use once its end is told, and deleted when acknowledged.
+    State,
+    /// A run that was followed by another. Kept when acknowledged.
+    Run,
+    /// The end of an attempt, or why it was not taken on. Kept when acknowledged.
+    Outcome,
+}
+
+impl EntryKind {
+    /// The kind of what is told.
+    #[must_use]
+    pub fn of(event: &ReportEvent) -> Self {
+        match event {
+            ReportEvent::Accepted | ReportEvent::Started => Self::State,
+            ReportEvent::Retried(_) => Self::Run,
+            ReportEvent::Refused { .. } | ReportEvent::Finished(_) => Self::Outcome,
+        }
+    }
+}
+
+/// An entry of the outbox without what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRow {
+    /// Its number.
+    pub seq: Sequence,
+    /// What it is about.
+    pub assignment: AssignmentId,
+    /// What it is good for.
+    pub kind: EntryKind,
+    /// When it was acknowledged, if it was and the clock was to be believed.
+    pub kept_at: Option<Timestamp>,
 }
 
 /// How it stands between this agent and its core, for people who ask the database.
@@ -63,6 +118,21 @@ pub enum Change {
         /// Where it stands now.
         state: State,
     },
+    /// A run of an attempt is over and another follows: it is accepted again, and its progress
+    /// starts anew.
+    AttemptBegunAgain {
+        /// Which.
+        id: AssignmentId,
+        /// Its runs so far.
+        runs: Runs,
+    },
+    /// How far an attempt that is not over has come.
+    ProgressPut {
+        /// Which.
+        id: AssignmentId,
+        /// How far.
+        progress: ProgressRow,
+    },
     /// An attempt is over. What to run is not needed any more.
     AttemptFinished {
         /// Which.
@@ -82,8 +152,27 @@ pub enum Change {
         /// What it says.
         report: Box<Report>,
     },
-    /// The entries up to here are acknowledged: they are deleted.
+    /// The entries up to here are acknowledged. Those of [`EntryKind::State`] are deleted; the
+    /// others are kept, and those that were not acknowledged before get this time.
     ReportsAcked {
+        /// The last of them.
+        upto: Sequence,
+        /// The wall time, if it is to be believed.
+        at: Option<Timestamp>,
+    },
+    /// These entries, none of them acknowledged, are of no use any more: they are deleted.
+    ReportsDropped {
+        /// Their numbers.
+        seqs: Vec<Sequence>,
+    },
+    /// The core has lost what it acknowledged beyond this: what was kept of it is to be told
+    /// again.
+    ReportsUnacked {
+        /// What counts as acknowledged from now on.
+        acked: Sequence,
+    },
+    /// The kept entries up to here, all of them acknowledged, are deleted.
+    KeptForgotten {
         /// The last of them.
         upto: Sequence,
     },
@@ -109,6 +198,18 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// The last wall time that was believed.
+    Believed {
+        /// What the clock showed.
+        at: Timestamp,
+    },
+    /// It stands differently with the wall clock. For people.
+    ClockMoved {
+        /// How.
+        trust: Trust,
+        /// What is to be added to it to get the core's, in milliseconds, if that is known.
+        offset_ms: Option<i64>,
+    },
 }
 
 /// What a store gives back at the start.
@@ -129,6 +230,11 @@ pub struct Stored {
     /// Every attempt that is over and whose final report is not acknowledged, with the number of
     /// that report.
     pub finished: Vec<(AssignmentId, Sequence)>,
+    /// Every entry of the outbox, by number: those beyond `outbox.acked` are to be told, the
+    /// others are kept.
+    pub entries: Vec<EntryRow>,
+    /// The last wall time that was believed.
+    pub floor: Option<Timestamp>,
     /// How it last stood between this agent and its core. For people; nothing is decided by it.
     pub link: LinkSeen,
     /// When the core was last heard. For people; nothing is decided by it.
@@ -147,6 +253,8 @@ impl Stored {
             outbox: Outbox::default(),
             live: Vec::new(),
             finished: Vec::new(),
+            entries: Vec::new(),
+            floor: None,
             link: LinkSeen::default(),
             heard_at: None,
         }

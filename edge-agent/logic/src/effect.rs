@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::id::{AssignmentId, CoreId, Revision, Sequence};
 use shared::report::RefusalReason;
+use shared::time::Monotonic;
 use shared::wire::Uplink;
 use shared::wire::downlink::{Order, Refusal};
 
-use crate::attempt::{Cause, IllegalStep};
+use crate::attempt::{Cause, IllegalStep, Runs};
 use crate::change::Change;
+use crate::clock::Doubt;
 
 /// What comes of one step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,7 +29,8 @@ pub enum Effect {
     /// Send a message, sealed. May be lost on the way.
     Send(Uplink),
     /// Read outbox entries with `after < seq <= upto` from the store and send them in runs that
-    /// fit into messages. If the link does not take all of them, say so with
+    /// fit into messages; the last run says that nothing lies behind it up to `upto`, and is sent
+    /// even if there is no entry at all. If the link does not take all of them, say so with
     /// [`crate::Input::ReportsCut`]. Runs that follow on one another may be joined.
     SendReports {
         /// The entry before the first one.
@@ -35,12 +38,23 @@ pub enum Effect {
         /// The last one.
         upto: Sequence,
     },
-    /// Make a process of an attempt. However often it is asked for, it runs at most once.
+    /// Make a process of an attempt. However often it is asked for, each of its runs runs at most
+    /// once.
     Spawn {
         /// Which attempt.
         assignment: AssignmentId,
+        /// Which of its runs, from 0. What the one before left behind was forgotten before.
+        run: u32,
         /// What to run.
         order: Arc<Order>,
+        /// For an order with a lease: the moment from which it counts now.
+        renewed: Option<Monotonic>,
+    },
+    /// The core has answered a ping that was sent at this moment: the leases of all attempts that
+    /// have one count from it. Write it where their supervisors look.
+    RenewLease {
+        /// When the ping was sent.
+        sent: Monotonic,
     },
     /// Ask an attempt's process to end.
     Terminate {
@@ -52,7 +66,8 @@ pub enum Effect {
         /// Which attempt.
         assignment: AssignmentId,
     },
-    /// Remove what an attempt left on disk: its outcome is in the core's store.
+    /// Remove what an attempt left on disk: its outcome is in the core's store, or the run that
+    /// left it is over and another follows.
     Forget {
         /// Which attempt.
         assignment: AssignmentId,
@@ -80,12 +95,15 @@ pub enum Notice {
     NotLetIn(Refusal),
     /// The core has said nothing for a while although the link is up.
     CoreSilent,
-    /// The core remembers fewer reports than it acknowledged: it lost something.
+    /// The core remembers fewer reports than it acknowledged: it lost something. The outcomes
+    /// that are kept are told again.
     CoreForgot {
         /// What it remembers.
         acked: Sequence,
-        /// What it had acknowledged; up to there the reports are deleted here.
-        deleted: Sequence,
+        /// What it had acknowledged.
+        before: Sequence,
+        /// How many outcomes are told again.
+        kept: usize,
     },
     /// The core acknowledged reports that this agent never wrote: another agent uses this id, or
     /// this agent's data was put back from an old copy.
@@ -140,6 +158,13 @@ pub enum Notice {
         /// Why.
         cause: Cause,
     },
+    /// A run of an attempt is over, and another follows because the core cannot be asked.
+    Retried {
+        /// Which.
+        assignment: AssignmentId,
+        /// Its runs so far.
+        runs: Runs,
+    },
     /// An attempt is over.
     Finished {
         /// Which.
@@ -147,6 +172,13 @@ pub enum Notice {
         /// Whether it did what it was meant to do.
         success: bool,
     },
+    /// The wall clock is not believed any more, and nothing is decided by it.
+    ClockDistrusted {
+        /// Why.
+        why: Doubt,
+    },
+    /// The wall clock is believed again.
+    ClockTrusted,
     /// Something was said about an attempt that makes no sense where it stands. Ignored.
     Nonsense {
         /// About which.

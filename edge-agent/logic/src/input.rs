@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::geo::Position;
 use shared::id::{AssignmentId, Sequence};
-use shared::report::Output;
+use shared::report::{Output, ProgressMark};
 use shared::time::Timestamp;
 use shared::wire::Downlink;
 use shared::wire::uplink::Load;
@@ -37,6 +37,13 @@ pub enum Input {
         assignment: AssignmentId,
         /// What happened.
         event: ProcessEvent,
+    },
+    /// An attempt's process wrote down how far it has come.
+    Progress {
+        /// Which attempt.
+        assignment: AssignmentId,
+        /// How far.
+        mark: ProgressMark,
     },
     /// The link took outbox entries only up to here, although more were to be sent.
     ReportsCut {
@@ -112,6 +119,8 @@ pub enum Exit {
     Signal(i32),
     /// The system ended it for want of memory.
     OutOfMemory,
+    /// Its supervisor ended it, because the agent did not renew its lease.
+    LeaseOver,
     /// It never ran.
     SpawnFailed {
         /// Why, and what to do about it.

@@ -2,12 +2,13 @@
 //! cheap enough for a debug build to run always.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::capacity::Resources;
 
 use crate::agent::Agent;
-use crate::attempt::State;
+use crate::attempt::{Live, State};
+use crate::change::EntryKind;
 
 /// Something that must hold and does not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,13 +23,18 @@ pub struct Broken {
 type Check = fn(&Agent) -> Result<(), String>;
 
 /// Every invariant with its name.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 12] = [
     ("what_is_reserved_is_what_the_held_attempts_need", reserved),
     ("no_task_has_two_attempts_with_a_process", one_process_per_task),
     ("outbox_counters_are_in_order", outbox_counters),
     ("every_finished_attempt_has_an_unacknowledged_report", finished_reports),
     ("an_attempt_is_either_live_or_finished", live_or_finished),
     ("what_waits_is_exactly_what_is_accepted", waiting),
+    ("what_is_told_and_what_is_kept_meet_at_what_is_acknowledged", entries),
+    ("every_outcome_is_indexed_by_its_attempt", outcomes),
+    ("what_is_leased_is_exactly_what_has_a_lease", leases),
+    ("an_agent_that_speaks_with_its_core_leaves_decisions_to_it", decisions),
+    ("only_attempts_with_a_process_have_progress", progress),
     ("alarms_and_questions_are_about_attempts_with_a_process", alarms),
 ];
 
@@ -78,6 +84,55 @@ fn finished_reports(agent: &Agent) -> Result<(), String> {
         ensure(unacknowledged && indexed, || format!("{id} by {seq}, outbox {:?}", agent.outbox))?;
     }
     Ok(())
+}
+
+fn entries(agent: &Agent) -> Result<(), String> {
+    let (entries, outbox) = (&agent.entries, &agent.outbox);
+    let told = entries.waiting.keys().all(|seq| *seq > outbox.acked && *seq <= outbox.last);
+    let kept = entries.kept.keys().all(|seq| *seq <= outbox.acked);
+    let useful = entries.kept.values().all(|entry| entry.kind != EntryKind::State);
+    let bounded = entries.kept.len() <= agent.settings.kept_max;
+    ensure(told && kept && useful && bounded, || {
+        format!("{outbox:?}, {} wait, {} are kept", entries.waiting.len(), entries.kept.len())
+    })
+}
+
+fn outcomes(agent: &Agent) -> Result<(), String> {
+    let entries = &agent.entries;
+    let all = entries.waiting.iter().chain(&entries.kept);
+    let outcomes = all.filter(|(_, entry)| entry.kind == EntryKind::Outcome);
+    let found: BTreeMap<_, _> = outcomes.map(|(seq, entry)| (entry.assignment, *seq)).collect();
+    ensure(found == entries.outcomes, || format!("{found:?}, indexed {:?}", entries.outcomes))?;
+    match agent.live.keys().find(|id| found.contains_key(id)) {
+        Some(id) => Err(format!("{id} is live and told to be over")),
+        None => Ok(()),
+    }
+}
+
+fn leases(agent: &Agent) -> Result<(), String> {
+    let with = agent.live.iter().filter(|(_, live)| live.order.lease_ms.is_some());
+    let with: BTreeSet<_> = with.map(|(id, _)| *id).collect();
+    ensure(with == agent.leased, || format!("{with:?}, indexed {:?}", agent.leased))
+}
+
+fn decisions(agent: &Agent) -> Result<(), String> {
+    let met = agent.is_met() && !agent.health.stopping;
+    ensure(!met || agent.undecided.is_empty(), || format!("{:?}", agent.undecided.keys()))?;
+    for (id, run) in &agent.undecided {
+        let live = agent.live.get(id).filter(|live| live.state.is_active());
+        let allowed = |live: &Live| live.runs.allow_another(&run.end, &live.order.retry);
+        let quiet = !agent.alarms.contains_key(id) && !agent.unresolved.contains(id);
+        ensure(live.is_some_and(allowed) && quiet, || format!("{id}: {run:?}"))?;
+    }
+    Ok(())
+}
+
+fn progress(agent: &Agent) -> Result<(), String> {
+    let active = |id: &_| agent.live.get(id).is_some_and(|live| live.state.is_active());
+    match agent.progress.attempts().find(|id| !active(id)) {
+        Some(id) => Err(format!("{id} has none")),
+        None => Ok(()),
+    }
 }
 
 fn live_or_finished(agent: &Agent) -> Result<(), String> {

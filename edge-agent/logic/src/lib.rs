@@ -2,25 +2,29 @@
 //! what changed (to be committed) and what follows (to be done once it is). No I/O, no clock, no
 //! randomness; the same inputs give the same changes and effects, byte for byte.
 //!
-//! One attempt's way: `flow``::accept` → `start` → `finish` → `report`; `cancel` and `offline`
-//! end it early, `recover` takes it up again after a restart, `resync` keeps core and agent in
-//! step. `step` is the one match over everything that can happen.
+//! One attempt's way: `flow``::accept` → `start` → `finish` → `report`; `cancel`, `offline` and
+//! `lease` end it early, `retry` runs it again while the core cannot be asked, `recover` takes it
+//! up again after a restart, `resync` keeps core and agent in step. `step` is the one match over
+//! everything that can happen.
 
 pub mod admission;
 pub mod agent;
 pub mod attempt;
 mod book;
 pub mod change;
+pub mod clock;
 pub mod effect;
+mod entries;
 mod flow;
 pub mod input;
 pub mod invariant;
 pub mod link;
 pub mod memory;
+pub mod progress;
 pub mod settings;
 mod step;
 
-pub use agent::Agent;
+pub use agent::{Agent, Start};
 pub use change::{Change, Stored};
 pub use effect::{Effect, Notice, Outcome};
 pub use input::Input;

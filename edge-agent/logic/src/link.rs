@@ -1,7 +1,10 @@
 //! How it stands between this agent and its core on the present connection. Values only; the
 //! flows move them. Nothing here is stored: a new process starts with a new connection.
 
+use std::collections::VecDeque;
+
 use shared::geo::Position;
+use shared::id::Revision;
 use shared::time::{Monotonic, Timestamp};
 
 use crate::change::LinkSeen;
@@ -41,6 +44,19 @@ pub struct Ping {
     pub sent: Monotonic,
 }
 
+/// The most pings whose pongs are awaited: a way that takes longer than this many heartbeats does
+/// not keep a lease.
+const PINGS_MAX: usize = 8;
+
+/// A pong that renews the lease once desired state is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// Up to where.
+    pub desired_rev: Revision,
+    /// When its ping was sent.
+    pub sent: Monotonic,
+}
+
 /// When outbox entries are sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resend {
@@ -63,16 +79,24 @@ pub struct Link {
     pub heard_at: Option<Timestamp>,
     /// The wall time of the last contact that is on disk.
     pub saved_at: Option<Timestamp>,
-    /// When that was written.
-    pub saved: Monotonic,
     /// What the database says about the connection.
     pub seen: LinkSeen,
     /// Counts heartbeats of this process.
     pub beat: u64,
     /// The last round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// The ping whose pong is awaited.
-    pub ping: Option<Ping>,
+    /// The pings whose pongs are awaited, oldest first.
+    pub pings: VecDeque<Ping>,
+    /// When the newest ping that was answered was sent; leases count from it. `None` until one is
+    /// answered in this process: what was before it nobody measured.
+    pub renewed: Option<Monotonic>,
+    /// Pongs that renew it once desired state is applied, oldest first.
+    pub renewals: VecDeque<Renewal>,
+    /// Set since the core said that another board speaks with a copy of this database, or that it
+    /// is an old one: nothing is started, and no hello is said before this moment.
+    pub barred: Option<Monotonic>,
+    /// Set while the core wants no reports yet.
+    pub reports_at: Option<Monotonic>,
     /// Set while outbox entries are under way.
     pub resend: Option<Resend>,
     /// The link took no more outbox entries: wait for an acknowledgement or a resend.
@@ -91,11 +115,14 @@ impl Link {
             heard: now,
             heard_at: None,
             saved_at,
-            saved: now,
             seen,
             beat: 0,
             rtt_ms: None,
-            ping: None,
+            pings: VecDeque::new(),
+            renewed: None,
+            renewals: VecDeque::new(),
+            barred: None,
+            reports_at: None,
             resend: None,
             congested: false,
             told_position: None,
@@ -108,17 +135,31 @@ impl Link {
         matches!(self.conversation, Conversation::Met { .. })
     }
 
+    /// Remembers a ping that was sent.
+    pub fn pinged(&mut self, ping: Ping) {
+        if self.pings.len() == PINGS_MAX {
+            self.pings.pop_front();
+        }
+        self.pings.push_back(ping);
+    }
+
+    /// The ping that a pong answers, if it is awaited. Older ones are awaited no longer.
+    pub fn answered(&mut self, nonce: u64) -> Option<Ping> {
+        let at = self.pings.iter().position(|ping| ping.nonce == nonce)?;
+        self.pings.drain(..=at).next_back()
+    }
+
     /// When something is to be done for the conversation or the outbox.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Monotonic> {
-        let (conversation, resend) = match self.conversation {
-            Conversation::Down => (None, None),
-            Conversation::Greeting { again_at, .. } => (Some(again_at), None),
-            Conversation::Refused { until } => (Some(until), None),
+        match self.conversation {
+            Conversation::Down => None,
+            Conversation::Greeting { again_at, .. } => Some(again_at),
+            Conversation::Refused { until } => Some(until),
             Conversation::Met { beat_at, .. } => {
-                (Some(beat_at), self.resend.map(|resend| resend.at))
+                let resend = self.resend.map(|resend| resend.at);
+                [Some(beat_at), resend, self.reports_at].into_iter().flatten().min()
             }
-        };
-        conversation.into_iter().chain(resend).min()
+        }
     }
 }

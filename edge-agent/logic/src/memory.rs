@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use shared::id::{AssignmentId, Boot, Incarnation, Sequence};
 use shared::report::Report;
+use shared::time::Timestamp;
 use shared::wire::uplink::NumberedReport;
 
-use crate::change::{AttemptRow, Change, Stored};
+use crate::attempt::{Runs, State};
+use crate::change::{AttemptRow, Change, EntryKind, EntryRow, Stored};
 
 /// A store in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +17,7 @@ pub struct MemoryStore {
     head: Stored,
     live: BTreeMap<AssignmentId, AttemptRow>,
     finished: BTreeMap<AssignmentId, Sequence>,
-    outbox: BTreeMap<Sequence, Report>,
+    outbox: BTreeMap<Sequence, (Report, Option<Timestamp>)>,
 }
 
 impl MemoryStore {
@@ -39,9 +41,17 @@ impl MemoryStore {
     /// What is stored.
     #[must_use]
     pub fn stored(&self) -> Stored {
+        let entry =
+            |(seq, (report, kept_at)): (&Sequence, &(Report, Option<Timestamp>))| EntryRow {
+                seq: *seq,
+                assignment: report.assignment,
+                kind: EntryKind::of(&report.event),
+                kept_at: *kept_at,
+            };
         Stored {
             live: self.live.values().cloned().collect(),
             finished: self.finished.iter().map(|(id, report)| (*id, *report)).collect(),
+            entries: self.outbox.iter().map(entry).collect(),
             ..self.head.clone()
         }
     }
@@ -58,10 +68,10 @@ impl MemoryStore {
             Change::AttemptAdded(row) => {
                 self.live.insert(row.id, (**row).clone());
             }
-            Change::AttemptMoved { id, state } => {
-                if let Some(row) = self.live.get_mut(id) {
-                    row.state = *state;
-                }
+            Change::AttemptMoved { id, state } => self.change_row(*id, |row| row.state = *state),
+            Change::AttemptBegunAgain { id, runs } => self.begin_again(*id, *runs),
+            Change::ProgressPut { id, progress } => {
+                self.change_row(*id, |row| row.progress = Some(progress.clone()));
             }
             Change::AttemptFinished { id, report } => {
                 self.live.remove(id);
@@ -72,18 +82,46 @@ impl MemoryStore {
                 self.finished.remove(id);
             }
             Change::ReportAdded { seq, report } => {
-                self.outbox.insert(*seq, (**report).clone());
+                self.outbox.insert(*seq, ((**report).clone(), None));
                 self.head.outbox.last = *seq;
             }
-            Change::ReportsAcked { upto } => {
-                self.outbox.retain(|seq, _| seq > upto);
-                self.head.outbox.acked = *upto;
-            }
+            Change::ReportsAcked { upto, at } => self.acknowledge(*upto, *at),
+            Change::ReportsDropped { seqs } => self.outbox.retain(|seq, _| !seqs.contains(seq)),
+            Change::ReportsUnacked { acked } => self.head.outbox.acked = *acked,
+            Change::KeptForgotten { upto } => self.outbox.retain(|seq, _| seq > upto),
             Change::Applied { rev } => self.head.applied_rev = *rev,
             Change::CoreMet { core } => self.head.core = Some(*core),
             Change::LinkMoved { seen, .. } => self.head.link = seen.clone(),
             Change::Heard { at } => self.head.heard_at = Some(*at),
+            Change::Believed { at } => self.head.floor = Some(*at),
+            // For people only; nothing reads it back.
+            Change::ClockMoved { .. } => {}
         }
+    }
+
+    fn change_row(&mut self, id: AssignmentId, change: impl FnOnce(&mut AttemptRow)) {
+        if let Some(row) = self.live.get_mut(&id) {
+            change(row);
+        }
+    }
+
+    fn begin_again(&mut self, id: AssignmentId, runs: Runs) {
+        self.change_row(id, |row| {
+            row.state = State::Accepted;
+            row.runs = runs;
+            row.progress = None;
+        });
+    }
+
+    fn acknowledge(&mut self, upto: Sequence, at: Option<Timestamp>) {
+        let before = self.head.outbox.acked;
+        self.outbox.retain(|seq, (report, kept_at)| {
+            if *seq > before && *seq <= upto {
+                *kept_at = at;
+            }
+            *seq > upto || EntryKind::of(&report.event) != EntryKind::State
+        });
+        self.head.outbox.acked = upto;
     }
 
     /// The outbox entries with `after < seq <= upto`, at most `items_max` of them.
@@ -98,7 +136,7 @@ impl MemoryStore {
             .range(after.next()..)
             .take_while(|(seq, _)| **seq <= upto)
             .take(items_max)
-            .map(|(seq, report)| NumberedReport { seq: *seq, report: report.clone() })
+            .map(|(seq, (report, _))| NumberedReport { seq: *seq, report: report.clone() })
             .collect()
     }
 }

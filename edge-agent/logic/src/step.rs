@@ -8,7 +8,10 @@ use shared::wire::downlink::{Desired, DesiredRow, Want};
 use crate::agent::Agent;
 use crate::change::Change;
 use crate::effect::{Notice, Outcome};
-use crate::flow::{accept, cancel, finish, offline, recover, report, resync, start};
+use crate::flow::{
+    accept, cancel, finish, lease, offline, progress, recover, remember, report, resync, retry,
+    start,
+};
 use crate::input::{Found, Input};
 
 impl Agent {
@@ -16,6 +19,7 @@ impl Agent {
     /// anybody before the changes are on disk.
     pub fn step(&mut self, input: Input, now: Now) -> Outcome {
         let mut out = Outcome::default();
+        self.look_at_clock(None, &mut out, now);
         match input {
             Input::Found { assignment, found } => match found {
                 Found::Running { started_at, ran_ms } => {
@@ -35,6 +39,7 @@ impl Agent {
             Input::Process { assignment, event } => {
                 finish::process(self, assignment, event, &mut out, now);
             }
+            Input::Progress { assignment, mark } => progress::take(self, assignment, mark, now),
             Input::ReportsCut { sent } => report::cut(self, sent, now),
             Input::Measured { load, disk_full } => {
                 self.health.load = load;
@@ -50,39 +55,76 @@ impl Agent {
 
     /// What may be due or possible now, whatever happened.
     fn look_around(&mut self, out: &mut Outcome, now: Now) {
+        retry::tick(self, out, now);
         cancel::tick(self, out, now);
         offline::tick(self, out, now);
+        lease::renew(self, out);
+        lease::tick(self, out, now);
         start::fill(self, out, now);
         report::tick(self, now);
         report::send(self, out, now);
+        progress::tick(self, out, now);
         resync::tick(self, out, now);
-        offline::remember_contact(self, out, now);
+        report::forget_kept(self, out, now);
+        remember::tick(self, out, now);
     }
 
     fn hear(&mut self, message: Downlink, out: &mut Outcome, now: Now) {
-        offline::heard(self, now);
+        if !self.is_for_us(&message) {
+            return;
+        }
         match message {
             // Answers to a join, which is over once there is an agent to hear them.
             Downlink::Joined | Downlink::JoinRefused(_) => {}
             Downlink::Welcome(welcome) => {
+                offline::heard(self, now);
                 resync::welcome(self, &welcome, out, now);
                 report::acknowledged(self, welcome.incarnation, welcome.acked_seq, out, now);
             }
+            // Whom the core refuses it will not tell what to stop: that is no contact.
             Downlink::Refused(refusal) => resync::refused(self, refusal, out, now),
-            Downlink::Desired(desired) => self.apply(desired, out, now),
+            Downlink::Desired(desired) => {
+                offline::heard(self, now);
+                self.apply(desired, out, now);
+            }
             Downlink::Acked { incarnation, seq } => {
+                offline::heard(self, now);
                 report::acknowledged(self, incarnation, seq, out, now);
             }
-            Downlink::Pong { nonce } => resync::pong(self, nonce, now),
-            Downlink::WhoIsThere => resync::who_is_there(self, out, now),
+            // Logs are the driver's own business.
+            Downlink::LogsAcked { .. } => offline::heard(self, now),
+            Downlink::Pong { nonce, desired_rev } => {
+                offline::heard(self, now);
+                lease::pong(self, nonce, desired_rev, now);
+            }
+            Downlink::WhoIsThere => {
+                offline::heard(self, now);
+                resync::who_is_there(self, out, now);
+            }
+        }
+    }
+
+    /// Whether a message is meant for this process, and not for another board that speaks with a
+    /// copy of the same database: what acknowledges its reports acknowledges none of ours.
+    fn is_for_us(&self, message: &Downlink) -> bool {
+        match message {
+            Downlink::Joined | Downlink::JoinRefused(_) | Downlink::WhoIsThere => true,
+            Downlink::Welcome(welcome) => {
+                (welcome.incarnation, welcome.session) == (self.incarnation, self.session)
+            }
+            Downlink::Refused(refusal) => refusal.session.is_none_or(|it| it == self.session),
+            Downlink::Desired(Desired { incarnation, .. })
+            | Downlink::Acked { incarnation, .. } => {
+                *incarnation == self.incarnation && self.link.is_met()
+            }
+            Downlink::LogsAcked { .. } | Downlink::Pong { .. } => self.link.is_met(),
         }
     }
 
     /// Applies a run of desired state, as far as there is room to report what comes of it.
     fn apply(&mut self, desired: Desired, out: &mut Outcome, now: Now) {
-        let Desired { incarnation, base, upto, mut rows } = desired;
-        // Before the welcome it is not known whose revisions these are.
-        if incarnation != self.incarnation || !self.link.is_met() || upto <= self.applied_rev {
+        let Desired { base, upto, mut rows, .. } = desired;
+        if upto <= self.applied_rev {
             return;
         }
         if base > self.applied_rev {
@@ -114,9 +156,10 @@ impl Agent {
 
     /// Whether the outbox can take what one more row may add before it is looked at again: a row
     /// is accepted, started and finished at most, and of what is held all but the first is to come.
+    /// A further run of what is held looks for its own room.
     fn has_room_to_report(&self, out: &mut Outcome) -> bool {
         let adds = u64::try_from(3 + 2 * self.live.len()).unwrap_or(u64::MAX);
-        let waiting = self.outbox.waiting();
+        let waiting = u64::try_from(self.entries.waiting.len()).unwrap_or(u64::MAX);
         let room = waiting.saturating_add(adds) <= self.settings.outbox_max;
         if !room {
             out.note(Notice::OutboxFull { waiting });

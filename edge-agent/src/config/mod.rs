@@ -9,7 +9,7 @@ mod file;
 use std::path::{Path, PathBuf};
 
 use edge_agent_logic::Settings;
-use edge_agent_logic::settings::{HELD_MAX_LIMIT, TASKS_MAX_LIMIT};
+use edge_agent_logic::settings::{INVENTORY_PART_LIMIT, TASKS_MAX_LIMIT};
 use shared::geo::Position;
 use shared::id::AgentId;
 use shared::label::{LABEL_VALUE_BYTES_MAX, LABELS_MAX, Labels, check_key};
@@ -280,8 +280,11 @@ fn base_facts(
 
 fn checked_settings(settings: Settings) -> Result<Settings, SetupError> {
     let wrong = |detail: String| Err(SetupError::Value { what: "limits", detail });
-    if !(1..=HELD_MAX_LIMIT).contains(&settings.held_max) {
-        return wrong(format!("held_max must be 1 to {HELD_MAX_LIMIT}"));
+    if settings.held_max == 0 {
+        return wrong("held_max must be at least 1".to_owned());
+    }
+    if !(1..=INVENTORY_PART_LIMIT).contains(&settings.inventory_part) {
+        return wrong(format!("inventory_part must be 1 to {INVENTORY_PART_LIMIT}"));
     }
     if settings.running_max == Some(0) || settings.outbox_window == 0 {
         return wrong("running_max and outbox_window must be at least 1".to_owned());

@@ -49,7 +49,8 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("[broker]\nusername = 'x'\n", "password_file"),
         ("[broker]\ncertificate_file = 'x'\n", "key_file"),
         ("[broker]\nca_file = 'x'\n", "mqtts://"),
-        ("[limits]\nheld_max = 9000\n", "held_max must be 1 to 2000"),
+        ("[limits]\nheld_max = 0\n", "held_max must be at least 1"),
+        ("[limits]\ninventory_part = 1001\n", "inventory_part must be 1 to 1000"),
         ("join_token_file = '/nonexistent/token'\n", "/nonexistent/token"),
         ("output_tail_bytes = 1000000\n", "at most 16384"),
     ] {

@@ -106,6 +106,7 @@ impl Driver {
     /// # Errors
     /// The agent cannot work as it is configured.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), DriverError> {
+        self.clear_ended_runs().await;
         self.recover(&shutdown).await;
         self.sweep().await;
         let mut measuring = tokio::time::interval(MEASURE_EVERY);
@@ -243,7 +244,7 @@ impl Driver {
                 let cut = reports::send(&parts.store, &parts.line, incarnation, after, upto);
                 self.pending.extend(cut.map(|sent| Input::ReportsCut { sent }));
             }
-            Effect::Spawn { assignment, order } => {
+            Effect::Spawn { assignment, order, .. } => {
                 let dir = parts.executor.attempt_dir(assignment);
                 let order = parts.environment.order(assignment, &order, &dir);
                 if let Err(error) = parts.executor.start(&order) {
@@ -258,7 +259,19 @@ impl Driver {
                     observe::not_forgotten(&error);
                 }
             }
+            Effect::RenewLease { .. } => {}
             Effect::Note(notice) => observe::notice(&notice),
+        }
+    }
+
+    /// Removes what is left of runs that are over and are followed by others: the agent went down
+    /// between deciding so and removing it.
+    async fn clear_ended_runs(&mut self) {
+        let live = self.parts.agent.live();
+        let waiting: Vec<_> =
+            live.filter(|(_, state)| !state.is_active()).map(|(id, _)| id).collect();
+        for assignment in waiting {
+            self.act(Effect::Forget { assignment }).await;
         }
     }
 
@@ -302,7 +315,7 @@ impl Driver {
     /// goodbye. What runs goes on running.
     async fn leave(mut self, shutdown: &Shutdown) -> Result<(), DriverError> {
         let until = tokio::time::Instant::now() + LAST_WORDS;
-        while self.parts.agent.is_met() && self.parts.agent.outbox().waiting() > 0 {
+        while self.parts.agent.is_met() && self.parts.agent.reports_waiting() > 0 {
             let mut inputs = Vec::new();
             tokio::select! {
                 event = self.parts.line.next() => inputs.push(process::input_of_line(event?)),
@@ -312,7 +325,7 @@ impl Driver {
         }
         self.turn(vec![Input::Stop], shutdown).await;
         let running = self.parts.agent.live().filter(|(_, state)| state.is_active()).count();
-        observe::stopped(running, self.parts.agent.outbox().waiting());
+        observe::stopped(running, self.parts.agent.reports_waiting());
         self.parts.line.close(GOODBYE).await;
         Ok(())
     }

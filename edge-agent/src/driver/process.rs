@@ -144,6 +144,7 @@ mod tests {
 
     use shared::capacity::Resources;
     use shared::id::Attempt;
+    use shared::wire::downlink::LocalRetry;
 
     use super::*;
 
@@ -163,6 +164,8 @@ mod tests {
             timeout_ms: None,
             grace_ms: 0,
             stop_after_ms: None,
+            lease_ms: None,
+            retry: LocalRetry::default(),
         };
         environment.order(assignment(), &order, &AttemptDir::at(Path::new("/data/attempts/x")))
     }

@@ -40,8 +40,9 @@ pub(super) fn send(
                 return Some(after);
             }
         };
-        let last = items.last()?.seq;
-        match publish(line, incarnation, after, items) {
+        // What lay behind the last of them may be gone: the core is told that nothing comes.
+        let last = items.last().map_or(upto, |item| item.seq);
+        match publish(line, incarnation, after, items, last) {
             Ok(()) => after = last,
             Err(_) => return Some(after),
         }
@@ -57,8 +58,9 @@ fn publish(
     incarnation: Incarnation,
     after: Sequence,
     mut items: Vec<NumberedReport>,
+    upto: Sequence,
 ) -> Result<(), PublishError> {
-    let message = |items| Uplink::Reports(Reports { incarnation, after, items });
+    let message = |items| Uplink::Reports(Reports { incarnation, after, items, upto });
     match line.send(&message(items.clone())) {
         Err(PublishError::TooLarge { .. }) => {}
         other => return other,
@@ -66,7 +68,8 @@ fn publish(
     // The bounds of what a report may hold make this all but impossible; yet one that could never
     // be sent would hold back all that follow it.
     for item in &mut items {
-        if let ReportEvent::Finished(finish) = &mut item.report.event {
+        if let ReportEvent::Finished(finish) | ReportEvent::Retried(finish) = &mut item.report.event
+        {
             observe::report_cut(item.seq);
             finish.output =
                 Output { stdout_truncated: true, stderr_truncated: true, ..Output::default() };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::backoff::delay_ms;
-use shared::id::{AgentId, Boot, Incarnation};
+use shared::id::{AgentId, Boot, Incarnation, Session};
 use shared::time::{Monotonic, Now};
 use shared::wire::uplink::Gone;
 use shared::wire::{Downlink, Uplink, decode, encode};
@@ -41,6 +41,8 @@ pub struct Me {
     pub incarnation: Incarnation,
     /// Which start of the process.
     pub boot: Boot,
+    /// Which process of that start.
+    pub session: Session,
 }
 
 /// What happened on the line.
@@ -206,6 +208,7 @@ impl Line {
                 let gone = Uplink::Gone(Gone {
                     incarnation: self.me.incarnation,
                     boot: self.me.boot,
+                    session: self.me.session,
                     link: self.links,
                     orderly: false,
                 });

@@ -7,10 +7,12 @@ mod rows;
 
 use std::path::Path;
 
-use edge_agent_logic::change::{AttemptRow, Change, Stored};
+use edge_agent_logic::attempt::{Runs, State};
+use edge_agent_logic::change::{AttemptRow, Change, EntryKind, Stored};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use shared::id::{AgentId, AssignmentId, Boot, Incarnation, Sequence};
 use shared::mailbox::Outbox;
+use shared::report::Report;
 use shared::wire::uplink::NumberedReport;
 use shared_runtime::sqlite::{self, DatabaseError};
 
@@ -49,7 +51,25 @@ CREATE TABLE outbox (
 ) STRICT;
 ";
 
-const MIGRATIONS: [&str; 1] = [SCHEMA_1];
+/// What is acknowledged is kept for a while, attempts may have several runs, and clocks are doubted.
+const SCHEMA_2: &str = "
+ALTER TABLE head ADD COLUMN floor_ms INTEGER;
+ALTER TABLE head ADD COLUMN clock TEXT;
+ALTER TABLE head ADD COLUMN clock_offset_ms INTEGER;
+ALTER TABLE attempt ADD COLUMN runs TEXT;       -- of earlier runs; NULL without any
+ALTER TABLE attempt ADD COLUMN progress TEXT;   -- NULL while nothing was said
+ALTER TABLE outbox ADD COLUMN kind TEXT;
+ALTER TABLE outbox ADD COLUMN task TEXT;
+ALTER TABLE outbox ADD COLUMN attempt INTEGER;
+ALTER TABLE outbox ADD COLUMN kept_at_ms INTEGER;
+UPDATE outbox SET
+    kind = CASE json_extract(report, '$.event.kind')
+        WHEN 'accepted' THEN 'state' WHEN 'started' THEN 'state' ELSE 'outcome' END,
+    task = json_extract(report, '$.task'),
+    attempt = json_extract(report, '$.attempt');
+";
+
+const MIGRATIONS: [&str; 2] = [SCHEMA_1, SCHEMA_2];
 
 /// Why the store cannot do what it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +124,8 @@ impl Store {
             Some(_) => {}
             None => {
                 connection.execute(
-                    "INSERT INTO head VALUES (1, ?1, ?2, 0, NULL, 0, 0, 0, ?3, NULL, NULL)",
+                    "INSERT INTO head (only, agent, incarnation, boot, applied_rev, last_seq,
+                        acked_seq, link) VALUES (1, ?1, ?2, 0, 0, 0, 0, ?3)",
                     params![agent.as_str(), fresh.to_string(), r#"{"link":"never"}"#],
                 )?;
             }
@@ -136,6 +157,8 @@ impl Store {
             outbox: Outbox { last: head.last_seq, acked: head.acked_seq, sent: head.acked_seq },
             live,
             finished,
+            entries: read::entries(&self.connection)?,
+            floor: head.floor,
             link: head.link,
             heard_at: head.heard_at,
         })
@@ -200,11 +223,28 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
                 &[&state, &task, &attempt],
             )?
         }
+        Change::AttemptBegunAgain { id, runs } => {
+            let (task, attempt) = key(id);
+            let (state, runs) = (rows::text(&State::Accepted)?, rows::text(runs)?);
+            run(
+                "UPDATE attempt SET state = ?1, runs = ?2, progress = NULL
+                 WHERE task = ?3 AND attempt = ?4",
+                &[&state, &runs, &task, &attempt],
+            )?
+        }
+        Change::ProgressPut { id, progress } => {
+            let (task, attempt) = key(id);
+            run(
+                "UPDATE attempt SET progress = ?1
+                 WHERE task = ?2 AND attempt = ?3 AND work IS NOT NULL",
+                &[&rows::text(progress)?, &task, &attempt],
+            )?
+        }
         Change::AttemptFinished { id, report } => {
             let (task, attempt) = key(id);
             run(
-                "UPDATE attempt SET state = NULL, work = NULL, report = ?1
-                 WHERE task = ?2 AND attempt = ?3",
+                "UPDATE attempt SET state = NULL, work = NULL, runs = NULL, progress = NULL,
+                    report = ?1 WHERE task = ?2 AND attempt = ?3",
                 &[&signed(report.0), &task, &attempt],
             )?
         }
@@ -212,14 +252,27 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             let (task, attempt) = key(id);
             run("DELETE FROM attempt WHERE task = ?1 AND attempt = ?2", &[&task, &attempt])?
         }
-        Change::ReportAdded { seq, report } => {
-            let report = rows::text(&**report)?;
-            run("INSERT INTO outbox VALUES (?1, ?2)", &[&signed(seq.0), &report])?;
-            run("UPDATE head SET last_seq = ?1", &[&signed(seq.0)])?
-        }
-        Change::ReportsAcked { upto } => {
-            run("DELETE FROM outbox WHERE seq <= ?1", &[&signed(upto.0)])?;
+        Change::ReportAdded { seq, report } => return add_report(transaction, *seq, report),
+        Change::ReportsAcked { upto, at } => {
+            run("DELETE FROM outbox WHERE seq <= ?1 AND kind = 'state'", &[&signed(upto.0)])?;
+            run(
+                "UPDATE outbox SET kept_at_ms = ?1
+                 WHERE seq <= ?2 AND seq > (SELECT acked_seq FROM head)",
+                &[&at.map(|at| at.0), &signed(upto.0)],
+            )?;
             run("UPDATE head SET acked_seq = ?1", &[&signed(upto.0)])?
+        }
+        Change::ReportsDropped { seqs } => {
+            for seq in seqs {
+                run("DELETE FROM outbox WHERE seq = ?1", &[&signed(seq.0)])?;
+            }
+            0
+        }
+        Change::ReportsUnacked { acked } => {
+            run("UPDATE head SET acked_seq = ?1", &[&signed(acked.0)])?
+        }
+        Change::KeptForgotten { upto } => {
+            run("DELETE FROM outbox WHERE seq <= ?1", &[&signed(upto.0)])?
         }
         Change::Applied { rev } => run("UPDATE head SET applied_rev = ?1", &[&signed(rev.0)])?,
         Change::CoreMet { core } => run("UPDATE head SET core = ?1", &[&core.to_string()])?,
@@ -228,14 +281,21 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             run("UPDATE head SET link = ?1, link_at_ms = ?2", &[&seen, &at.0])?
         }
         Change::Heard { at } => run("UPDATE head SET heard_at_ms = ?1", &[&at.0])?,
+        Change::Believed { at } => run("UPDATE head SET floor_ms = ?1", &[&at.0])?,
+        Change::ClockMoved { trust, offset_ms } => {
+            let trust = rows::text(trust)?;
+            run("UPDATE head SET clock = ?1, clock_offset_ms = ?2", &[&trust, offset_ms])?
+        }
     };
     Ok(())
 }
 
 fn add(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), StoreError> {
     let (task, attempt) = key(&row.id);
-    let mut statement = transaction
-        .prepare_cached("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)")?;
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO attempt (task, attempt, number, accepted_at_ms, name, work, state, runs,
+                progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
     statement.execute(params![
         task,
         attempt,
@@ -244,7 +304,24 @@ fn add(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), StoreError
         row.order.name,
         rows::text(&*row.order)?,
         rows::text(&row.state)?,
+        (row.runs != Runs::default()).then(|| rows::text(&row.runs)).transpose()?,
+        row.progress.as_ref().map(rows::text).transpose()?,
     ])?;
+    Ok(())
+}
+
+fn add_report(
+    transaction: &Transaction<'_>,
+    seq: Sequence,
+    report: &Report,
+) -> Result<(), StoreError> {
+    let (task, attempt) = key(&report.assignment);
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO outbox (seq, report, kind, task, attempt) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let kind = rows::kind_text(EntryKind::of(&report.event));
+    statement.execute(params![signed(seq.0), rows::text(report)?, kind, task, attempt])?;
+    transaction.prepare_cached("UPDATE head SET last_seq = ?1")?.execute([signed(seq.0)])?;
     Ok(())
 }
 

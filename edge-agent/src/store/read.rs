@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use edge_agent_logic::attempt::State;
-use edge_agent_logic::change::{AttemptRow, LinkSeen};
+use edge_agent_logic::change::{AttemptRow, EntryRow, LinkSeen};
+use edge_agent_logic::clock::Trust;
 use rusqlite::Connection;
 use serde::Serialize;
 use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence};
@@ -27,28 +28,32 @@ pub(super) struct Head {
     pub link: LinkSeen,
     pub link_at: Option<Timestamp>,
     pub heard_at: Option<Timestamp>,
+    pub floor: Option<Timestamp>,
+    pub clock: Trust,
+    pub clock_offset_ms: Option<i64>,
 }
 
 struct RawHead {
-    texts: (String, String, Option<String>, String),
+    texts: (String, String, Option<String>, String, Option<String>),
     counters: (i64, i64, i64, i64),
-    times: (Option<i64>, Option<i64>),
+    times: [Option<i64>; 4],
 }
 
 pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
     let raw = connection.query_row(
         "SELECT agent, incarnation, core, link, boot, applied_rev, last_seq, acked_seq,
-                link_at_ms, heard_at_ms FROM head",
+                link_at_ms, heard_at_ms, floor_ms, clock_offset_ms, clock FROM head",
         [],
         |row| {
             Ok(RawHead {
-                texts: (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?),
+                texts: (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(12)?),
                 counters: (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?),
-                times: (row.get(8)?, row.get(9)?),
+                times: [row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?],
             })
         },
     )?;
-    let (agent, incarnation, core, link) = raw.texts;
+    let (agent, incarnation, core, link, clock) = raw.texts;
+    let [link_at, heard_at, floor, clock_offset_ms] = raw.times;
     let (boot, applied_rev, last_seq, acked_seq) = raw.counters;
     Ok(Head {
         agent,
@@ -59,8 +64,11 @@ pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
         last_seq: Sequence(number(last_seq)),
         acked_seq: Sequence(number(acked_seq)),
         link: parse("its link", &link)?,
-        link_at: raw.times.0.map(Timestamp),
-        heard_at: raw.times.1.map(Timestamp),
+        link_at: link_at.map(Timestamp),
+        heard_at: heard_at.map(Timestamp),
+        floor: floor.map(Timestamp),
+        clock: clock.map_or(Ok(Trust::Trusted), |clock| parse("its clock", &clock))?,
+        clock_offset_ms,
     })
 }
 
@@ -68,8 +76,8 @@ type Attempts = (Vec<AttemptRow>, Vec<(AssignmentId, Sequence)>);
 
 pub(super) fn attempts(connection: &Connection) -> Result<Attempts, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT task, attempt, number, accepted_at_ms, work, state, report FROM attempt
-         ORDER BY task, attempt",
+        "SELECT task, attempt, number, accepted_at_ms, work, state, report, runs, progress
+         FROM attempt ORDER BY task, attempt",
     )?;
     let mut rows = statement.query([])?;
     let (mut live, mut finished) = (Vec::new(), Vec::new());
@@ -85,12 +93,41 @@ pub(super) fn attempts(connection: &Connection) -> Result<Attempts, StoreError> 
                 accepted_at: Timestamp(row.get(3)?),
                 order: parse("an order", &work)?,
                 state: parse("a state", &state)?,
+                runs: optional("earlier runs", row.get(7)?)?.unwrap_or_default(),
+                progress: optional("progress", row.get(8)?)?,
             }),
             (None, None, Some(report)) => finished.push((assignment, Sequence(number(report)))),
             _ => return Err(damaged("an attempt", &"it is neither live nor over")),
         }
     }
     Ok((live, finished))
+}
+
+fn optional<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, StoreError> {
+    text.map(|text| parse(what, &text)).transpose()
+}
+
+pub(super) fn entries(connection: &Connection) -> Result<Vec<EntryRow>, StoreError> {
+    let mut statement = connection
+        .prepare("SELECT seq, kind, task, attempt, kept_at_ms FROM outbox ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (kind, task): (String, String) = (row.get(1)?, row.get(2)?);
+        entries.push(EntryRow {
+            seq: Sequence(number(row.get(0)?)),
+            assignment: AssignmentId {
+                task: id("a task's id", &task)?,
+                attempt: Attempt(row.get(3)?),
+            },
+            kind: super::rows::kind(&kind)?,
+            kept_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+        });
+    }
+    Ok(entries)
 }
 
 /// What an agent's database says about it.
@@ -108,6 +145,13 @@ pub struct Glance {
     pub applied_rev: Revision,
     /// Reports that the core has not acknowledged.
     pub reports_waiting: u64,
+    /// Outcomes that it has acknowledged, and that are kept in case it loses them.
+    pub reports_kept: u64,
+    /// Whether the wall clock is believed.
+    #[serde(flatten)]
+    pub clock: Trust,
+    /// What is to be added to it to get the core's, in milliseconds, if that is known.
+    pub clock_offset_ms: Option<i64>,
     /// How it last stood with its core.
     #[serde(flatten)]
     pub link: LinkSeen,
@@ -159,13 +203,21 @@ impl Reader {
         let transaction = self.connection.transaction()?;
         let head = head(&transaction)?;
         let tasks = held(&transaction)?;
+        let acked = head.acked_seq;
+        let count =
+            |sql| transaction.query_row(sql, [super::rows::signed(acked.0)], |row| row.get(0));
+        let waiting = count("SELECT count(*) FROM outbox WHERE seq > ?1")?;
+        let kept = count("SELECT count(*) FROM outbox WHERE seq <= ?1")?;
         Ok(Glance {
             id: head.agent,
             incarnation: head.incarnation,
             boot: head.boot,
             core: head.core,
             applied_rev: head.applied_rev,
-            reports_waiting: head.last_seq.0.saturating_sub(head.acked_seq.0),
+            reports_waiting: number(waiting),
+            reports_kept: number(kept),
+            clock: head.clock,
+            clock_offset_ms: head.clock_offset_ms,
             link: head.link,
             link_since: head.link_at,
             last_contact: head.heard_at,

@@ -1,5 +1,6 @@
 //! Values to columns and back. SQLite's integers are signed; counters never come near the edge.
 
+use edge_agent_logic::change::EntryKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,6 +24,22 @@ pub(super) fn text(value: &impl Serialize) -> Result<String, StoreError> {
 /// A column of JSON as a value.
 pub(super) fn parse<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| damaged(what, &error))
+}
+
+/// What an entry of the outbox is good for, as a column.
+pub(super) fn kind_text(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::State => "state",
+        EntryKind::Run => "run",
+        EntryKind::Outcome => "outcome",
+    }
+}
+
+/// The same back.
+pub(super) fn kind(text: &str) -> Result<EntryKind, StoreError> {
+    let kinds = [EntryKind::State, EntryKind::Run, EntryKind::Outcome];
+    let kind = kinds.into_iter().find(|kind| kind_text(*kind) == text);
+    kind.ok_or_else(|| damaged("a report's kind", &text))
 }
 
 /// A column of text as an id.

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use edge_agent_logic::attempt::{Cause, State};
-use edge_agent_logic::change::LinkSeen;
+use edge_agent_logic::attempt::Cause;
+use edge_agent_logic::change::{LinkSeen, ProgressRow};
+use edge_agent_logic::clock::{Doubt, Trust};
 use edge_agent_logic::memory::MemoryStore;
 use shared::capacity::Resources;
 use shared::id::{Attempt, CoreId, Revision, TaskId};
-use shared::report::{End, Finish, Output, Report, ReportEvent};
+use shared::report::{End, Finish, Output, ProgressMark, ReportEvent};
 use shared::spec::{Exec, Run};
-use shared::time::Timestamp;
-use shared::wire::downlink::Order;
+use shared::time::{Stamp, Timestamp};
+use shared::wire::downlink::{LocalRetry, Order};
 use shared_runtime::clock::new_uuid_v4;
 
 use super::*;
@@ -43,23 +44,38 @@ fn added(attempt: u32) -> Change {
             timeout_ms: Some(1),
             grace_ms: 2,
             stop_after_ms: None,
+            lease_ms: Some(3),
+            retry: LocalRetry::default(),
         }),
         state: State::Accepted,
+        runs: Runs::default(),
+        progress: None,
     }))
 }
 
 fn report(seq: u64, event: ReportEvent) -> Change {
-    let report = Report { assignment: assignment(1), at: Timestamp(9), event };
+    let stamp = Stamp { board: 1, mono_ms: 2, trusted: true };
+    let report = Report { assignment: assignment(1), at: Timestamp(9), stamp, event };
     Change::ReportAdded { seq: Sequence(seq), report: Box::new(report) }
 }
 
-fn finished() -> ReportEvent {
-    ReportEvent::Finished(Box::new(Finish {
+fn finish() -> Box<Finish> {
+    Box::new(Finish {
         end: End::Signaled { signal: 9 },
         started_at: Some(Timestamp(1)),
         ran_ms: Some(4),
         output: Output { stdout_tail: "x".repeat(1_000), ..Output::default() },
-    }))
+    })
+}
+
+fn finished() -> ReportEvent {
+    ReportEvent::Finished(finish())
+}
+
+fn progress(attempt: u32) -> Change {
+    let mark = ProgressMark { thousandths: Some(7), text: "so far".to_owned() };
+    let progress = ProgressRow { at: Timestamp(8), stamp: Stamp::default(), mark };
+    Change::ProgressPut { id: assignment(attempt), progress }
 }
 
 /// Batches that use every change.
@@ -83,12 +99,32 @@ fn batches() -> Vec<Vec<Change>> {
             Change::AttemptFinished { id: assignment(1), report: Sequence(3) },
             Change::Heard { at: Timestamp(77) },
         ],
-        vec![Change::ReportsAcked { upto: Sequence(2) }],
+        vec![Change::ReportsAcked { upto: Sequence(2), at: None }],
         vec![seen(LinkSeen::Down { reason: "cut".to_owned() })],
         vec![
-            Change::ReportsAcked { upto: Sequence(3) },
+            Change::ReportsAcked { upto: Sequence(3), at: Some(Timestamp(-4)) },
             Change::AttemptForgotten { id: assignment(1) },
         ],
+        vec![progress(2), progress(3), progress(9)],
+        vec![
+            report(4, ReportEvent::Retried(finish())),
+            Change::AttemptBegunAgain { id: assignment(2), runs: Runs { failures: 1, losses: 2 } },
+            report(5, ReportEvent::Started),
+            report(6, finished()),
+            Change::ReportsDropped { seqs: vec![Sequence(5)] },
+            Change::AttemptFinished { id: assignment(3), report: Sequence(6) },
+        ],
+        vec![Change::ReportsAcked { upto: Sequence(6), at: Some(Timestamp(5)) }],
+        vec![
+            Change::ReportsUnacked { acked: Sequence(3) },
+            Change::Believed { at: Timestamp(70) },
+            Change::ClockMoved {
+                trust: Trust::Unsynced { why: Doubt::Jumped { by_ms: -5 } },
+                offset_ms: Some(-3),
+            },
+        ],
+        vec![Change::ReportsAcked { upto: Sequence(4), at: Some(Timestamp(7)) }],
+        vec![Change::KeptForgotten { upto: Sequence(3) }, Change::Believed { at: Timestamp(60) }],
     ]
 }
 
@@ -190,6 +226,7 @@ fn people_can_read_beside_the_agent_and_without_it() {
     let states: Vec<_> = beside.tasks.iter().map(|task| task.state).collect();
     assert_eq!(states, ["finished", "stopping", "accepted"]);
     assert_eq!((beside.reports_waiting, beside.boot, beside.id.as_str()), (3, 1, "a"));
+    assert_eq!((beside.reports_kept, beside.clock), (0, Trust::Trusted));
     assert_eq!(beside.last_contact, Some(Timestamp(77)));
     drop(store);
     let without = Reader::open(&path).expect("open").glance().expect("glance");

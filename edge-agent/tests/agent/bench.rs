@@ -14,7 +14,7 @@ use shared::mailbox::{Admission, Inbox};
 use shared::report::{Finish, ReportEvent};
 use shared::spec::{Exec, Run};
 use shared::time::Timestamp;
-use shared::wire::downlink::{Desired, DesiredRow, Order, Want, Welcome};
+use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want, Welcome};
 use shared::wire::uplink::{Gone, Hello, NumberedReport};
 use shared::wire::{Downlink, Topic, Uplink, decode, encode};
 use shared_runtime::clock::new_uuid_v4;
@@ -172,6 +172,8 @@ impl Core {
             timeout_ms: None,
             grace_ms: 1_000,
             stop_after_ms: None,
+            lease_ms: None,
+            retry: LocalRetry::default(),
         };
         self.see(|memory| memory.want(assignment, Want::Run(Arc::new(order))));
         self.push().await;
@@ -256,18 +258,24 @@ impl Memory {
                 let acked = Downlink::Acked { incarnation: inbox.incarnation, seq: inbox.acked };
                 if self.acknowledges { vec![acked] } else { vec![] }
             }
-            Uplink::Ping { nonce } => vec![Downlink::Pong { nonce }],
+            Uplink::Ping { nonce, .. } => {
+                vec![Downlink::Pong { nonce, desired_rev: shared::id::Revision(0) }]
+            }
             Uplink::Gone(gone) => {
                 self.gone.push(gone);
                 vec![]
             }
-            Uplink::Heartbeat(_) | Uplink::Join(_) => vec![],
+            Uplink::Heartbeat(_)
+            | Uplink::Join(_)
+            | Uplink::Inventory(_)
+            | Uplink::Progress(_)
+            | Uplink::Logs(_) => vec![],
         };
         answers.into_iter().map(|answer| (key.clone(), answer)).collect()
     }
 
     fn greet(&mut self, hello: Hello) -> Vec<Downlink> {
-        let incarnation = hello.incarnation;
+        let (incarnation, session) = (hello.incarnation, hello.session);
         self.hellos.push(hello);
         if !self.welcomes {
             return vec![];
@@ -276,6 +284,8 @@ impl Memory {
         let welcome = Downlink::Welcome(Welcome {
             core: CoreId(uuid::Uuid::from_u128(5)),
             incarnation,
+            session,
+            reports_after_ms: 0,
             acked_seq: self.inbox.map_or(Sequence(0), |inbox| inbox.acked),
             desired_rev: Revision(self.applied),
             heartbeat_ms: 1_000,

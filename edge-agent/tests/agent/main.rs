@@ -11,7 +11,7 @@ use bench::{BINARY, Bench, agent_id};
 use edge_agent::config::{credential_in, database_in};
 use edge_agent::identity::CredentialFile;
 use edge_agent::link::{Line, LineEvent, Me};
-use shared::id::{Boot, Incarnation};
+use shared::id::{Boot, Incarnation, Session};
 use shared::report::{End, ReportEvent, StopReason};
 use shared::wire::Downlink;
 use shared::wire::downlink::Want;
@@ -220,7 +220,7 @@ async fn an_agent_that_the_core_has_forgotten_joins_again_after_a_while() {
         })
     };
     let incarnation = Incarnation(new_uuid_v4());
-    let me = Me { agent: agent_id(), incarnation, boot: Boot(1) };
+    let me = Me { agent: agent_id(), incarnation, boot: Boot(1), session: Session(1) };
     let mut line = Line::new(me, dial, file, Some(token)).expect("a line").with_patience_ms(0);
     for expected in ["joins again with its join token", "put the core's into join_token_file"] {
         // Either may be up for a moment before the broker refuses it.

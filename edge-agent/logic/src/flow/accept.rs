@@ -11,9 +11,9 @@ use shared::wire::downlink::Order;
 
 use crate::admission::{self, Refusal};
 use crate::agent::Agent;
-use crate::attempt::{Cause, Live, State};
+use crate::attempt::{Cause, Live, Runs, State};
 use crate::change::{AttemptRow, Change};
-use crate::effect::{Notice, Outcome};
+use crate::effect::{Effect, Notice, Outcome};
 
 /// Takes an attempt on, or refuses it. One that is remembered is left as it is.
 pub(crate) fn run(
@@ -23,7 +23,7 @@ pub(crate) fn run(
     out: &mut Outcome,
     now: Now,
 ) {
-    if agent.remembers(id) {
+    if agent.knows(id) {
         return;
     }
     let (older, newer): (Vec<_>, Vec<_>) = agent
@@ -56,8 +56,21 @@ fn take(agent: &mut Agent, id: AssignmentId, order: &Arc<Order>, out: &mut Outco
     let order = Arc::clone(order);
     agent.reserved.add(&order.needs);
     agent.waiting.insert((Reverse(order.priority), number, id));
-    let row = AttemptRow { id, number, accepted_at, order: Arc::clone(&order), state };
-    agent.live.insert(id, Live { number, accepted_at, order, state });
+    let row = AttemptRow {
+        id,
+        number,
+        accepted_at,
+        order: Arc::clone(&order),
+        state,
+        runs: Runs::default(),
+        progress: None,
+    };
+    if order.lease_ms.is_some() {
+        agent.leased.insert(id);
+        out.effects.extend(agent.link.renewed.map(|sent| Effect::RenewLease { sent }));
+    }
+    let (runs, started, told) = (Runs::default(), None, Vec::new());
+    agent.live.insert(id, Live { number, accepted_at, order, state, runs, started, told });
     out.changes.push(Change::AttemptAdded(Box::new(row)));
     agent.report(id, ReportEvent::Accepted, out, now);
     out.note(Notice::Accepted { assignment: id });

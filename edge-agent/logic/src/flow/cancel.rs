@@ -18,7 +18,7 @@ pub(crate) fn stop(
     out: &mut Outcome,
     now: Now,
 ) {
-    if agent.remembers(id) {
+    if agent.knows(id) {
         agent.stop(id, Cause::Requested { reason }, out, now);
         return;
     }

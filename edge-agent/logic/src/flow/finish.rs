@@ -2,12 +2,11 @@
 //! brought it about.
 
 use shared::id::AssignmentId;
-use shared::report::{End, ReportEvent};
+use shared::report::{End, ReportEvent, StopReason};
 use shared::time::Now;
 
 use crate::agent::Agent;
-use crate::attempt::State;
-use crate::book::Remains;
+use crate::attempt::{Live, Remains, State};
 use crate::effect::{Notice, Outcome};
 use crate::input::{Exit, ProcessEnd, ProcessEvent};
 
@@ -31,12 +30,15 @@ pub(crate) fn process(
 
 fn started(agent: &mut Agent, id: AssignmentId, out: &mut Outcome, now: Now) {
     let boot = agent.boot;
+    if agent.undecided.contains_key(&id) {
+        return out.nonsense(id, None);
+    }
     if !agent.advance(id, |state| state.run(boot, now.wall), out) {
         return;
     }
     agent.report(id, ReportEvent::Started, out, now);
     out.note(Notice::Started { assignment: id });
-    agent.watch_timeout(id, 0, now);
+    agent.watch_run(id, 0, now);
 }
 
 pub(crate) fn ended(
@@ -46,7 +48,7 @@ pub(crate) fn ended(
     out: &mut Outcome,
     now: Now,
 ) {
-    let Some(live) = agent.live.get(&id) else {
+    let Some(live) = agent.with_process(id) else {
         return out.nonsense(id, None);
     };
     let ProcessEnd { exit, started_at, ran_ms, output } = process;
@@ -56,29 +58,38 @@ pub(crate) fn ended(
         (_, Exit::Code(code)) => End::Exited { code },
         (_, Exit::Signal(signal)) => End::Signaled { signal },
         (_, Exit::OutOfMemory) => End::OutOfMemory,
+        (_, Exit::LeaseOver) => End::Stopped { reason: StopReason::Disconnected },
         (_, Exit::SpawnFailed { message }) => End::SpawnFailed { message },
     };
-    agent.conclude(id, end, Remains { started_at, ran_ms, output }, out, now);
+    agent.end_run(id, end, Remains { started_at, ran_ms, output }, out, now);
 }
 
 /// Nothing of it runs, and nobody knows how it ended.
 pub(crate) fn gone(agent: &mut Agent, id: AssignmentId, out: &mut Outcome, now: Now) {
-    let Some(live) = agent.live.get(&id) else {
+    let Some(live) = agent.with_process(id) else {
         return out.nonsense(id, None);
     };
     let end = match live.state {
         State::Stopping { cause, .. } => cause.end(),
         _ => End::Vanished { message: GONE.to_owned() },
     };
-    agent.conclude(id, end, Remains::default(), out, now);
+    agent.end_run(id, end, Remains::default(), out, now);
 }
 
 impl Agent {
-    /// Sets the alarm for an attempt's timeout, if it runs and has one.
-    pub(crate) fn watch_timeout(&mut self, id: AssignmentId, ran_ms: u64, now: Now) {
-        let Some(live) = self.live.get(&id) else {
+    /// An attempt that has a process, as far as is known.
+    fn with_process(&self, id: AssignmentId) -> Option<&Live> {
+        let live = self.live.get(&id)?;
+        (live.state.is_active() && !self.undecided.contains_key(&id)).then_some(live)
+    }
+
+    /// An attempt's process is seen to run, for so long already: sets the alarm for its timeout,
+    /// if it has one.
+    pub(crate) fn watch_run(&mut self, id: AssignmentId, ran_ms: u64, now: Now) {
+        let Some(live) = self.live.get_mut(&id) else {
             return;
         };
+        live.started = Some(now.mono - ran_ms);
         if let (State::Running { .. }, Some(timeout_ms)) = (live.state, live.order.timeout_ms) {
             self.alarms.insert(id, now.mono + timeout_ms.saturating_sub(ran_ms));
         }

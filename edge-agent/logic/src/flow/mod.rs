@@ -4,8 +4,12 @@
 pub(crate) mod accept;
 pub(crate) mod cancel;
 pub(crate) mod finish;
+pub(crate) mod lease;
 pub(crate) mod offline;
+pub(crate) mod progress;
 pub(crate) mod recover;
+pub(crate) mod remember;
 pub(crate) mod report;
 pub(crate) mod resync;
+pub(crate) mod retry;
 pub(crate) mod start;

@@ -7,8 +7,7 @@ use shared::report::ReportEvent;
 use shared::time::{Now, Timestamp};
 
 use crate::agent::Agent;
-use crate::attempt::State;
-use crate::book::Remains;
+use crate::attempt::{Remains, State};
 use crate::effect::{Effect, Notice, Outcome};
 
 /// It runs.
@@ -33,13 +32,12 @@ pub(crate) fn running(
         State::Running { .. } | State::Stopping { .. } => {}
         State::Accepted => return out.nonsense(id, None),
     }
+    agent.watch_run(id, ran_ms, now);
     out.note(Notice::Adopted { assignment: id, ran_ms });
     if matches!(state, State::Stopping { .. }) {
         // Whether it was told before the agent went down is not known; telling it again is safe.
         out.effects.push(Effect::Terminate { assignment: id });
         agent.alarms.insert(id, now.mono + grace_ms);
-    } else {
-        agent.watch_timeout(id, ran_ms, now);
     }
 }
 
@@ -58,6 +56,7 @@ pub(crate) fn never_started(
     };
     match live.state {
         State::Starting { .. } => {
+            agent.progress.forget(id);
             agent.advance(id, State::wait_again, out);
             true
         }

@@ -1,5 +1,5 @@
-//! The outbox: sends what is numbered, within a window, and deletes what the core has
-//! acknowledged. The entries themselves are in the store.
+//! The outbox: sends what is numbered, within a window, and keeps of what the core has
+//! acknowledged only the outcomes, for a while. The entries themselves are in the store.
 
 use shared::backoff::delay_ms;
 use shared::id::{Incarnation, Sequence};
@@ -10,14 +10,18 @@ use crate::change::Change;
 use crate::effect::{Effect, Notice, Outcome};
 use crate::link::Resend;
 
+/// How often it is looked for outcomes that were kept for long enough, in milliseconds.
+const KEPT_LOOK_MS: u64 = 3_600_000;
+
 /// Sends what was not sent yet, as far as the window reaches.
 pub(crate) fn send(agent: &mut Agent, out: &mut Outcome, now: Now) {
-    if !agent.link.is_met() || agent.link.congested {
+    let (link, outbox) = (&agent.link, &mut agent.outbox);
+    if !link.is_met() || link.congested || link.reports_at.is_some() || outbox.sent == outbox.last {
         return;
     }
-    let outbox = &mut agent.outbox;
-    let window_end = outbox.acked.0.saturating_add(agent.settings.outbox_window);
-    let upto = Sequence(outbox.last.0.min(window_end));
+    // By entries, not by numbers: where many were dropped, the next may be far, and behind the
+    // last of them there may be numbers without any, which are to be acknowledged all the same.
+    let upto = agent.entries.window_end(agent.settings.outbox_window).unwrap_or(outbox.last);
     if upto > outbox.sent {
         out.effects.push(Effect::SendReports { after: outbox.sent, upto });
         outbox.sent = upto;
@@ -34,7 +38,8 @@ pub(crate) fn acknowledged(
     out: &mut Outcome,
     now: Now,
 ) {
-    if incarnation != agent.incarnation {
+    // Before the welcome it is not known whose numbers these are.
+    if incarnation != agent.incarnation || !agent.link.is_met() {
         return;
     }
     if seq > agent.outbox.last {
@@ -44,7 +49,10 @@ pub(crate) fn acknowledged(
     let Some(upto) = agent.outbox.acknowledge(seq) else {
         return;
     };
-    out.changes.push(Change::ReportsAcked { upto });
+    let at = agent.clock.believed(now);
+    agent.entries.acknowledge(upto, at);
+    out.changes.push(Change::ReportsAcked { upto, at });
+    agent.kept_look = now.mono;
     while let Some(entry) = agent.finished_by_report.first_entry() {
         if *entry.key() > upto {
             break;
@@ -70,8 +78,23 @@ pub(crate) fn cut(agent: &mut Agent, sent: Sequence, now: Now) {
     agent.link.resend.get_or_insert(again);
 }
 
+/// Forgets outcomes that were kept for long enough. Their age is counted by a wall clock that is
+/// believed; while it is not, only their number bounds them.
+pub(crate) fn forget_kept(agent: &mut Agent, out: &mut Outcome, now: Now) {
+    if agent.kept_look > now.mono {
+        return;
+    }
+    agent.kept_look = now.mono + KEPT_LOOK_MS;
+    let kept_ms = i64::try_from(agent.settings.kept_ms).unwrap_or(i64::MAX);
+    let before = agent.clock.believed(now).map(|now| now.plus_ms(kept_ms.saturating_neg()));
+    if let Some(upto) = agent.entries.forget(agent.settings.kept_max, before) {
+        out.changes.push(Change::KeptForgotten { upto });
+    }
+}
+
 /// Sends again what was not acknowledged in time, ever more slowly.
 pub(crate) fn tick(agent: &mut Agent, now: Now) {
+    agent.link.reports_at.take_if(|at| *at <= now.mono);
     let Some(Resend { at, times }) = agent.link.resend else {
         return;
     };

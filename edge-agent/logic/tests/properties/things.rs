@@ -1,16 +1,20 @@
 //! What the world is made of: the machine, orders and ends, chosen by a number.
 
 use edge_agent_logic::input::{Exit, ProcessEnd};
+use edge_agent_logic::{Settings, Start, Stored};
 use shared::capacity::Resources;
 use shared::report::Output;
 use shared::spec::{Exec, Run};
-use shared::time::Timestamp;
-use shared::wire::downlink::Order;
+use shared::time::{Now, Timestamp};
+use shared::wire::downlink::{LocalRetry, Order};
 use shared::wire::uplink::Facts;
 
-use super::world::TASKS_MAX;
+/// The most tasks that the agent holds.
+pub const TASKS_MAX: u32 = 5;
+/// When the program was made, and when the world begins.
+const BUILT_AT: Timestamp = Timestamp(1_700_000_000_000);
 
-pub fn facts() -> Facts {
+fn facts() -> Facts {
     Facts {
         capacity: Resources { cpu_millis: 1_000, memory_mib: 1_000, ..Resources::default() },
         tasks_max: TASKS_MAX,
@@ -19,9 +23,20 @@ pub fn facts() -> Facts {
     }
 }
 
+pub fn start(stored: Stored, settings: &Settings, now: Now) -> Start {
+    let settings = settings.clone();
+    Start { stored, settings, facts: facts(), board: 3, built_at: BUILT_AT, now }
+}
+
+/// What a right wall clock shows.
+pub fn true_wall(clock_ms: u64) -> Timestamp {
+    BUILT_AT.plus_ms(i64::try_from(clock_ms).expect("small"))
+}
+
 pub fn order(pick: u64) -> Order {
     let noop = pick % 11 == 3;
     let exec = Exec { command: "true".to_owned(), ..Exec::default() };
+    let few = |bits: u32| u32::try_from((pick >> bits) % 3).expect("small");
     Order {
         name: None,
         run: if noop { Run::Noop {} } else { Run::Exec(exec) },
@@ -30,6 +45,13 @@ pub fn order(pick: u64) -> Order {
         timeout_ms: (pick & 0x40 == 0).then_some(30_000),
         grace_ms: 1_000,
         stop_after_ms: (pick & 0x80 == 0).then_some(60_000),
+        lease_ms: (pick & 0x700 == 0).then_some(20_000),
+        retry: LocalRetry {
+            failures_max: few(20),
+            losses_max: few(24),
+            delay_ms: 1_000,
+            delay_ms_max: 60_000,
+        },
     }
 }
 

@@ -1,27 +1,26 @@
 //! A small world around one agent: a core that wants things and remembers what it was told, a
-//! pipe that loses, repeats and reorders, processes that start, end and vanish, and crashes at
-//! every commit boundary.
+//! pipe that loses, repeats and reorders, processes that start, end and vanish, clocks that jump,
+//! and crashes at every commit boundary.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+use edge_agent_logic::attempt::State;
 use edge_agent_logic::input::{Found, ProcessEvent};
 use edge_agent_logic::memory::MemoryStore;
-use edge_agent_logic::{Agent, Effect, Input, Outcome, Settings, invariant};
-use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence, TaskId};
-use shared::mailbox::{Admission, Inbox};
-use shared::report::{ReportEvent, StopReason};
+use edge_agent_logic::{Agent, Change, Effect, Input, Outcome, Settings, invariant};
+use shared::id::{AssignmentId, CoreId, Revision, Sequence};
+use shared::report::ProgressMark;
 use shared::time::{Monotonic, Now, Timestamp, mix};
-use shared::wire::Downlink;
-use shared::wire::downlink::{Desired, DesiredRow, Want, Welcome};
-use shared::wire::uplink::{Load, NumberedReport};
+use shared::wire::downlink::Welcome;
+use shared::wire::uplink::Load;
+use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
-use super::things::{end, facts, order};
+use super::core::{Core, INCARNATION, Run};
+use super::things::{end, start, true_wall};
 
-pub const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(0xA));
-pub const TASKS_MAX: u32 = 5;
 const REPEATS_KEPT: usize = 40;
+const YEAR_MS: i64 = 365 * 24 * 3_600 * 1_000;
 
 /// One thing the world does; `pick` chooses among what it can be done to.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +34,17 @@ pub struct Op {
 enum Process {
     Asked,
     Runs,
-    Ended,
+    Ended(i32),
     Gone,
+}
+
+/// A process of one run of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Running {
+    run: u32,
+    process: Process,
+    /// How long after the last answered ping was sent it is to be told to end.
+    lease_ms: Option<u64>,
 }
 
 /// How a step is cut short by a crash.
@@ -50,20 +58,26 @@ enum Crash {
 pub struct World {
     pub agent: Agent,
     pub store: MemoryStore,
+    pub core: Core,
     pub log: String,
     settings: Settings,
     clock_ms: u64,
+    wall_ahead_ms: i64,
     chances: u64,
     link: u64,
-    processes: BTreeMap<AssignmentId, Process>,
-    wanted: BTreeMap<AssignmentId, DesiredRow>,
-    rev: u64,
-    attempts: BTreeMap<u128, u32>,
+    /// Pings that were sent, and when.
+    pings: Vec<(u64, u64)>,
+    /// When the newest ping that was answered was sent; the agent may know less.
+    renewed: Option<u64>,
+    processes: BTreeMap<AssignmentId, Running>,
+    /// Every run that ever had a process.
+    ran: BTreeSet<(AssignmentId, u32)>,
     down: Vec<Downlink>,
-    up: Vec<(Sequence, Vec<NumberedReport>)>,
-    inbox: Inbox,
+    up: Vec<Run>,
+    /// Every attempt that the agent has on its disk, or had.
     pub accepted: BTreeSet<AssignmentId>,
-    pub ended: BTreeMap<AssignmentId, u32>,
+    /// Runs after the first.
+    pub retried: u32,
     crash: Crash,
 }
 
@@ -71,31 +85,32 @@ impl World {
     pub fn new(settings: Settings) -> Self {
         let mut store = MemoryStore::new(INCARNATION);
         let stored = store.begin_boot();
-        let now = Now { wall: Timestamp(1_000), mono: Monotonic(0), chance: 0 };
+        let now = Now { wall: true_wall(0), mono: Monotonic(0), chance: 0 };
         Self {
-            agent: Agent::restore(stored, settings.clone(), facts(), now),
+            agent: Agent::restore(start(stored, &settings, now)),
             store,
+            core: Core::new(),
             log: String::new(),
             settings,
             clock_ms: 0,
+            wall_ahead_ms: 0,
             chances: 0,
             link: 0,
+            pings: Vec::new(),
+            renewed: None,
             processes: BTreeMap::new(),
-            wanted: BTreeMap::new(),
-            rev: 0,
-            attempts: BTreeMap::new(),
+            ran: BTreeSet::new(),
             down: Vec::new(),
             up: Vec::new(),
-            inbox: Inbox { incarnation: INCARNATION, acked: Sequence(0) },
             accepted: BTreeSet::new(),
-            ended: BTreeMap::new(),
+            retried: 0,
             crash: Crash::No,
         }
     }
 
     fn now(&mut self) -> Now {
         self.chances += 1;
-        let wall = Timestamp(1_000 + i64::try_from(self.clock_ms).expect("small"));
+        let wall = true_wall(self.clock_ms).plus_ms(self.wall_ahead_ms);
         Now { wall, mono: Monotonic(self.clock_ms), chance: mix(self.chances, 1) }
     }
 
@@ -108,12 +123,19 @@ impl World {
         if let Err(broken) = invariant::check(&self.agent) {
             panic!("{broken}");
         }
+        let wakeup = self.agent.next_wakeup();
+        assert!(wakeup.is_none_or(|at| at > now.mono), "it wakes without end, at {wakeup:?}");
         let Outcome { changes, effects } = outcome;
         let crash = std::mem::replace(&mut self.crash, Crash::No);
         if crash == Crash::BeforeCommit {
             return self.restart();
         }
         self.store.commit(&changes);
+        for change in &changes {
+            if let Change::AttemptAdded(row) = change {
+                assert!(self.accepted.insert(row.id), "{} was accepted twice", row.id);
+            }
+        }
         self.compare_with_store();
         if crash == Crash::BeforeEffects {
             return self.restart();
@@ -121,6 +143,7 @@ impl World {
         for effect in effects {
             self.perform(effect);
         }
+        self.check_leases();
     }
 
     fn compare_with_store(&self) {
@@ -132,36 +155,73 @@ impl World {
         assert_eq!(stored.applied_rev, self.agent.applied_rev());
         let outbox = self.agent.outbox();
         assert_eq!((stored.outbox.last, stored.outbox.acked), (outbox.last, outbox.acked));
+        let waiting = stored.entries.iter().filter(|entry| entry.seq > outbox.acked).count();
+        assert_eq!(waiting, self.agent.reports_waiting());
+        assert_eq!(stored.entries.len() - waiting, self.agent.reports_kept());
+    }
+
+    /// What runs under a lease was told to end before the lease is over.
+    fn check_leases(&self) {
+        for (id, state) in self.agent.live() {
+            let told = !matches!(state, State::Starting { .. } | State::Running { .. });
+            let running = self.processes.get(&id).filter(|it| it.process == Process::Runs);
+            let lease_ms = running.and_then(|running| running.lease_ms).filter(|_| !told);
+            if let (Some(lease_ms), Some(renewed)) = (lease_ms, self.renewed) {
+                assert!(self.clock_ms < renewed + lease_ms, "{id} outlives its lease");
+            }
+        }
     }
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn { assignment, .. } => {
-                let before = self.processes.insert(assignment, Process::Asked);
+            Effect::Spawn { assignment, run, order, renewed } => {
+                let stop_ms = order.grace_ms + 2 * self.settings.lease_margin_ms;
+                let lease_ms = order.lease_ms.map(|lease_ms| lease_ms - stop_ms);
+                if let Some(lease_ms) = lease_ms {
+                    let renewed = renewed.expect("a lease that counts from something").0;
+                    assert!(Some(renewed) <= self.renewed && self.clock_ms < renewed + lease_ms);
+                }
+                let running = Running { run, process: Process::Asked, lease_ms };
+                let before = self.processes.insert(assignment, running);
                 assert_eq!(before, None, "{assignment} was spawned twice");
+                self.retried += u32::from(run > 0);
             }
+            Effect::RenewLease { sent } => assert!(Some(sent.0) <= self.renewed),
             Effect::SendReports { after, upto } => {
                 let items = self.store.reports(after, upto, usize::MAX);
-                assert_eq!(items.len() as u64, upto.0 - after.0, "entries are missing");
-                self.up.push((after, items));
+                self.up.push(Run { after, upto, items });
                 keep_last(&mut self.up);
             }
             Effect::Forget { assignment } => {
-                assert!(
-                    self.ended.contains_key(&assignment),
-                    "{assignment} was forgotten too soon"
-                );
+                let goes_on = self.agent.live().any(|(id, _)| id == assignment);
+                let ended = self.core.told.ended.contains_key(&assignment);
+                assert!(goes_on || ended, "{assignment} was forgotten too soon");
+                self.forget(assignment);
             }
+            Effect::Send(Uplink::Ping { nonce, .. }) => self.pings.push((nonce, self.clock_ms)),
             Effect::Terminate { .. } | Effect::Kill { .. } | Effect::Send(_) | Effect::Note(_) => {}
+        }
+    }
+
+    fn forget(&mut self, id: AssignmentId) {
+        if let Some(running) = self.processes.remove(&id) {
+            let over = matches!(running.process, Process::Ended(_) | Process::Gone);
+            assert!(over || running.process == Process::Asked, "{id} was forgotten while it runs");
         }
     }
 
     /// The agent's process dies and comes back.
     fn restart(&mut self) {
         self.clock_ms += 50;
+        self.renewed = None;
+        self.pings.clear();
         let stored = self.store.begin_boot();
         let now = self.now();
-        self.agent = Agent::restore(stored, self.settings.clone(), facts(), now);
+        self.agent = Agent::restore(start(stored, &self.settings, now));
+        let waits = |(id, state): (AssignmentId, State)| (!state.is_active()).then_some(id);
+        for id in self.agent.live().filter_map(waits).collect::<Vec<_>>() {
+            self.forget(id);
+        }
         for id in self.agent.unresolved() {
             let found = self.find(id);
             self.step(Input::Found { assignment: id, found });
@@ -169,7 +229,7 @@ impl World {
     }
 
     fn find(&mut self, id: AssignmentId) -> Found {
-        match self.processes.get(&id) {
+        match self.processes.get(&id).map(|running| running.process) {
             None => Found::NeverStarted,
             Some(Process::Asked) => {
                 // Its supervisor was kept out by the question.
@@ -177,7 +237,7 @@ impl World {
                 Found::NeverStarted
             }
             Some(Process::Runs) => Found::Running { started_at: Timestamp(1_000), ran_ms: 3 },
-            Some(Process::Ended) => Found::Ended(Box::new(end(0))),
+            Some(Process::Ended(code)) => Found::Ended(Box::new(end(code))),
             Some(Process::Gone) => Found::Gone,
         }
     }
@@ -185,14 +245,20 @@ impl World {
     pub fn op(&mut self, Op { kind, pick }: Op) {
         let rarely = pick.is_multiple_of(4);
         match kind {
-            0..=3 => self.want(pick),
+            0..=3 => {
+                let forgetful = self.settings.kept_max > 100;
+                self.core.want(pick, forgetful);
+                let base = (pick >> 8) % (self.agent.applied_rev().0 + 3);
+                self.down.push(Downlink::Desired(self.core.desired(base)));
+                keep_last(&mut self.down);
+            }
             4..=6 => self.deliver_down(pick),
             7..=9 => self.process_moves(pick),
             10 => self.link_up(),
             11 if rarely => self.step(Input::LinkDown { reason: "cut".to_owned() }),
             12..=14 => self.deliver_up(pick),
             15 => {
-                let seq = Sequence(pick % (self.inbox.acked.0 + 1));
+                let seq = Sequence(pick % (self.core.told.inbox.acked.0 + 1));
                 self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
             }
             16 | 17 => {
@@ -208,6 +274,16 @@ impl World {
             21 if rarely => self.crash = Crash::BeforeEffects,
             22 if rarely => self.restart(),
             23 => self.step(Input::ReportsCut { sent: Sequence(pick % 20) }),
+            24 => self.pong(pick),
+            25 => self.progress(pick),
+            26 if rarely => self.wall_ahead_ms = i64::try_from(pick % 5).expect("small") - 2,
+            27 if rarely => self.wall_ahead_ms = YEAR_MS * ((pick >> 8) % 5) as i64 - 2 * YEAR_MS,
+            28 if rarely => self.core.backup = self.core.told.clone(),
+            29 if rarely && self.settings.kept_max > 100 => {
+                self.core.put_back();
+                self.link_up();
+                self.welcome();
+            }
             _ => {
                 if !self.agent.is_met() {
                     self.link_up();
@@ -230,46 +306,36 @@ impl World {
         let welcome = Welcome {
             core: CoreId(Uuid::from_u128(0xC)),
             incarnation: INCARNATION,
-            acked_seq: self.inbox.acked,
-            desired_rev: Revision(self.rev),
+            session: self.agent.session(),
+            reports_after_ms: self.chances % 3 * 1_000,
+            acked_seq: self.core.told.inbox.acked,
+            desired_rev: Revision(self.core.rev),
             heartbeat_ms: 5_000,
-            sent_at: Timestamp(0),
+            sent_at: true_wall(self.clock_ms),
         };
         self.hear(Downlink::Welcome(welcome));
     }
 
-    /// The core wants something new of a task.
-    fn want(&mut self, pick: u64) {
-        self.rev += 1;
-        let task = u128::from(pick % 7);
-        let attempt = self.attempts.entry(task).or_insert(0);
-        let stop = pick % 5 == 4 && *attempt > 0;
-        if !stop {
-            *attempt += 1;
+    /// Answers one of the last pings.
+    fn pong(&mut self, pick: u64) {
+        let recent = self.pings.len().saturating_sub(5);
+        let recent = &self.pings[recent..];
+        if recent.is_empty() || !self.agent.is_met() {
+            return;
         }
-        let assignment =
-            AssignmentId { task: TaskId(Uuid::from_u128(task)), attempt: Attempt(*attempt) };
-        let want = if stop {
-            Want::Stop { reason: StopReason::Canceled }
-        } else {
-            Want::Run(Arc::new(order(pick)))
-        };
-        let row = DesiredRow { rev: Revision(self.rev), assignment, want };
-        self.wanted.insert(assignment, row);
-        self.send_down(pick);
+        let (nonce, sent) = recent[index(pick, recent.len())];
+        self.renewed = self.renewed.max(Some(sent));
+        self.hear(Downlink::Pong { nonce, desired_rev: shared::id::Revision(0) });
     }
 
-    /// The core sends what it believes to be missing; its belief may be old.
-    fn send_down(&mut self, pick: u64) {
-        let base = (pick >> 8) % (self.agent.applied_rev().0 + 3);
-        let base = base.min(self.rev);
-        let mut rows: Vec<_> =
-            self.wanted.values().filter(|row| row.rev.0 > base).cloned().collect();
-        rows.sort_by_key(|row| row.rev);
-        let (base, upto) = (Revision(base), Revision(self.rev));
-        let desired = Desired { incarnation: INCARNATION, base, upto, rows };
-        self.down.push(Downlink::Desired(desired));
-        keep_last(&mut self.down);
+    fn progress(&mut self, pick: u64) {
+        let live: Vec<_> = self.agent.live().map(|(id, _)| id).collect();
+        if live.is_empty() {
+            return;
+        }
+        let thousandths = u16::try_from(pick >> 50).ok();
+        let mark = ProgressMark { thousandths, text: "\u{7}text".to_owned() };
+        self.step(Input::Progress { assignment: live[index(pick, live.len())], mark });
     }
 
     fn deliver_down(&mut self, pick: u64) {
@@ -289,73 +355,44 @@ impl World {
             return;
         }
         let at = index(pick, self.up.len());
-        let (after, items) = self.up[at].clone();
+        let run = self.up[at].clone();
         if pick & 0x100 == 0 {
             self.up.remove(at);
         }
-        self.take(after, items);
+        self.core.take(run);
         if pick & 0x200 == 0 {
-            self.hear(Downlink::Acked { incarnation: INCARNATION, seq: self.inbox.acked });
-        }
-    }
-
-    /// The core's side of the mailbox.
-    fn take(&mut self, after: Sequence, items: Vec<NumberedReport>) {
-        let Admission::Above(held) = self.inbox.admit(after) else {
-            return;
-        };
-        for item in items.into_iter().filter(|item| item.seq > held) {
-            self.inbox.acked = item.seq;
-            let id = item.report.assignment;
-            match item.report.event {
-                ReportEvent::Accepted => {
-                    assert!(self.accepted.insert(id), "{id} was accepted twice");
-                }
-                ReportEvent::Finished(finish)
-                    if !self.accepted.contains(&id) || self.ended.contains_key(&id) =>
-                {
-                    // The answer to a tombstone for what was never here, or is here no more.
-                    let never_ran = finish.started_at.is_none()
-                        && matches!(finish.end, shared::report::End::Stopped { .. });
-                    assert!(never_ran, "{id} ended without being accepted");
-                }
-                ReportEvent::Finished(_) => {
-                    *self.ended.entry(id).or_default() += 1;
-                }
-                ReportEvent::Refused { .. } => {
-                    assert!(!self.accepted.contains(&id), "{id} was refused after all");
-                }
-                ReportEvent::Started => {
-                    assert!(!self.ended.contains_key(&id), "{id} started after its end");
-                }
-            }
+            let seq = self.core.told.inbox.acked;
+            self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
         }
     }
 
     fn process_moves(&mut self, pick: u64) {
-        let moving: Vec<_> = self
-            .processes
-            .iter()
-            .filter(|(_, process)| matches!(process, Process::Asked | Process::Runs))
-            .map(|(id, process)| (*id, *process))
-            .collect();
+        let moves = |running: &Running| matches!(running.process, Process::Asked | Process::Runs);
+        let moving: Vec<_> =
+            self.processes.iter().filter(|(_, it)| moves(it)).map(|(id, it)| (*id, *it)).collect();
         if moving.is_empty() {
             return;
         }
-        let (assignment, process) = moving[index(pick, moving.len())];
-        let (next, event) = match (process, (pick >> 8) % 8) {
+        let (assignment, running) = moving[index(pick, moving.len())];
+        let code = (pick >> 16) as i32 % 3;
+        let (next, event) = match (running.process, (pick >> 8) % 8) {
             (Process::Asked, 0..=4) => (Process::Runs, ProcessEvent::Started),
             (_, 5) => (Process::Gone, ProcessEvent::Gone),
             // An agent may miss the start of what ends quickly.
-            _ => (Process::Ended, ProcessEvent::Ended(Box::new(end((pick >> 16) as i32 % 3)))),
+            _ => (Process::Ended(code), ProcessEvent::Ended(Box::new(end(code)))),
         };
-        self.processes.insert(assignment, next);
+        if running.process == Process::Asked {
+            let first = self.ran.insert((assignment, running.run));
+            assert!(first, "run {} of {assignment} ran twice", running.run);
+        }
+        self.processes.insert(assignment, Running { process: next, ..running });
         self.step(Input::Process { assignment, event });
     }
 
     /// The faults stop; everything has to come to its end.
     pub fn settle(&mut self) {
         self.crash = Crash::No;
+        self.wall_ahead_ms = 0;
         self.step(Input::Measured { load: Load::default(), disk_full: false });
         self.link_up();
         self.welcome();
@@ -363,14 +400,16 @@ impl World {
             for pick in 0..20 {
                 self.process_moves(6 << 8 | pick);
             }
-            self.clock_ms += 30_000;
-            self.welcome();
+            self.clock_ms += 7_000;
             self.step(Input::Tick);
-            for (after, items) in std::mem::take(&mut self.up) {
-                self.take(after, items);
+            self.welcome();
+            self.pong(4);
+            for run in std::mem::take(&mut self.up) {
+                self.core.take(run);
             }
-            self.hear(Downlink::Acked { incarnation: INCARNATION, seq: self.inbox.acked });
-            let quiet = self.agent.holds().next().is_none() && self.agent.outbox().waiting() == 0;
+            let seq = self.core.told.inbox.acked;
+            self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
+            let quiet = self.agent.holds().next().is_none() && self.agent.reports_waiting() == 0;
             if quiet && round > 0 {
                 return;
             }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use edge_agent_logic::input::{Exit, ProcessEnd, ProcessEvent};
 use edge_agent_logic::memory::MemoryStore;
-use edge_agent_logic::{Agent, Change, Effect, Input, Notice, Outcome, Settings, invariant};
+use edge_agent_logic::{
+    Agent, Change, Effect, Input, Notice, Outcome, Settings, Start, Stored, invariant,
+};
 use shared::capacity::Resources;
 use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence, TaskId};
 use shared::report::{Output, Report, ReportEvent, StopReason};
 use shared::spec::{Exec, Run};
 use shared::time::{Monotonic, Now, Timestamp};
-use shared::wire::downlink::{Desired, DesiredRow, Order, Want, Welcome};
+use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want, Welcome};
 use shared::wire::uplink::Facts;
 use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
@@ -31,6 +33,8 @@ pub fn exec() -> Order {
         timeout_ms: None,
         grace_ms: 1_000,
         stop_after_ms: None,
+        lease_ms: None,
+        retry: LocalRetry::default(),
     }
 }
 
@@ -56,10 +60,25 @@ pub fn facts() -> Facts {
     }
 }
 
+/// When the program was made, in these tests.
+pub const BUILT_AT: Timestamp = Timestamp(1_700_000_000_000);
+
+pub fn now(mono_ms: u64, wall_ahead_ms: i64) -> Now {
+    let wall = BUILT_AT.plus_ms(1_000_000 + wall_ahead_ms);
+    let wall = wall.plus_ms(i64::try_from(mono_ms).expect("small"));
+    Now { wall, mono: Monotonic(mono_ms), chance: 7 }
+}
+
+pub fn start(stored: Stored, settings: Settings, now: Now) -> Start {
+    Start { stored, settings, facts: facts(), board: 9, built_at: BUILT_AT, now }
+}
+
 pub struct Bench {
     pub agent: Agent,
     pub store: MemoryStore,
     pub mono_ms: u64,
+    /// How far the wall clock is wrong.
+    pub wall_ahead_ms: i64,
     settings: Settings,
     rev: u64,
 }
@@ -68,9 +87,8 @@ impl Bench {
     pub fn new(settings: Settings) -> Self {
         let mut store = MemoryStore::new(INCARNATION);
         let stored = store.begin_boot();
-        let now = Now { wall: Timestamp(0), mono: Monotonic(0), chance: 7 };
-        let agent = Agent::restore(stored, settings.clone(), facts(), now);
-        Self { agent, store, mono_ms: 0, settings, rev: 0 }
+        let agent = Agent::restore(start(stored, settings.clone(), now(0, 0)));
+        Self { agent, store, mono_ms: 0, wall_ahead_ms: 0, settings, rev: 0 }
     }
 
     /// One that the core knows already.
@@ -82,12 +100,29 @@ impl Bench {
 
     pub fn meet(&mut self) {
         self.step(Input::LinkUp { link: 1 });
-        self.hear(welcome(0));
+        self.welcome(0);
     }
 
-    fn now(&self) -> Now {
-        let wall = Timestamp(i64::try_from(self.mono_ms).expect("small") + 1_000_000);
-        Now { wall, mono: Monotonic(self.mono_ms), chance: 7 }
+    /// What the core answers to a hello, by default.
+    pub fn greeting(&self, acked: u64) -> Welcome {
+        Welcome {
+            core: CORE,
+            incarnation: INCARNATION,
+            session: self.agent.session(),
+            reports_after_ms: 0,
+            acked_seq: Sequence(acked),
+            desired_rev: Revision(0),
+            heartbeat_ms: 5_000,
+            sent_at: now(self.mono_ms, 0).wall,
+        }
+    }
+
+    pub fn welcome(&mut self, acked: u64) -> Outcome {
+        self.hear(Downlink::Welcome(self.greeting(acked)))
+    }
+
+    pub fn now(&self) -> Now {
+        now(self.mono_ms, self.wall_ahead_ms)
     }
 
     pub fn step(&mut self, input: Input) -> Outcome {
@@ -100,8 +135,8 @@ impl Bench {
 
     pub fn restart(&mut self) {
         let stored = self.store.begin_boot();
-        let now = self.now();
-        self.agent = Agent::restore(stored, self.settings.clone(), facts(), now);
+        self.agent = Agent::restore(start(stored, self.settings.clone(), self.now()));
+        invariant::check(&self.agent).expect("invariants");
     }
 
     pub fn hear(&mut self, message: Downlink) -> Outcome {
@@ -139,17 +174,6 @@ impl Bench {
     pub fn ended(&mut self, assignment: AssignmentId, end: ProcessEnd) -> Outcome {
         self.process(assignment, ProcessEvent::Ended(Box::new(end)))
     }
-}
-
-pub fn welcome(acked: u64) -> Downlink {
-    Downlink::Welcome(Welcome {
-        core: CORE,
-        incarnation: INCARNATION,
-        acked_seq: Sequence(acked),
-        desired_rev: Revision(0),
-        heartbeat_ms: 5_000,
-        sent_at: Timestamp(0),
-    })
 }
 
 pub fn acked(seq: u64) -> Downlink {
@@ -202,7 +226,7 @@ pub fn acts(outcome: &Outcome) -> Vec<String> {
         Effect::Kill { assignment } => Some(format!("kill {}", assignment.attempt)),
         Effect::Forget { assignment } => Some(format!("forget {}", assignment.attempt)),
         Effect::SendReports { after, upto } => Some(format!("reports {after}..{upto}")),
-        Effect::Send(_) | Effect::Note(_) => None,
+        Effect::RenewLease { .. } | Effect::Send(_) | Effect::Note(_) => None,
     };
     outcome.effects.iter().filter_map(act).collect()
 }

@@ -1,19 +1,15 @@
 //! What passes between agent and core: hello, welcome, heartbeats, pings, the outbox.
 
 use edge_agent_logic::change::LinkSeen;
-use edge_agent_logic::{Change, Effect, Input, Notice, Settings};
+use edge_agent_logic::{Change, Input, Notice, Settings};
 use shared::id::{CoreId, Revision, Sequence};
-use shared::label::Labels;
 use shared::report::StopReason;
-use shared::time::{Monotonic, Now, Timestamp};
-use shared::wire::downlink::{Desired, DesiredRow, Refusal, RefusedBecause, Want};
+use shared::wire::downlink::{Desired, DesiredRow, Refusal, RefusedBecause, Want, Welcome};
 use shared::wire::uplink::NumberedReport;
-use shared::wire::{Downlink, Uplink, encode};
+use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
-use super::bench::{
-    Bench, INCARNATION, acked, acts, facts, hellos, id, noop, notices, sent, welcome,
-};
+use super::bench::{Bench, INCARNATION, acked, acts, hellos, id, noop, notices, sent};
 
 #[test]
 fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
@@ -31,7 +27,7 @@ fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
         waits.iter().all(|wait| *wait <= 30_100) && waits[waits.len() - 1] >= 15_000,
         "{waits:?}"
     );
-    let outcome = bench.hear(welcome(0));
+    let outcome = bench.welcome(0);
     assert!(outcome.changes.contains(&Change::CoreMet { core: super::bench::CORE }));
     assert_eq!(hellos(&bench.tick_at(201_000)), 0);
 }
@@ -40,15 +36,15 @@ fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
 fn heartbeats_keep_their_pace_and_carry_the_round_trip() {
     let mut bench = Bench::new(Settings::default());
     bench.step(Input::LinkUp { link: 1 });
-    let outcome = bench.hear(welcome(0));
-    let &Uplink::Ping { nonce } = sent(&outcome)[0] else { panic!("no ping at once") };
+    let outcome = bench.welcome(0);
+    let &Uplink::Ping { nonce, .. } = sent(&outcome)[0] else { panic!("no ping at once") };
     bench.mono_ms = 12;
-    bench.hear(Downlink::Pong { nonce: nonce ^ 1 });
-    bench.hear(Downlink::Pong { nonce });
+    bench.hear(Downlink::Pong { nonce: nonce ^ 1, desired_rev: shared::id::Revision(0) });
+    bench.hear(Downlink::Pong { nonce, desired_rev: shared::id::Revision(0) });
     let mut beats = Vec::new();
     for mono_ms in 12..18_000 {
         if mono_ms % 1_000 == 0 {
-            bench.hear(Downlink::Pong { nonce: 0 });
+            bench.hear(Downlink::Pong { nonce: 0, desired_rev: shared::id::Revision(0) });
         }
         for message in sent(&bench.tick_at(mono_ms)) {
             if let Uplink::Heartbeat(beat) = message {
@@ -89,7 +85,8 @@ fn a_refusal_is_kept_for_people_and_waited_out() {
     let mut bench = Bench::new(Settings::default());
     bench.step(Input::LinkUp { link: 1 });
     let detail = "an agent with this id is online; give this one another id".to_owned();
-    let refusal = Refusal { reason: RefusedBecause::IdInUse, detail: detail.clone() };
+    let session = Some(bench.agent.session());
+    let refusal = Refusal { session, reason: RefusedBecause::IdInUse, detail: detail.clone() };
     let outcome = bench.hear(Downlink::Refused(refusal));
     let seen = LinkSeen::Refused { detail };
     assert!(matches!(&outcome.changes[0], Change::LinkMoved { seen: now, .. } if *now == seen));
@@ -99,7 +96,7 @@ fn a_refusal_is_kept_for_people_and_waited_out() {
 
 #[test]
 fn reports_stay_within_the_window_and_are_sent_again_from_what_is_acknowledged() {
-    let mut bench = Bench::new(Settings { outbox_window: 4, ..Settings::default() });
+    let mut bench = Bench::new(Settings { outbox_window: 2, ..Settings::default() });
     bench.meet();
     assert_eq!(acts(&bench.run(id(1, 1), noop())), ["reports 0..2"]);
     assert_eq!(acts(&bench.run(id(2, 1), noop())), ["reports 2..4"]);
@@ -112,7 +109,7 @@ fn reports_stay_within_the_window_and_are_sent_again_from_what_is_acknowledged()
     // A new connection: nothing before the welcome, then all that the core does not have.
     bench.step(Input::LinkDown { reason: "cut".to_owned() });
     assert!(acts(&bench.step(Input::LinkUp { link: 2 })).is_empty());
-    assert_eq!(acts(&bench.hear(welcome(4))), ["forget 1", "reports 4..6"]);
+    assert_eq!(acts(&bench.welcome(4)), ["forget 1", "reports 4..6"]);
     assert_eq!(acts(&bench.hear(acked(6))), ["forget 1"]);
     assert_eq!(bench.agent.outbox().waiting(), 0);
 }
@@ -133,9 +130,10 @@ fn a_core_with_another_memory_is_noticed() {
     bench.hear(acked(2));
     // It lost what it had acknowledged.
     bench.step(Input::LinkUp { link: 2 });
-    let outcome = bench.hear(welcome(1));
-    let forgot = Notice::CoreForgot { acked: Sequence(1), deleted: Sequence(2) };
+    let outcome = bench.welcome(1);
+    let forgot = Notice::CoreForgot { acked: Sequence(1), before: Sequence(2), kept: 1 };
     assert!(notices(&outcome).contains(&&forgot));
+    bench.hear(acked(2));
     // It remembers what was never said.
     let outcome = bench.hear(acked(9));
     let ahead = Notice::AheadOfUs { acked: Sequence(9), last: Sequence(2) };
@@ -144,23 +142,20 @@ fn a_core_with_another_memory_is_noticed() {
     // It is another core, which counts revisions on from what the hello told.
     assert_eq!(bench.agent.applied_rev(), Revision(1));
     bench.step(Input::LinkUp { link: 3 });
-    let mut other = welcome(0);
-    if let Downlink::Welcome(welcome) = &mut other {
-        welcome.core = CoreId(Uuid::from_u128(0xD));
-    }
-    let outcome = bench.hear(other);
+    let other = Welcome { core: CoreId(Uuid::from_u128(0xD)), ..bench.greeting(0) };
+    let outcome = bench.hear(Downlink::Welcome(other));
     assert!(notices(&outcome).iter().any(|notice| matches!(notice, Notice::AnotherCore { .. })));
     assert_eq!(bench.agent.applied_rev(), Revision(1));
 }
 
 #[test]
 fn desired_state_waits_while_too_many_reports_do() {
-    let mut bench = Bench::new(Settings { outbox_max: 6, ..Settings::default() });
+    let mut bench = Bench::new(Settings { outbox_max: 4, ..Settings::default() });
     bench.meet();
     bench.run(id(1, 1), noop());
     bench.run(id(2, 1), noop());
     let outcome = bench.run(id(3, 1), noop());
-    assert!(notices(&outcome).contains(&&Notice::OutboxFull { waiting: 4 }));
+    assert!(notices(&outcome).contains(&&Notice::OutboxFull { waiting: 2 }));
     assert_eq!(bench.agent.applied_rev(), Revision(2));
 }
 
@@ -189,36 +184,15 @@ fn a_run_of_desired_state_too_long_for_the_outbox_is_applied_in_parts() {
 }
 
 #[test]
-fn the_largest_hello_fits_into_one_message() {
-    use edge_agent_logic::settings::{HELD_MAX_LIMIT, TASKS_MAX_LIMIT};
-    use shared::label::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
-    let mut bench = Bench::met();
-    let mut stored = bench.store.begin_boot();
-    let held = u128::try_from(HELD_MAX_LIMIT).expect("small");
-    stored.finished = (1..=held)
-        .map(|task| (id(u128::MAX - task, u32::MAX), Sequence(u64::try_from(task).expect("small"))))
-        .collect();
-    stored.outbox.last = Sequence(held.try_into().expect("small"));
-    let long = |length: usize, n: usize| format!("{n:04}{}", "\u{1}".repeat(length - 4));
-    let labels: Labels = (0..LABELS_MAX)
-        .map(|n| (long(LABEL_KEY_BYTES_MAX, n), "x".repeat(LABEL_VALUE_BYTES_MAX)))
-        .collect();
-    let facts = shared::wire::uplink::Facts { labels, tasks_max: TASKS_MAX_LIMIT, ..facts() };
-    let now = Now { wall: Timestamp(0), mono: Monotonic(0), chance: 1 };
-    let mut agent = edge_agent_logic::Agent::restore(stored, Settings::default(), facts, now);
-    let outcome = agent.step(Input::LinkUp { link: u64::MAX }, now);
-    let Effect::Send(hello) = &outcome.effects[0] else { panic!("no hello") };
-    encode(hello).expect("fits");
-}
-
-#[test]
 fn what_is_sent_is_what_the_store_holds() {
     let mut bench = Bench::met();
     bench.run(id(1, 1), noop());
     let items: Vec<NumberedReport> = bench.store.reports(Sequence(0), Sequence(2), 10);
-    assert_eq!(items.iter().map(|item| item.seq.0).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(bench.store.reports(Sequence(1), Sequence(2), 10).len(), 1);
-    assert_eq!(bench.store.reports(Sequence(0), Sequence(2), 1).len(), 1);
+    assert_eq!(items.iter().map(|item| item.seq.0).collect::<Vec<_>>(), [2]);
+    bench.run(id(2, 1), super::bench::exec());
+    assert_eq!(bench.store.reports(Sequence(0), Sequence(3), 10).len(), 2);
+    assert_eq!(bench.store.reports(Sequence(2), Sequence(3), 10).len(), 1);
+    assert_eq!(bench.store.reports(Sequence(0), Sequence(3), 1).len(), 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod restart;
 use bench::{Bench, acts, events, exec, exited, facts, id, noop, notices, reports};
 use edge_agent_logic::attempt::State;
 use edge_agent_logic::input::{Exit, ProcessEvent};
-use edge_agent_logic::{Change, Input, Notice, Settings};
+use edge_agent_logic::{Change, Input, Notice, Settings, Start};
 use shared::id::Revision;
 use shared::report::{End, RefusalReason, ReportEvent, StopReason};
 use shared::wire::Downlink;
@@ -99,13 +99,8 @@ fn every_refusal_has_its_name() {
     let mut lame = facts();
     lame.runtimes = vec!["noop".to_owned()];
     let mut bench = Bench::met();
-    let now = shared::time::Now {
-        wall: shared::time::Timestamp(0),
-        mono: shared::time::Monotonic(0),
-        chance: 1,
-    };
-    let stored = bench.store.stored();
-    bench.agent = edge_agent_logic::Agent::restore(stored, Settings::default(), lame, now);
+    let start = bench::start(bench.store.stored(), Settings::default(), bench.now());
+    bench.agent = edge_agent_logic::Agent::restore(Start { facts: lame, ..start });
     bench.meet();
     assert_eq!(refusal(&bench.run(id(9, 1), exec())), Some(RefusalReason::Runtime));
 }
@@ -244,7 +239,7 @@ fn what_must_not_go_on_without_the_core_is_stopped_after_its_time() {
     bench.started(id(1, 1));
     bench.mono_ms = 30_000;
     // Any word from the core counts, a link alone does not.
-    bench.hear(Downlink::Pong { nonce: 1 });
+    bench.hear(Downlink::Pong { nonce: 1, desired_rev: shared::id::Revision(0) });
     bench.step(Input::LinkDown { reason: "cut".to_owned() });
     bench.step(Input::LinkUp { link: 2 });
     assert!(!acts(&bench.tick_at(89_999)).contains(&"terminate 1".to_owned()));

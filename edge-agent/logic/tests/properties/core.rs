@@ -1,0 +1,115 @@
+//! The core's side of the world: what it wants, what it was told, and how it is put back to what
+//! it knew before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence, TaskId};
+use shared::mailbox::{Admission, Inbox};
+use shared::report::{ReportEvent, StopReason};
+use shared::wire::downlink::{Desired, DesiredRow, Want};
+use shared::wire::uplink::NumberedReport;
+use uuid::Uuid;
+
+use super::things::order;
+
+pub const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(0xA));
+
+/// A run of outbox entries.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub after: Sequence,
+    pub upto: Sequence,
+    pub items: Vec<NumberedReport>,
+}
+
+/// What a core has been told.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub inbox: Inbox,
+    accepted: BTreeSet<AssignmentId>,
+    /// How often each attempt was told to be over.
+    pub ended: BTreeMap<AssignmentId, u32>,
+}
+
+pub struct Core {
+    pub told: Told,
+    /// What it will be put back to.
+    pub backup: Told,
+    pub rev: u64,
+    wanted: BTreeMap<AssignmentId, DesiredRow>,
+    attempts: BTreeMap<u128, u32>,
+}
+
+impl Core {
+    pub fn new() -> Self {
+        let inbox = Inbox { incarnation: INCARNATION, acked: Sequence(0) };
+        let told = Told { inbox, accepted: BTreeSet::new(), ended: BTreeMap::new() };
+        let (wanted, attempts) = (BTreeMap::new(), BTreeMap::new());
+        Self { backup: told.clone(), told, rev: 0, wanted, attempts }
+    }
+
+    /// Wants something new of a task; or, with a bad memory, what it wanted before.
+    pub fn want(&mut self, pick: u64, forgetful: bool) {
+        self.rev += 1;
+        let task = u128::from(pick % 7);
+        let attempt = self.attempts.entry(task).or_insert(0);
+        let stop = pick % 5 == 4 && *attempt > 0;
+        let again = forgetful && pick % 13 == 5 && *attempt > 0;
+        if !stop && !again {
+            *attempt += 1;
+        }
+        let assignment =
+            AssignmentId { task: TaskId(Uuid::from_u128(task)), attempt: Attempt(*attempt) };
+        let want = if stop {
+            Want::Stop { reason: StopReason::Canceled }
+        } else {
+            Want::Run(Arc::new(order(pick)))
+        };
+        let row = DesiredRow { rev: Revision(self.rev), assignment, want };
+        self.wanted.insert(assignment, row);
+    }
+
+    /// What it believes to be missing.
+    pub fn desired(&self, base: u64) -> Desired {
+        let base = base.min(self.rev);
+        let mut rows: Vec<_> =
+            self.wanted.values().filter(|row| row.rev.0 > base).cloned().collect();
+        rows.sort_by_key(|row| row.rev);
+        let (base, upto) = (Revision(base), Revision(self.rev));
+        Desired { incarnation: INCARNATION, base, upto, rows }
+    }
+
+    /// Its side of the mailbox.
+    pub fn take(&mut self, Run { after, upto, items }: Run) {
+        let Admission::Above(held) = self.told.inbox.admit(after) else {
+            return;
+        };
+        for item in items.into_iter().filter(|item| item.seq > held) {
+            assert!(item.seq > self.told.inbox.acked && item.seq <= upto, "out of order");
+            self.told.inbox.acked = item.seq;
+            let id = item.report.assignment;
+            let over = self.told.ended.contains_key(&id);
+            match item.report.event {
+                ReportEvent::Accepted => {
+                    assert!(self.told.accepted.insert(id), "{id} was accepted twice");
+                }
+                ReportEvent::Finished(_) => *self.told.ended.entry(id).or_default() += 1,
+                ReportEvent::Refused { .. } => {
+                    assert!(!self.told.accepted.contains(&id), "{id} was refused after all");
+                }
+                ReportEvent::Started => assert!(!over, "{id} started after its end"),
+                ReportEvent::Retried(finish) => {
+                    assert!(!over, "{id} was begun again after its end");
+                    assert!(!finish.end.is_success(), "{id} was begun again for nothing");
+                }
+            }
+        }
+        self.told.inbox.acked = self.told.inbox.acked.max(upto);
+    }
+
+    /// It is put back to an earlier state.
+    pub fn put_back(&mut self) {
+        self.told = self.backup.clone();
+    }
+}
