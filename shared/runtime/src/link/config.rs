@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use shared::time::{Monotonic, Timestamp};
+
 use crate::seal::BrokerPassword;
 
 /// Where the broker is, who we are there, and the bounds of the link.
@@ -14,6 +16,9 @@ pub struct LinkConfig {
     pub port: u16,
     /// How to encrypt; `None` for plain TCP.
     pub tls: Option<TlsConfig>,
+    /// A time that was believed before, for certificates: a clock that is wrong must not keep a
+    /// board from those who know the time.
+    pub believed: Option<Believed>,
     /// User name for CONNECT.
     pub username: Option<String>,
     /// Password for CONNECT. To change it, shut the link down and start another.
@@ -43,6 +48,7 @@ impl LinkConfig {
             host,
             port,
             tls: None,
+            believed: None,
             username: None,
             password: None,
             client_id,
@@ -96,6 +102,15 @@ impl LinkConfig {
 
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// A wall time that was believed at a moment of the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Believed {
+    /// The wall time.
+    pub wall: Timestamp,
+    /// The moment.
+    pub mono: Monotonic,
 }
 
 /// How the connection is encrypted.

@@ -16,11 +16,14 @@ mod event;
 pub mod loopback;
 pub mod mqtt;
 mod queue;
+mod reach;
 mod sender;
+mod tls;
 
-pub use config::{ClientCertificate, LinkConfig, LinkConfigError, TlsConfig};
+pub use config::{Believed, ClientCertificate, LinkConfig, LinkConfigError, TlsConfig};
 pub use event::{LinkDown, LinkEvent, LinkRefused, Unsent};
 pub use queue::LinkEvents;
+pub use reach::{Reached, Unreached, reach};
 pub use sender::{LinkSender, PublishError};
 
 /// What the broker publishes for a client whose connection ends without goodbye.

@@ -1,8 +1,7 @@
 //! Turns a [`LinkConfig`] into the client's options, and undoes every default that would bite:
 //! 10 KiB messages, megabytes of memory for a window that is never used, Nagle's algorithm.
-//! Reads certificate files; connects nothing.
+//! Connects nothing.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,9 @@ use rumqttc::{
     Broker, LastWill, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport,
     default_socket_connect,
 };
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 
-use super::super::{ClientCertificate, LinkConfig, LinkConfigError, TlsConfig, Will};
+use super::super::tls::client_config;
+use super::super::{LinkConfig, LinkConfigError, Will};
 
 /// The largest packet taken, in bytes: a message at its limit, and room for whatever a broker
 /// adds to it.
@@ -63,7 +59,8 @@ pub(super) fn build(
         options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, false, None));
     }
     if let Some(tls) = &config.tls {
-        options.set_transport(Transport::tls_with_config(encryption(tls)?));
+        let tls = TlsConfiguration::Rustls(Arc::new(client_config(tls, config.believed)?));
+        options.set_transport(Transport::tls_with_config(tls));
     }
     Ok(options)
 }
@@ -75,85 +72,9 @@ fn network() -> NetworkOptions {
     network
 }
 
-/// TLS with ring, which needs no compiler for C at build time that the rest does not need too.
-fn encryption(tls: &TlsConfig) -> Result<TlsConfiguration, LinkConfigError> {
-    let wrong = |error: rustls::Error| LinkConfigError::Tls { reason: error.to_string() };
-    let Some(ca_file) = &tls.ca_file else {
-        return system_encryption(tls);
-    };
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(wrong)?
-        .with_root_certificates(authorities(ca_file)?);
-    let config = match &tls.client {
-        Some(client) => {
-            let (chain, key) = client_certificate(client)?;
-            builder.with_client_auth_cert(chain, key).map_err(wrong)?
-        }
-        None => builder.with_no_client_auth(),
-    };
-    Ok(TlsConfiguration::Rustls(Arc::new(config)))
-}
-
-/// TLS that trusts the system's authorities.
-fn system_encryption(tls: &TlsConfig) -> Result<TlsConfiguration, LinkConfigError> {
-    if CryptoProvider::get_default().is_none() {
-        // Losing the race to another part of the process is as good as winning it.
-        let _ = ring::default_provider().install_default();
-    }
-    let configuration = TlsConfiguration::try_default_rustls()
-        .map_err(|error| LinkConfigError::SystemAuthorities { reason: error.to_string() })?;
-    match (configuration, &tls.client) {
-        (TlsConfiguration::Rustls(config), Some(client)) => {
-            let (chain, key) = client_certificate(client)?;
-            let wrong = |error: rustls::Error| LinkConfigError::Tls { reason: error.to_string() };
-            let key = config.crypto_provider().key_provider.load_private_key(key).map_err(wrong)?;
-            let certified = rustls::sign::CertifiedKey::new(chain, key);
-            let mut config = ClientConfig::clone(&config);
-            config.client_auth_cert_resolver =
-                Arc::new(rustls::sign::SingleCertAndKey::from(certified));
-            Ok(TlsConfiguration::Rustls(Arc::new(config)))
-        }
-        (configuration, _) => Ok(configuration),
-    }
-}
-
-fn authorities(file: &Path) -> Result<RootCertStore, LinkConfigError> {
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(certificates(file)?);
-    if added == 0 {
-        return Err(no_pem(file, "certificate of an authority"));
-    }
-    Ok(store)
-}
-
-fn client_certificate(
-    client: &ClientCertificate,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), LinkConfigError> {
-    let chain = certificates(&client.certificate_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&client.key_file)?)
-        .map_err(|_| no_pem(&client.key_file, "private key"))?;
-    Ok((chain, key))
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LinkConfigError> {
-    let wrong = || no_pem(file, "certificate");
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(file)?)
-        .collect::<Result<_, _>>()
-        .map_err(|_| wrong())?;
-    if found.is_empty() { Err(wrong()) } else { Ok(found) }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, LinkConfigError> {
-    std::fs::read(file).map_err(|source| LinkConfigError::File { path: file.to_path_buf(), source })
-}
-
-fn no_pem(file: &Path, what: &'static str) -> LinkConfigError {
-    LinkConfigError::Pem { path: file.to_path_buf(), what }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::TlsConfig;
     use super::*;
 
     fn config() -> LinkConfig {
