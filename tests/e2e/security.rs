@@ -10,8 +10,8 @@ use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence};
 use shared::report::{End, Finish, Output, Report, ReportEvent};
 use shared::spec::{Exec, Run};
 use shared::task::TaskStatus;
-use shared::time::Timestamp;
-use shared::wire::downlink::{Desired, DesiredRow, Order, Want};
+use shared::time::{Stamp, Timestamp};
+use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want};
 use shared::wire::uplink::{NumberedReport, Reports};
 use shared::wire::{Downlink, Topic, Uplink};
 use shared_runtime::seal::{Root, SealKey};
@@ -115,6 +115,7 @@ fn forgery(agent: &Agent, task: &str) -> Uplink {
     let report = Report {
         assignment: AssignmentId { task: task.parse().expect("an id"), attempt: Attempt(1) },
         at: Timestamp(1_000_000),
+        stamp: Stamp::default(),
         event: ReportEvent::Finished(Box::new(finish)),
     };
     let seq = Sequence(1_000_000);
@@ -202,6 +203,8 @@ fn a_forged_order_is_not_carried_out() {
         timeout_ms: None,
         grace_ms: 1_000,
         stop_after_ms: None,
+        lease_ms: None,
+        retry: LocalRetry::default(),
     };
     let task_id = shared::id::TaskId(uuid::Uuid::from_u128(7));
     let row = DesiredRow {

@@ -2,9 +2,10 @@
 //! after a restart. Nothing is sent or started before its batch is committed.
 
 use edge_agent_logic::input::Found;
-use edge_agent_logic::{Agent, Effect, Input, invariant};
+use edge_agent_logic::{Agent, Effect, Input, Start, invariant};
 use shared::backoff::delay_ms;
 use shared::id::{AssignmentId, Incarnation, Sequence};
+use shared::time::Timestamp;
 use shared::wire::Uplink;
 use shared::wire::uplink::{Load, Reports};
 
@@ -15,7 +16,7 @@ use crate::event::Event;
 use crate::failure::{ensure, fail};
 use crate::script::{Armed, CrashPoint};
 use crate::trace::Who;
-use crate::world::World;
+use crate::world::{EPOCH_MS, World};
 
 /// The first wait before a failed commit is tried again, and the longest, in milliseconds.
 const COMMIT_RETRY_MS: (u64, u64) = (200, 5_000);
@@ -51,7 +52,15 @@ impl World {
         let stored = board.disk.store.begin_boot();
         let boot = stored.boot;
         let now = board.now(now_ms, chance);
-        let agent = Agent::restore(stored, settings, board.facts.clone(), now);
+        let facts = board.facts.clone();
+        let kernel = u32::try_from(board.booted_ms).expect("a start of the kernel");
+        let start =
+            Start { stored, settings, facts, board: kernel, built_at: Timestamp(EPOCH_MS), now };
+        let agent = Agent::restore(start);
+        // What is left of runs that are over and are followed by others.
+        for (id, _) in agent.live().filter(|(_, state)| !state.is_active()) {
+            board.attempts.remove(&id);
+        }
         let unresolved = agent.unresolved();
         board.agent = Some(agent);
         self.note(Who::Board(at), |_| format!("starts, boot {boot}"));
@@ -361,7 +370,10 @@ impl World {
         match effect {
             Effect::Send(message) => self.send_up(at, message),
             Effect::SendReports { after, upto } => self.send_reports(at, after, upto),
-            Effect::Spawn { assignment, order } => self.spawn(at, assignment, &order),
+            Effect::Spawn { assignment, run, order, .. } => {
+                self.spawn(at, assignment, run, &order);
+            }
+            Effect::RenewLease { .. } => {}
             Effect::Terminate { assignment } => self.terminate(at, assignment),
             Effect::Kill { assignment } => self.kill(at, assignment),
             Effect::Forget { assignment } => {
@@ -385,16 +397,14 @@ impl World {
         while after < upto {
             let some = usize::try_from(self.chance.between(1, 8)).expect("small");
             let items = self.boards[at].disk.store.reports(after, upto, some);
-            let Some(last) = items.last().map(|item| item.seq) else {
-                return;
-            };
+            let last = items.last().map_or(upto, |item| item.seq);
             if self.chaos && self.chance.percent(3) {
                 self.coverage.count(Kind::ReportsCut);
                 self.tell_agent(at, Input::ReportsCut { sent: after });
                 return;
             }
             let incarnation = self.boards[at].incarnation;
-            self.send_up(at, Uplink::Reports(Reports { incarnation, after, items }));
+            self.send_up(at, Uplink::Reports(Reports { incarnation, after, items, upto: last }));
             after = last;
         }
     }

@@ -29,6 +29,8 @@ pub enum Process {
 /// An attempt's process, as its order made it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
+    /// Which of its runs.
+    pub run: u32,
     pub process: Process,
     /// Tells this supervisor from one that was kept out before.
     pub token: u64,

@@ -26,6 +26,9 @@ kinds! {
     UpHello "up hello",
     UpHeartbeat "up heartbeat",
     UpReports "up reports",
+    UpInventory "up inventory",
+    UpProgress "up progress",
+    UpLogs "up logs",
     UpPing "up ping",
     UpGone "up gone",
     DownJoined "down joined",
@@ -34,6 +37,7 @@ kinds! {
     DownRefused "down refused",
     DownDesired "down desired",
     DownAcked "down acked",
+    DownLogsAcked "down logs_acked",
     DownPong "down pong",
     DownWhoIsThere "down who_is_there",
     Encoded "message as bytes",
@@ -71,6 +75,7 @@ kinds! {
     EndingRefused "ending refused",
     EndingLost "ending lost",
     EndingWithdrawn "ending withdrawn",
+    EndingSuperseded "ending superseded",
     ExclusiveRan "exclusive ran",
     CopiesRan "two copies ran at once",
     DesiredGap "note desired gap",
@@ -172,6 +177,9 @@ pub fn up_kind(message: &Uplink) -> Kind {
         Uplink::Hello(_) => Kind::UpHello,
         Uplink::Heartbeat(_) => Kind::UpHeartbeat,
         Uplink::Reports(_) => Kind::UpReports,
+        Uplink::Inventory(_) => Kind::UpInventory,
+        Uplink::Progress(_) => Kind::UpProgress,
+        Uplink::Logs(_) => Kind::UpLogs,
         Uplink::Ping { .. } => Kind::UpPing,
         Uplink::Gone(_) => Kind::UpGone,
     }
@@ -185,6 +193,7 @@ pub fn down_kind(message: &Downlink) -> Kind {
         Downlink::Refused(_) => Kind::DownRefused,
         Downlink::Desired(_) => Kind::DownDesired,
         Downlink::Acked { .. } => Kind::DownAcked,
+        Downlink::LogsAcked { .. } => Kind::DownLogsAcked,
         Downlink::Pong { .. } => Kind::DownPong,
         Downlink::WhoIsThere => Kind::DownWhoIsThere,
     }
@@ -216,6 +225,7 @@ pub fn ending_kind(ending: &Ending) -> Kind {
         Ending::Refused { .. } => Kind::EndingRefused,
         Ending::Lost { .. } => Kind::EndingLost,
         Ending::Withdrawn => Kind::EndingWithdrawn,
+        Ending::Superseded { .. } => Kind::EndingSuperseded,
     }
 }
 

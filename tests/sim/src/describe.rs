@@ -63,7 +63,7 @@ pub fn up(message: &Uplink) -> String {
             hello.applied_rev,
             hello.acked_seq,
             hello.last_seq,
-            join(hello.holds.iter().map(|id| attempt(*id)))
+            join(hello.inventory.holds.iter().map(|held| attempt(held.assignment)))
         ),
         Uplink::Heartbeat(beat) => format!(
             "heartbeat {}: applied {}, acknowledged {}",
@@ -76,6 +76,14 @@ pub fn up(message: &Uplink) -> String {
             });
             format!("reports after {}: {}", reports.after, join(items))
         }
+        Uplink::Inventory(rest) => {
+            let holds = rest.part.holds.iter().map(|held| attempt(held.assignment));
+            format!("inventory part {}: [{}]", rest.part.part, join(holds))
+        }
+        Uplink::Progress(news) => {
+            format!("progress of [{}]", join(news.items.iter().map(|it| attempt(it.assignment))))
+        }
+        Uplink::Logs(logs) => format!("logs of {}", attempt(logs.assignment)),
         Uplink::Ping { .. } => "ping".to_owned(),
         Uplink::Gone(gone) => format!("goodbye: boot {}, link {}", gone.boot, gone.link),
     }
@@ -86,6 +94,7 @@ fn report(event: &ReportEvent) -> String {
         ReportEvent::Accepted => "accepted".to_owned(),
         ReportEvent::Refused { reason, .. } => format!("refused ({reason:?})"),
         ReportEvent::Started => "started".to_owned(),
+        ReportEvent::Retried(finish) => format!("begun again after it {}", end(&finish.end)),
         ReportEvent::Finished(finish) => end(&finish.end),
     }
 }
@@ -110,6 +119,9 @@ pub fn down(message: &Downlink) -> String {
         Downlink::JoinRefused(refusal) => format!("join refused ({:?})", refusal.reason),
         Downlink::Welcome(welcome) => {
             format!("welcome: acknowledged {}, desired {}", welcome.acked_seq, welcome.desired_rev)
+        }
+        Downlink::LogsAcked { assignment, upto } => {
+            format!("acknowledges logs of {} up to {upto}", attempt(*assignment))
         }
         Downlink::Refused(refusal) => format!("refused ({:?})", refusal.reason),
         Downlink::Desired(desired) => {

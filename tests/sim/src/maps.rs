@@ -98,7 +98,7 @@ impl Maps {
             Change::AgentPut(row) => {
                 self.agents.insert(row.id.clone(), *row);
             }
-            Change::CredentialPut { .. } => {}
+            Change::CredentialPut { .. } | Change::Recovered => {}
             Change::InboxMoved { agent, inbox } => {
                 self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
                 let taken = self.taken.entry(inbox.incarnation).or_default();

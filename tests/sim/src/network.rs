@@ -175,8 +175,13 @@ impl World {
         board.line.link += 1;
         board.line.session += 1;
         let link = board.line.link;
-        let will =
-            Gone { incarnation: agent.incarnation(), boot: agent.boot(), link, orderly: false };
+        let will = Gone {
+            incarnation: agent.incarnation(),
+            boot: agent.boot(),
+            session: agent.session(),
+            link,
+            orderly: false,
+        };
         board.line.will = Some(will);
         self.note(Who::Board(at), |_| format!("is connected, link {link}"));
         self.tell_agent(at, AgentInput::LinkUp { link });

@@ -22,7 +22,7 @@ const TERM: i32 = 15;
 const KILL: i32 = 9;
 
 impl World {
-    pub fn spawn(&mut self, at: usize, id: AssignmentId, _order: &Order) {
+    pub fn spawn(&mut self, at: usize, id: AssignmentId, run: u32, _order: &Order) {
         self.note(Who::Board(at), |_| format!("spawns {}", describe::attempt(id)));
         let known = self.boards[at].attempts.contains_key(&id);
         ensure(!known, "an_attempt_is_asked_for_once", || describe::attempt(id));
@@ -36,6 +36,7 @@ impl World {
             return;
         }
         let attempt = Attempt {
+            run,
             process: Process::Asked,
             token: self.chance.word(),
             watched: true,
@@ -59,10 +60,10 @@ impl World {
             return;
         }
         attempt.process = Process::Runs { since_ms: mono, wall };
-        let (run_ms, watched) = (attempt.run_ms, attempt.watched);
+        let (run, run_ms, watched) = (attempt.run, attempt.run_ms, attempt.watched);
         self.note(Who::Board(at), |_| format!("runs {} for {run_ms} ms", describe::attempt(id)));
-        let first = self.started.insert(id);
-        ensure(first, "an_attempt_runs_at_most_once", || describe::attempt(id));
+        let first = self.started.insert((id, run));
+        ensure(first, "a_run_of_an_attempt_runs_at_most_once", || describe::attempt(id));
         self.check_copies(at, id);
         self.after(run_ms, Event::ProcessEnd { board: at, id, token, signal: None });
         if watched {

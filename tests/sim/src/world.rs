@@ -35,8 +35,8 @@ pub struct World {
     pub done: bool,
     /// Processes that run now, by task.
     pub running: BTreeMap<TaskId, BTreeSet<(usize, AssignmentId)>>,
-    /// Every attempt of which a process was ever started.
-    pub started: BTreeSet<AssignmentId>,
+    /// Every run of an attempt of which a process was ever started.
+    pub started: BTreeSet<(AssignmentId, u32)>,
     /// Every attempt whose process returned 0.
     pub succeeded: BTreeSet<AssignmentId>,
     /// Every submission that a client was told is taken on.
