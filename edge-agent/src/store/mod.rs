@@ -4,15 +4,14 @@
 
 mod read;
 mod rows;
+mod write;
 
 use std::path::Path;
 
-use edge_agent_logic::attempt::{Runs, State};
-use edge_agent_logic::change::{AttemptRow, Change, EntryKind, Stored};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use shared::id::{AgentId, AssignmentId, Boot, Incarnation, Sequence};
+use edge_agent_logic::change::{Change, Stored};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use shared::id::{AgentId, Boot, Incarnation, Sequence};
 use shared::mailbox::Outbox;
-use shared::report::Report;
 use shared::wire::uplink::NumberedReport;
 use shared_runtime::sqlite::{self, DatabaseError};
 
@@ -69,6 +68,9 @@ UPDATE outbox SET
     attempt = json_extract(report, '$.attempt');
 ";
 
+/// More statements than there are, so that each is prepared once.
+const STATEMENTS_MAX: usize = 64;
+
 const MIGRATIONS: [&str; 2] = [SCHEMA_1, SCHEMA_2];
 
 /// Why the store cannot do what it is asked to.
@@ -115,6 +117,7 @@ impl Store {
     /// It cannot be opened, belongs to another agent, or cannot be written.
     pub fn open(path: &Path, agent: &AgentId, fresh: Incarnation) -> Result<Self, StoreError> {
         let connection = sqlite::open(path, &MIGRATIONS)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let owner: Option<String> =
             connection.query_row("SELECT agent FROM head", [], |row| row.get(0)).optional()?;
         match owner {
@@ -171,7 +174,7 @@ impl Store {
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         for change in changes {
-            apply(&transaction, change)?;
+            write::apply(&transaction, change)?;
         }
         transaction.commit()?;
         Ok(())
@@ -206,127 +209,6 @@ impl Store {
         }
         Ok(items)
     }
-}
-
-/// What each change means in rows.
-fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
-    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
-        transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(values))
-    };
-    match change {
-        Change::AttemptAdded(row) => return add(transaction, row),
-        Change::AttemptMoved { id, state } => {
-            let (task, attempt) = key(id);
-            let state = rows::text(state)?;
-            run(
-                "UPDATE attempt SET state = ?1 WHERE task = ?2 AND attempt = ?3",
-                &[&state, &task, &attempt],
-            )?
-        }
-        Change::AttemptBegunAgain { id, runs } => {
-            let (task, attempt) = key(id);
-            let (state, runs) = (rows::text(&State::Accepted)?, rows::text(runs)?);
-            run(
-                "UPDATE attempt SET state = ?1, runs = ?2, progress = NULL
-                 WHERE task = ?3 AND attempt = ?4",
-                &[&state, &runs, &task, &attempt],
-            )?
-        }
-        Change::ProgressPut { id, progress } => {
-            let (task, attempt) = key(id);
-            run(
-                "UPDATE attempt SET progress = ?1
-                 WHERE task = ?2 AND attempt = ?3 AND work IS NOT NULL",
-                &[&rows::text(progress)?, &task, &attempt],
-            )?
-        }
-        Change::AttemptFinished { id, report } => {
-            let (task, attempt) = key(id);
-            run(
-                "UPDATE attempt SET state = NULL, work = NULL, runs = NULL, progress = NULL,
-                    report = ?1 WHERE task = ?2 AND attempt = ?3",
-                &[&signed(report.0), &task, &attempt],
-            )?
-        }
-        Change::AttemptForgotten { id } => {
-            let (task, attempt) = key(id);
-            run("DELETE FROM attempt WHERE task = ?1 AND attempt = ?2", &[&task, &attempt])?
-        }
-        Change::ReportAdded { seq, report } => return add_report(transaction, *seq, report),
-        Change::ReportsAcked { upto, at } => {
-            run("DELETE FROM outbox WHERE seq <= ?1 AND kind = 'state'", &[&signed(upto.0)])?;
-            run(
-                "UPDATE outbox SET kept_at_ms = ?1
-                 WHERE seq <= ?2 AND seq > (SELECT acked_seq FROM head)",
-                &[&at.map(|at| at.0), &signed(upto.0)],
-            )?;
-            run("UPDATE head SET acked_seq = ?1", &[&signed(upto.0)])?
-        }
-        Change::ReportsDropped { seqs } => {
-            for seq in seqs {
-                run("DELETE FROM outbox WHERE seq = ?1", &[&signed(seq.0)])?;
-            }
-            0
-        }
-        Change::ReportsUnacked { acked } => {
-            run("UPDATE head SET acked_seq = ?1", &[&signed(acked.0)])?
-        }
-        Change::KeptForgotten { upto } => {
-            run("DELETE FROM outbox WHERE seq <= ?1", &[&signed(upto.0)])?
-        }
-        Change::Applied { rev } => run("UPDATE head SET applied_rev = ?1", &[&signed(rev.0)])?,
-        Change::CoreMet { core } => run("UPDATE head SET core = ?1", &[&core.to_string()])?,
-        Change::LinkMoved { seen, at } => {
-            let seen = rows::text(seen)?;
-            run("UPDATE head SET link = ?1, link_at_ms = ?2", &[&seen, &at.0])?
-        }
-        Change::Heard { at } => run("UPDATE head SET heard_at_ms = ?1", &[&at.0])?,
-        Change::Believed { at } => run("UPDATE head SET floor_ms = ?1", &[&at.0])?,
-        Change::ClockMoved { trust, offset_ms } => {
-            let trust = rows::text(trust)?;
-            run("UPDATE head SET clock = ?1, clock_offset_ms = ?2", &[&trust, offset_ms])?
-        }
-    };
-    Ok(())
-}
-
-fn add(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), StoreError> {
-    let (task, attempt) = key(&row.id);
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO attempt (task, attempt, number, accepted_at_ms, name, work, state, runs,
-                progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
-    statement.execute(params![
-        task,
-        attempt,
-        signed(row.number),
-        row.accepted_at.0,
-        row.order.name,
-        rows::text(&*row.order)?,
-        rows::text(&row.state)?,
-        (row.runs != Runs::default()).then(|| rows::text(&row.runs)).transpose()?,
-        row.progress.as_ref().map(rows::text).transpose()?,
-    ])?;
-    Ok(())
-}
-
-fn add_report(
-    transaction: &Transaction<'_>,
-    seq: Sequence,
-    report: &Report,
-) -> Result<(), StoreError> {
-    let (task, attempt) = key(&report.assignment);
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO outbox (seq, report, kind, task, attempt) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    let kind = rows::kind_text(EntryKind::of(&report.event));
-    statement.execute(params![signed(seq.0), rows::text(report)?, kind, task, attempt])?;
-    transaction.prepare_cached("UPDATE head SET last_seq = ?1")?.execute([signed(seq.0)])?;
-    Ok(())
-}
-
-fn key(id: &AssignmentId) -> (String, u32) {
-    (id.task.to_string(), id.attempt.0)
 }
 
 #[cfg(test)]

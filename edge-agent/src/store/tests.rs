@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use edge_agent_logic::attempt::Cause;
-use edge_agent_logic::change::{LinkSeen, ProgressRow};
+use edge_agent_logic::attempt::{Cause, Runs, State};
+use edge_agent_logic::change::{AttemptRow, LinkSeen, ProgressRow};
 use edge_agent_logic::clock::{Doubt, Trust};
 use edge_agent_logic::memory::MemoryStore;
 use shared::capacity::Resources;
-use shared::id::{Attempt, CoreId, Revision, TaskId};
-use shared::report::{End, Finish, Output, ProgressMark, ReportEvent};
+use shared::id::{AssignmentId, Attempt, CoreId, Revision, TaskId};
+use shared::report::{End, Finish, Output, ProgressMark, Report, ReportEvent};
 use shared::spec::{Exec, Run};
 use shared::time::{Stamp, Timestamp};
 use shared::wire::downlink::{LocalRetry, Order};
