@@ -27,7 +27,7 @@ fn every_promise_holds_in_fresh_worlds() {
     let swept = sweep.run();
     println!("{}{}", swept.coverage.table(), swept.speed());
     if let Some((seed, failure)) = swept.failed.first() {
-        println!("{}", report::explain(*seed));
+        println!("{}", report::explain(*seed, Cut::default()));
         panic!(
             "{} of {} seeds fail, the first is {seed}: {failure}",
             swept.failed.len(),

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use edge_agent_logic::input::ProcessEnd;
-use edge_agent_logic::memory::MemoryStore;
 use edge_agent_logic::{Agent, Change, Effect, Input};
 use shared::id::{AgentId, AssignmentId, Incarnation};
 use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::downlink::Order;
 use shared::wire::uplink::{Facts, Gone};
 
+use crate::board_life::Snapshot;
+use crate::disk::Disk;
 use crate::script::Armed;
 use crate::world::EPOCH_MS;
 
@@ -26,12 +28,38 @@ pub enum Process {
     Gone,
 }
 
+/// What a supervisor knows of its order's lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// How long it lasts from its renewal, and how long before its end the process is asked to
+    /// end.
+    pub lasts_ms: u64,
+    pub grace_ms: u64,
+    /// Since when, by the board's monotonic clock.
+    pub renewed: u64,
+}
+
+impl Lease {
+    /// The lease of an order, if it has one, that was renewed at this moment.
+    pub fn of(order: &Order, renewed: Option<Monotonic>) -> Option<Self> {
+        let (lasts_ms, renewed) = (order.lease_ms?, renewed?.0);
+        Some(Self { lasts_ms, grace_ms: order.grace_ms, renewed })
+    }
+
+    /// When its supervisor asks the process to end, and when it kills it.
+    pub fn ends(&self, margin_ms: u64) -> (Monotonic, Monotonic) {
+        let end = self.renewed + self.lasts_ms.saturating_sub(margin_ms);
+        (Monotonic(end.saturating_sub(self.grace_ms)), Monotonic(end))
+    }
+}
+
 /// An attempt's process, as its order made it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
+    pub process: Process,
     /// Which of its runs.
     pub run: u32,
-    pub process: Process,
+    pub lease: Option<Lease>,
     /// Tells this supervisor from one that was kept out before.
     pub token: u64,
     /// Whether the agent's process of now hears of it.
@@ -64,30 +92,19 @@ pub struct Batch {
     pub tries: u32,
 }
 
-/// The board's disk.
-#[derive(Debug, Clone)]
-pub struct Disk {
-    pub store: MemoryStore,
-    /// Until when no commit works.
-    pub full_until_ms: u64,
-    /// Until when it is low on room, although commits work.
-    pub low_until_ms: u64,
-    /// When a commit failed last.
-    pub failed_ms: Option<u64>,
-}
-
-impl Disk {
-    pub fn new(incarnation: Incarnation) -> Self {
-        let store = MemoryStore::new(incarnation);
-        Self { store, full_until_ms: 0, low_until_ms: 0, failed_ms: None }
-    }
-}
-
 /// One board.
 pub struct Board {
     pub id: AgentId,
     /// The number in its agent's name.
     pub number: usize,
+    /// Whether it was made of a copy of another's disk.
+    pub copy: bool,
+    /// What was on its disk some time ago.
+    pub snapshot: Option<Snapshot>,
+    /// Whether its core has told it that its disk is a copy.
+    pub barred: bool,
+    /// Whether it will never come back.
+    pub retired: bool,
     pub facts: Facts,
     pub disk: Disk,
     pub agent: Option<Agent>,
@@ -102,6 +119,8 @@ pub struct Board {
     pub line: Line,
     pub powered: bool,
     pub booted_ms: u64,
+    /// Which start of its kernel this is.
+    pub kernel: u32,
     pub has_clock: bool,
     pub wall_offset_ms: i64,
     pub drift_ppm: i64,
@@ -110,12 +129,16 @@ pub struct Board {
 }
 
 impl Board {
-    pub fn new(number: usize, facts: Facts, incarnation: Incarnation) -> Self {
+    pub fn new(number: usize, facts: Facts, incarnation: Incarnation, disk: Disk) -> Self {
         Self {
             id: format!("agent-{number}").parse().expect("an id"),
             number,
+            copy: false,
+            snapshot: None,
+            barred: false,
+            retired: false,
             facts,
-            disk: Disk::new(incarnation),
+            disk,
             agent: None,
             joined: false,
             incarnation,
@@ -128,6 +151,7 @@ impl Board {
             line: Line::default(),
             powered: false,
             booted_ms: 0,
+            kernel: 0,
             has_clock: true,
             wall_offset_ms: 0,
             drift_ppm: 0,
@@ -158,6 +182,19 @@ impl Board {
         Now { wall: self.wall(now_ms), mono: self.mono(now_ms), chance }
     }
 
+    /// What lies in the folders of attempts on a copy of this disk: whatever ran, ran elsewhere.
+    pub fn attempts_elsewhere(&self) -> BTreeMap<AssignmentId, Attempt> {
+        let mut attempts = self.attempts.clone();
+        for attempt in attempts.values_mut() {
+            attempt.watched = false;
+            if let Process::Runs { .. } = attempt.process {
+                attempt.process = Process::Gone;
+            }
+        }
+        attempts.retain(|_, attempt| !matches!(attempt.process, Process::Asked));
+        attempts
+    }
+
     /// The wall clock shows 1970, and counts from there.
     pub fn forget_time(&mut self, now_ms: u64) {
         self.wall_offset_ms = -(EPOCH_MS + i64::try_from(now_ms).expect("a time"));
@@ -173,6 +210,15 @@ impl Board {
         self.life += 1;
         for attempt in self.attempts.values_mut() {
             attempt.watched = false;
+        }
+    }
+
+    /// The agent has heard from its core: it tells the supervisors of what runs under a lease.
+    pub fn renew_leases(&mut self, sent: Monotonic) {
+        for attempt in self.attempts.values_mut() {
+            if let Some(lease) = &mut attempt.lease {
+                lease.renewed = lease.renewed.max(sent.0);
+            }
         }
     }
 

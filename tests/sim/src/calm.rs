@@ -1,8 +1,11 @@
 //! The end of the faults: everything is made whole again, and must then come to rest.
 
+use cloud_core_logic::fleet::Agent;
 use cloud_core_logic::input::Operation;
 use shared::api::AgentStatus;
+use shared::id::AgentId;
 
+use crate::board::Board;
 use crate::describe;
 use crate::event::Event;
 use crate::failure::ensure;
@@ -26,6 +29,7 @@ impl World {
         self.core.disk_full_until_ms = 0;
         self.core.armed = None;
         self.start_core();
+        self.clear_up_copies();
         for at in 0..self.boards.len() {
             self.heal_line(at);
             self.boards[at].disk.full_until_ms = 0;
@@ -39,6 +43,7 @@ impl World {
 
     /// Looks whether everything has come to its end, and how long that takes.
     pub fn look_whether_quiet(&mut self) {
+        self.replace_barred_disks();
         let Err(unfinished) = self.quiet() else {
             self.note(Who::World, |_| "all is quiet".to_owned());
             self.done = true;
@@ -66,38 +71,57 @@ impl World {
         if let Some(client) = self.clients.iter().find(|client| client.task.is_none()) {
             return Err(format!("client {} has no answer", client.number));
         }
-        if let Some(((agent, _), row)) = maps.wanted.first_key_value() {
+        let in_use = |agent: &AgentId| self.board_in_use(agent).is_some();
+        if let Some(((agent, _), row)) = maps.wanted.iter().find(|((agent, _), _)| in_use(agent)) {
             return Err(format!("{row:?} is wanted of {agent}"));
+        }
+        if maps.recovering {
+            return Err("the core waits for its agents".to_owned());
         }
         self.boards_are_quiet()?;
         let Some(cloud) = &self.core.cloud else {
             return Err("the core is down".to_owned());
         };
-        for agent in cloud.fleet().iter() {
-            let online = agent.status == AgentStatus::Online;
-            if !online || !agent.used.is_zero() || agent.assignments > 0 {
-                return Err(format!("{agent:?}"));
-            }
-            let facts = self.boards[self.number_of(&agent.id)].agent.as_ref().map(|it| it.facts());
-            if facts.is_some_and(|facts| facts.position != agent.facts.position) {
-                return Err(format!("{} is thought to be elsewhere", agent.id));
-            }
+        cloud.fleet().iter().try_for_each(|agent| self.agent_is_quiet(agent))
+    }
+
+    /// The board that speaks under an agent's name, if any does.
+    fn board_in_use(&self, agent: &AgentId) -> Option<&Board> {
+        self.boards.iter().find(|board| board.id == *agent && !board.retired)
+    }
+
+    /// What the core thinks of an agent is what the agent is.
+    fn agent_is_quiet(&self, agent: &Agent) -> Result<(), String> {
+        if !agent.used.is_zero() || agent.assignments > 0 {
+            return Err(format!("{} has {:?} reserved", agent.id, agent.used));
+        }
+        let Some(board) = self.board_in_use(&agent.id) else {
+            return Ok(());
+        };
+        if agent.status != AgentStatus::Online {
+            return Err(format!("{} is {:?}", agent.id, agent.status));
+        }
+        let facts = board.agent.as_ref().map(|it| it.facts());
+        if facts.is_some_and(|facts| facts.position != agent.facts.position) {
+            return Err(format!("{} is thought to be elsewhere", agent.id));
         }
         Ok(())
     }
 
     fn boards_are_quiet(&self) -> Result<(), String> {
-        for board in &self.boards {
+        for board in self.boards.iter().filter(|board| !board.retired) {
             let Some(agent) = &board.agent else {
                 return Err(format!("{} is down", board.id));
             };
-            let outbox = agent.outbox();
-            if agent.holds().next().is_some() || outbox.waiting() > 0 {
-                let held: Vec<_> = agent.live().collect();
-                return Err(format!("{} holds {held:?}, outbox {outbox:?}", board.id));
+            let (held, waiting) = (agent.holds().next(), agent.reports_waiting());
+            if let Some(held) = held {
+                return Err(format!("{} holds {}", board.id, describe::attempt(held)));
+            }
+            if waiting > 0 {
+                return Err(format!("{} has {waiting} reports to tell", board.id));
             }
             if !board.attempts.is_empty() {
-                return Err(format!("{} keeps {:?}", board.id, board.attempts));
+                return Err(format!("{} keeps {} attempts", board.id, board.attempts.len()));
             }
         }
         Ok(())

@@ -64,6 +64,9 @@ impl World {
         client.tries += 1;
         let (number, spec) = (client.number, Arc::clone(&client.spec));
         self.note(Who::Client(number), |_| describe::submission(id, &spec));
+        if spec.exclusive {
+            self.exclusive.insert(id);
+        }
         let key = Some(IdempotencyKey { key, body_hash: index.to_string() });
         let reply = ReplyTo(index as u64);
         self.ask_core(Input::Submit(Box::new(Submission { id, spec, key, reply })));

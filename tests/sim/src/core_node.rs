@@ -38,6 +38,7 @@ pub struct Batch {
 pub struct CoreNode {
     pub cloud: Option<Cloud>,
     pub maps: Maps,
+    pub backup: Option<Maps>,
     pub inputs: Vec<Input>,
     pub stuck: Option<Batch>,
     pub armed: Option<Armed>,
@@ -57,6 +58,7 @@ impl CoreNode {
         Self {
             cloud: None,
             maps: Maps::new(id),
+            backup: None,
             inputs: Vec::new(),
             stuck: None,
             armed: None,
@@ -111,6 +113,20 @@ impl World {
         self.core.life += 1;
         let down_ms = self.chance.spread(50, 60_000);
         self.after(down_ms, Event::CoreStart);
+    }
+
+    /// The core is put back to a backup that was taken a while ago.
+    pub fn restore_core(&mut self) {
+        let id = CoreId(self.chance.uuid());
+        let Some(backup) = self.core.backup.take().filter(|_| self.chaos) else {
+            return;
+        };
+        self.crash_core();
+        self.note(Who::Core, |_| "is put back to a backup".to_owned());
+        self.core.maps = backup.restored(id);
+        // What was submitted since then is lost, and whoever waits for it has to ask again.
+        let Self { core, acknowledged, .. } = self;
+        acknowledged.retain(|task| core.maps.tasks.contains_key(task));
     }
 
     pub fn core_link_comes_up(&mut self, life: u64) {
@@ -221,6 +237,12 @@ impl World {
         }
         let Batch { changes, mut effects, crash, since_ms, .. } = batch;
         self.tell_changes(&changes);
+        for change in &changes {
+            if let Change::InboxMoved { inbox, .. } = change {
+                let taken = self.taken.entry(inbox.incarnation).or_default();
+                *taken = (*taken).max(inbox.acked);
+            }
+        }
         let outcomes = self.core.maps.commit(&changes, &mut self.coverage);
         for (task, settled) in outcomes {
             self.check_outcome(task, &settled);

@@ -48,6 +48,14 @@ pub fn submission(id: TaskId, spec: &TaskSpec) -> String {
     format!("submits {}: {}", task(id), join(words.into_iter().flatten()))
 }
 
+/// A run of an attempt: `t7.1`, or `t7.1 run 2`.
+pub fn run(id: AssignmentId, run: u32) -> String {
+    match run {
+        0 => attempt(id),
+        run => format!("{} run {run}", attempt(id)),
+    }
+}
+
 fn join(words: impl Iterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
@@ -74,16 +82,21 @@ pub fn up(message: &Uplink) -> String {
                 let (id, event) = (item.report.assignment, &item.report.event);
                 format!("{} {} {}", item.seq, attempt(id), report(event))
             });
-            format!("reports after {}: {}", reports.after, join(items))
+            format!("reports {}..{}: {}", reports.after, reports.upto, join(items))
         }
-        Uplink::Inventory(rest) => {
-            let holds = rest.part.holds.iter().map(|held| attempt(held.assignment));
-            format!("inventory part {}: [{}]", rest.part.part, join(holds))
+        Uplink::Inventory(inventory) => {
+            let part = &inventory.part;
+            let holds = join(part.holds.iter().map(|held| attempt(held.assignment)));
+            format!("inventory {} of {}: [{holds}]", part.part + 1, part.parts)
         }
         Uplink::Progress(news) => {
-            format!("progress of [{}]", join(news.items.iter().map(|it| attempt(it.assignment))))
+            let items = news
+                .items
+                .iter()
+                .map(|item| format!("{} {:?}", attempt(item.assignment), item.mark.thousandths));
+            format!("progress: {}", join(items))
         }
-        Uplink::Logs(logs) => format!("logs of {}", attempt(logs.assignment)),
+        Uplink::Logs(chunk) => format!("logs of {}", attempt(chunk.assignment)),
         Uplink::Ping { .. } => "ping".to_owned(),
         Uplink::Gone(gone) => format!("goodbye: boot {}, link {}", gone.boot, gone.link),
     }
@@ -94,7 +107,7 @@ fn report(event: &ReportEvent) -> String {
         ReportEvent::Accepted => "accepted".to_owned(),
         ReportEvent::Refused { reason, .. } => format!("refused ({reason:?})"),
         ReportEvent::Started => "started".to_owned(),
-        ReportEvent::Retried(finish) => format!("begun again after it {}", end(&finish.end)),
+        ReportEvent::Retried(finish) => format!("{}, begun again", end(&finish.end)),
         ReportEvent::Finished(finish) => end(&finish.end),
     }
 }
@@ -120,9 +133,6 @@ pub fn down(message: &Downlink) -> String {
         Downlink::Welcome(welcome) => {
             format!("welcome: acknowledged {}, desired {}", welcome.acked_seq, welcome.desired_rev)
         }
-        Downlink::LogsAcked { assignment, upto } => {
-            format!("acknowledges logs of {} up to {upto}", attempt(*assignment))
-        }
         Downlink::Refused(refusal) => format!("refused ({:?})", refusal.reason),
         Downlink::Desired(desired) => {
             let rows = desired.rows.iter().map(|row| match &row.want {
@@ -134,6 +144,9 @@ pub fn down(message: &Downlink) -> String {
             format!("desired {}..{}: {}", desired.base, desired.upto, join(rows))
         }
         Downlink::Acked { seq, .. } => format!("acknowledged {seq}"),
+        Downlink::LogsAcked { assignment, upto } => {
+            format!("has the logs of {} up to {upto}", attempt(*assignment))
+        }
         Downlink::Pong { .. } => "pong".to_owned(),
         Downlink::WhoIsThere => "who is there?".to_owned(),
     }

@@ -33,6 +33,9 @@ impl World {
             | Fault::PowerCut
             | Fault::PowerCutAtCommit
             | Fault::NewDisk
+            | Fault::OldDisk
+            | Fault::Cloned
+            | Fault::Retired
             | Fault::OrderlyRestart
             | Fault::AgentClockJump
             | Fault::AgentClock1970
@@ -41,6 +44,10 @@ impl World {
             | Fault::Move => self.strike_board(fault, at, &mut chance),
             Fault::CoreKilled => self.crash_core(),
             Fault::CoreKilledAtCommit => self.core.armed = Some(Armed::draw(&mut chance, false)),
+            Fault::CoreRestored => {
+                self.core.backup = Some(self.core.maps.clone());
+                self.after(chance.spread(100, 60_000), Event::CoreRestore);
+            }
             Fault::CoreDiskFull => {
                 self.core.disk_full_until_ms = self.now_ms + chance.spread(50, 30_000);
             }
@@ -70,6 +77,14 @@ impl World {
             Fault::PowerCut => self.cut_power(at),
             Fault::PowerCutAtCommit => self.boards[at].armed = Some(Armed::draw(chance, true)),
             Fault::NewDisk => self.replace_disk(at),
+            Fault::OldDisk => {
+                self.copy_disk(at);
+                self.after(chance.spread(100, 60_000), Event::DiskPutBack { board: at });
+            }
+            Fault::Cloned => self.clone_board(at),
+            Fault::Retired if self.agents_left() > 1 => {
+                self.retire_board(at);
+            }
             Fault::OrderlyRestart => self.restart_in_order(at),
             Fault::AgentClockJump => self.boards[at].wall_offset_ms = jump(chance),
             Fault::AgentClock1970 => self.boards[at].forget_time(self.now_ms),
@@ -90,6 +105,12 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// How many agents have a board that was not taken away.
+    fn agents_left(&self) -> usize {
+        let there = |number| self.boards_of(number).iter().any(|at| !self.boards[*at].retired);
+        (0..self.plan.agents).filter(|number| there(*number)).count()
     }
 
     fn restart_in_order(&mut self, at: usize) {

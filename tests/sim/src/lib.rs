@@ -5,13 +5,16 @@
 
 mod agent_node;
 mod board;
+mod board_life;
 mod calm;
 mod chance;
 mod clients;
+mod copies;
 mod core_node;
 pub mod coverage;
 pub mod cut;
 mod describe;
+mod disk;
 mod event;
 mod failure;
 mod faults;

@@ -7,15 +7,15 @@ use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskRow, WantedRow};
 use cloud_core_logic::{Change, Stored};
 use shared::assignment::AssignmentState;
 use shared::capacity::Resources;
-use shared::id::{AgentId, AssignmentId, CoreId, Incarnation, Sequence, TaskId};
+use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
 use shared::task::{Outcome, TaskState};
 
 use crate::coverage::{Coverage, Kind, ending_kind, settled_kind};
 use crate::describe;
 use crate::failure::ensure;
 
-/// The store of a simulated core.
-#[derive(Debug)]
+/// The store of a simulated core. A copy of it is a backup.
+#[derive(Debug, Clone)]
 pub struct Maps {
     core: CoreId,
     pub tasks: BTreeMap<TaskId, TaskRow>,
@@ -24,8 +24,8 @@ pub struct Maps {
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     pub keys: BTreeMap<String, TaskId>,
-    /// How far reports of each incarnation were ever taken.
-    pub taken: BTreeMap<Incarnation, Sequence>,
+    /// Whether it is a backup whose agents have not had their time to say what they hold.
+    pub recovering: bool,
 }
 
 impl Maps {
@@ -38,8 +38,21 @@ impl Maps {
             agents: BTreeMap::new(),
             wanted: BTreeMap::new(),
             keys: BTreeMap::new(),
-            taken: BTreeMap::new(),
+            recovering: false,
         }
+    }
+
+    /// A backup becomes the store: in one transaction it gets a new id, and the attempts of its
+    /// tasks numbers that none given after the backup can have.
+    pub fn restored(mut self, core: CoreId) -> Self {
+        self.core = core;
+        self.recovering = true;
+        for task in &self.unsettled {
+            if let Some(row) = self.tasks.get_mut(task) {
+                row.life.restore_from_backup();
+            }
+        }
+        self
     }
 
     /// Commits a batch. Outcomes that it recorded are given back.
@@ -87,22 +100,27 @@ impl Maps {
                 row.life = *life;
             }
             Change::AssignmentPut(row) => {
+                let id = row.id;
+                let (strays, lives) = (row.state.is_stray(), row.state.progress().is_some());
                 if let AssignmentState::Ended { ending, .. } = &row.state {
                     coverage.count(ending_kind(ending));
                 }
-                let id = row.id;
                 let before = self.assignments.insert(id, *row);
+                let strayed = before.as_ref().is_some_and(|before| before.state.is_stray());
+                if strays && !strayed {
+                    coverage.count(Kind::Strayed);
+                } else if strayed && lives && !strays {
+                    coverage.count(Kind::CameBack);
+                }
                 let ended = before.is_some_and(|before| before.state.is_ended());
                 ensure(!ended, "an_attempt_ends_once", || describe::attempt(id));
             }
             Change::AgentPut(row) => {
                 self.agents.insert(row.id.clone(), *row);
             }
-            Change::CredentialPut { .. } | Change::Recovered => {}
+            Change::CredentialPut { .. } => {}
             Change::InboxMoved { agent, inbox } => {
                 self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
-                let taken = self.taken.entry(inbox.incarnation).or_default();
-                *taken = (*taken).max(inbox.acked);
             }
             Change::WantedPut { agent, row } => {
                 let known = self.agents.get_mut(&agent).expect("a known agent");
@@ -114,33 +132,44 @@ impl Maps {
                 self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
             Change::LateReport { .. } => coverage.count(Kind::LateReport),
+            Change::Recovered => {
+                coverage.count(Kind::Recovered);
+                self.recovering = false;
+            }
         }
     }
 
     pub fn stored(&self) -> Stored {
         let row = |id: &TaskId| self.tasks[id].clone();
-        let tasks: Vec<TaskRow> = self.unsettled.iter().map(row).collect();
+        let assignments = self.unsettled.iter().flat_map(|id| self.under_way(*id));
         Stored {
-            assignments: tasks.iter().filter_map(|row| self.latest(row)).cloned().collect(),
-            tasks,
+            assignments: assignments.cloned().collect(),
+            tasks: self.unsettled.iter().map(row).collect(),
             agents: self.agents.values().cloned().collect(),
             wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
+            recovering: self.recovering,
             ..Stored::empty(self.core)
         }
     }
 
-    fn latest(&self, row: &TaskRow) -> Option<&AssignmentRow> {
-        self.assignments.get(&AssignmentId { task: row.id, attempt: row.life.attempt })
+    /// The attempts of a task that are not over: the one under way, and strays.
+    fn under_way(&self, task: TaskId) -> impl Iterator<Item = &AssignmentRow> {
+        let first = AssignmentId { task, attempt: Attempt(0) };
+        let last = AssignmentId { task, attempt: Attempt(u32::MAX) };
+        let rows = self.assignments.range(first..=last).map(|(_, row)| row);
+        rows.filter(|row| !row.state.is_ended())
     }
 
     /// What is reserved on every agent that has anything reserved, by the rows.
     pub fn reserved(&self) -> BTreeMap<AgentId, Resources> {
         let mut sums: BTreeMap<AgentId, Resources> = BTreeMap::new();
         for id in &self.unsettled {
-            let task = &self.tasks[id];
-            let live = self.latest(task).filter(|row| !row.state.is_ended());
-            if let Some(row) = live {
-                sums.entry(row.agent.clone()).or_default().add(&task.spec.needs);
+            for row in self.under_way(*id) {
+                let sum = match sums.get_mut(&row.agent) {
+                    Some(sum) => sum,
+                    None => sums.entry(row.agent.clone()).or_default(),
+                };
+                sum.add(&self.tasks[id].spec.needs);
             }
         }
         sums

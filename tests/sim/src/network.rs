@@ -86,6 +86,14 @@ impl World {
                     Credential { password_hash: join.nonce.clone(), seal_key: String::new() };
                 CoreInput::Join { agent, join, credential }
             }
+            Uplink::Logs(logs) => {
+                // The driver takes them to the store, past the logic.
+                let number = self.boards[at].number;
+                let (assignment, upto) =
+                    (logs.assignment, logs.pieces.last().map_or(0, |it| it.end()));
+                self.send_down(number, Downlink::LogsAcked { assignment, upto });
+                CoreInput::Uplink { agent, message: Uplink::Logs(logs) }
+            }
             message => CoreInput::Uplink { agent, message },
         };
         self.tell_core(input);
@@ -116,23 +124,24 @@ impl World {
         if !self.broker_up {
             return;
         }
+        let message = parcel.open();
+        let joining = matches!(message, Downlink::Joined | Downlink::JoinRefused(_));
         let open = |at: &usize| {
             let board = &self.boards[*at];
-            board.number == agent && board.agent.is_some() && !board.line.down_cut
+            // Each asks to join over a connection of its own, and is answered there.
+            let asks = board.agent.is_some() && !board.joined;
+            let there = if joining { asks } else { board.is_connected() };
+            board.number == agent && there && !board.line.down_cut
         };
         let Some(at) = (0..self.boards.len()).find(open) else {
             return;
         };
-        let board = &self.boards[at];
-        let message = parcel.open();
-        if let Downlink::Joined | Downlink::JoinRefused(_) = message {
-            if matches!(message, Downlink::Joined) && !board.joined {
-                let life = board.life;
-                self.boards[at].joined = true;
-                self.after(100, Event::Dial { board: at, life });
-            }
-        } else if board.is_connected() {
+        if !joining {
             self.tell_agent(at, AgentInput::Downlink(message));
+        } else if matches!(message, Downlink::Joined) {
+            let life = self.boards[at].life;
+            self.boards[at].joined = true;
+            self.after(100, Event::Dial { board: at, life });
         }
     }
 
@@ -167,7 +176,9 @@ impl World {
             self.after(again_ms, Event::Dial { board: at, life });
             return;
         }
-        self.take_over(at);
+        for other in self.boards_of(self.boards[at].number) {
+            self.take_over(other, at);
+        }
         let board = &mut self.boards[at];
         let Some(agent) = &board.agent else {
             return;
@@ -175,24 +186,29 @@ impl World {
         board.line.link += 1;
         board.line.session += 1;
         let link = board.line.link;
-        let will = Gone {
-            incarnation: agent.incarnation(),
-            boot: agent.boot(),
-            session: agent.session(),
-            link,
-            orderly: false,
-        };
+        let (incarnation, boot) = (agent.incarnation(), agent.boot());
+        let will = Gone { incarnation, boot, session: agent.session(), link, orderly: false };
         board.line.will = Some(will);
         self.note(Who::Board(at), |_| format!("is connected, link {link}"));
         self.tell_agent(at, AgentInput::LinkUp { link });
     }
 
+    /// The boards that use an agent's name: one, unless it was copied.
+    pub fn boards_of(&self, number: usize) -> Vec<usize> {
+        (0..self.boards.len()).filter(|at| self.boards[*at].number == number).collect()
+    }
+
     /// The broker drops an older connection under the same id, and says so.
-    fn take_over(&mut self, at: usize) {
-        if self.boards[at].line.will.is_some() {
-            self.coverage.count(Kind::TakenOver);
+    fn take_over(&mut self, at: usize, by: usize) {
+        if self.boards[at].line.will.is_none() {
+            return;
         }
-        self.fire_will(at);
+        self.coverage.count(Kind::TakenOver);
+        if at == by {
+            self.fire_will(at);
+        } else {
+            self.break_line(at);
+        }
     }
 
     fn fire_will(&mut self, at: usize) {

@@ -14,6 +14,9 @@ use shared::wire::uplink::Facts;
 use crate::chance::{Chance, Stream};
 use crate::script::{self, PlannedFault, PlannedWork};
 
+/// The worst clocks that leases are safe with run this wrong, in millionths.
+const DRIFT_PPM_MAX: u64 = 10_000;
+
 /// How bad the network is while there is chaos.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
@@ -107,6 +110,8 @@ fn core_settings(chance: &mut Chance) -> CoreSettings {
         placements_per_step: chance.pick(&[1, 4, 256]),
         agents_max: if chance.percent(10) { 2 } else { 1_000 },
         pending_max: if chance.percent(10) { 6 } else { 10_000 },
+        recovery_ms: chance.pick(&[3_000, 20_000, 60_000]),
+        reports_per_second: chance.pick(&[2, 20_000]),
         ..CoreSettings::default()
     }
 }
@@ -118,6 +123,12 @@ fn agent_settings(chance: &mut Chance) -> AgentSettings {
         outbox_window: chance.pick(&[3, 20, 1_000]),
         outbox_max: if chance.percent(20) { 30 } else { 200_000 },
         held_max: if chance.percent(20) { 6 } else { 2_000 },
+        cloned_ms: chance.pick(&[5_000, 300_000]),
+        inventory_part: chance.pick(&[1, 2, 1_000]),
+        kept_max: if chance.percent(20) { 2 } else { 10_000 },
+        lonely_ms: chance.pick(&[500, 30_000]),
+        contact_save_ms: chance.pick(&[2_000, 600_000]),
+        progress_ms: chance.pick(&[500, 5_000]),
         ..AgentSettings::default()
     }
 }
@@ -143,7 +154,10 @@ fn board(seed: u64, number: usize, chaos_ms: u64) -> BoardPlan {
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
     };
-    let drift_ppm = i64::try_from(chance.below(400)).expect("small") - 200;
+    let drift_ppm_max = if chance.percent(20) { DRIFT_PPM_MAX } else { 200 };
+    let drift_ppm = chance.below(2 * drift_ppm_max + 1);
+    let drift_ppm =
+        i64::try_from(drift_ppm).expect("small") - i64::try_from(drift_ppm_max).expect("small");
     let has_clock = chance.percent(70);
     // Most are there from the beginning, some join late.
     let late_ms = chance.below(chaos_ms);

@@ -5,10 +5,11 @@
 use edge_agent_logic::Input;
 use edge_agent_logic::input::{Exit, ProcessEnd, ProcessEvent};
 use shared::id::AssignmentId;
-use shared::report::Output;
-use shared::wire::downlink::Order;
+use shared::report::{Output, ProgressMark};
+use shared::wire::Uplink;
+use shared::wire::uplink::{LogChunk, LogPiece, LogStream};
 
-use crate::board::{Attempt, Process};
+use crate::board::{Attempt, Lease, Process};
 use crate::chance::{Chance, Stream};
 use crate::coverage::Kind;
 use crate::describe;
@@ -20,14 +21,19 @@ use crate::world::World;
 /// The signal that asks, and the one that does not.
 const TERM: i32 = 15;
 const KILL: i32 = 9;
+/// Stands for a supervisor that ends its process because the lease is over.
+const LEASE_OVER: i32 = 0;
 
 impl World {
-    pub fn spawn(&mut self, at: usize, id: AssignmentId, run: u32, _order: &Order) {
-        self.note(Who::Board(at), |_| format!("spawns {}", describe::attempt(id)));
+    pub fn spawn(&mut self, at: usize, id: AssignmentId, run: u32, lease: Option<Lease>) {
+        self.note(Who::Board(at), |_| format!("spawns {}", describe::run(id, run)));
         let known = self.boards[at].attempts.contains_key(&id);
         ensure(!known, "an_attempt_is_asked_for_once", || describe::attempt(id));
         // What a process does follows from what it is, wherever and whenever it runs.
-        let which = shared::time::mix(id.task.0.as_u128() as u64, u64::from(id.attempt.0));
+        let which = shared::time::mix(
+            id.task.0.as_u128() as u64,
+            u64::from(id.attempt.0) << 32 | u64::from(run),
+        );
         let mut chance = Chance::new(self.plan.seed, Stream::Processes, which);
         if chance.percent(3) {
             self.coverage.count(Kind::SpawnFailed);
@@ -36,8 +42,9 @@ impl World {
             return;
         }
         let attempt = Attempt {
-            run,
             process: Process::Asked,
+            run,
+            lease,
             token: self.chance.word(),
             watched: true,
             run_ms: chance.between(5, self.plan.run_ms_max),
@@ -51,7 +58,7 @@ impl World {
     }
 
     pub fn process_starts(&mut self, at: usize, id: AssignmentId, token: u64) {
-        let now_ms = self.now_ms;
+        let (now_ms, margin_ms) = (self.now_ms, self.plan.agent.lease_margin_ms);
         let (mono, wall) = (self.boards[at].mono(now_ms).0, self.boards[at].wall(now_ms));
         let Some(attempt) = self.boards[at].attempts.get_mut(&id) else {
             return;
@@ -59,20 +66,54 @@ impl World {
         if attempt.token != token || !matches!(attempt.process, Process::Asked) {
             return;
         }
+        let over = attempt.lease.is_some_and(|lease| lease.ends(margin_ms).0.0 <= mono);
+        if over {
+            // It began so late that it may not begin at all.
+            self.process_ends(at, id, token, Some(LEASE_OVER));
+            return;
+        }
         attempt.process = Process::Runs { since_ms: mono, wall };
-        let (run, run_ms, watched) = (attempt.run, attempt.run_ms, attempt.watched);
-        self.note(Who::Board(at), |_| format!("runs {} for {run_ms} ms", describe::attempt(id)));
-        let first = self.started.insert((id, run));
-        ensure(first, "a_run_of_an_attempt_runs_at_most_once", || describe::attempt(id));
+        let (run_ms, watched, run) = (attempt.run_ms, attempt.watched, attempt.run);
+        let words = describe::run(id, run);
+        self.note(Who::Board(at), |_| format!("runs {words} for {run_ms} ms"));
+        let first = self.started.insert((self.boards[at].disk.number, id, run));
+        ensure(first, "a_run_of_an_attempt_runs_at_most_once", || describe::run(id, run));
         self.check_copies(at, id);
         self.after(run_ms, Event::ProcessEnd { board: at, id, token, signal: None });
+        self.supervise(at, id, token);
+        if token.is_multiple_of(3) {
+            self.after(run_ms / 2, Event::ProcessWrites { board: at, id, token });
+        }
         if watched {
             self.tell_agent(at, Input::Process { assignment: id, event: ProcessEvent::Started });
         }
     }
 
+    /// A supervisor looks whether the lease of what it runs is over: the process is asked to end
+    /// first, and is killed in time.
+    pub fn supervise(&mut self, at: usize, id: AssignmentId, token: u64) {
+        let board = &self.boards[at];
+        let mono = board.mono(self.now_ms);
+        let attempt = board.attempts.get(&id).filter(|attempt| attempt.token == token);
+        let Some(attempt) = attempt.filter(|it| matches!(it.process, Process::Runs { .. })) else {
+            return;
+        };
+        let Some(lease) = attempt.lease else {
+            return;
+        };
+        let (ask, kill) = lease.ends(self.plan.agent.lease_margin_ms);
+        if mono >= kill || mono >= ask && attempt.heeds_term {
+            let signal = Some(LEASE_OVER);
+            self.process_ends(at, id, token, signal);
+        } else {
+            let next = if mono >= ask { kill } else { ask };
+            let at_ms = board.true_ms(next);
+            self.at(at_ms, Event::LeaseLook { board: at, id, token });
+        }
+    }
+
     fn check_copies(&mut self, at: usize, id: AssignmentId) {
-        let exclusive = self.core.maps.tasks.get(&id.task).is_some_and(|row| row.spec.exclusive);
+        let exclusive = self.exclusive.contains(&id.task);
         let running = self.running.entry(id.task).or_default();
         running.insert((at, id));
         let copies = running.len();
@@ -104,6 +145,10 @@ impl World {
             _ => return,
         };
         let exit = match signal {
+            Some(LEASE_OVER) => {
+                self.coverage.count(Kind::LeaseOver);
+                Exit::LeaseOver
+            }
             Some(signal) => Exit::Signal(signal),
             None if code == 3 && token.is_multiple_of(5) => Exit::OutOfMemory,
             None => Exit::Code(code),
@@ -120,8 +165,34 @@ impl World {
         }
         self.note(Who::Board(at), |_| format!("{} ended: {:?}", describe::attempt(id), end.exit));
         if watched {
+            if token.is_multiple_of(4) {
+                self.send_logs(at, id);
+            }
             self.tell_end(at, id, end);
         }
+    }
+
+    /// A process writes down how far it has come.
+    pub fn process_writes(&mut self, at: usize, id: AssignmentId, token: u64) {
+        let attempt = self.boards[at].attempts.get(&id).filter(|attempt| attempt.token == token);
+        let runs = |it: &&Attempt| it.watched && matches!(it.process, Process::Runs { .. });
+        if attempt.filter(runs).is_some() {
+            let mark = ProgressMark { thousandths: Some(500), text: "half".to_owned() };
+            self.tell_agent(at, Input::Progress { assignment: id, mark });
+        }
+    }
+
+    /// What a process wrote is sent by the driver, past the logic.
+    fn send_logs(&mut self, at: usize, assignment: AssignmentId) {
+        let text = LogPiece::Text {
+            offset: 0,
+            bytes: 2,
+            at: self.boards[at].wall(self.now_ms),
+            stream: LogStream::Stdout,
+            text: "ok".to_owned(),
+        };
+        let logs = LogChunk { assignment, pieces: vec![text], last: true };
+        self.send_up(at, Uplink::Logs(logs));
     }
 
     pub fn terminate(&mut self, at: usize, id: AssignmentId) {

@@ -11,9 +11,9 @@ use crate::trace::Detail;
 const LINES: usize = 60;
 
 /// Makes the failing world of a seed small, and tells what is left of it.
-pub fn explain(seed: u64) -> String {
+pub fn explain(seed: u64, cut: Cut) -> String {
     let mut text = String::new();
-    let Some(shrunk) = shrink(seed, Cut::default()) else {
+    let Some(shrunk) = shrink(seed, cut) else {
         return format!("seed {seed} holds\n");
     };
     let whole = crate::plan::Plan::of(seed, None);

@@ -19,6 +19,8 @@ pub enum Who {
     Network,
     Core,
     Board(usize),
+    /// A board with a copy of another's disk.
+    Copy(usize),
     Client(usize),
 }
 
@@ -30,6 +32,7 @@ impl fmt::Display for Who {
             Self::Network => f.pad("network"),
             Self::Core => f.pad("core"),
             Self::Board(number) => f.pad(&format!("agent-{number}")),
+            Self::Copy(number) => f.pad(&format!("copy-{number}")),
             Self::Client(number) => f.pad(&format!("client {number}")),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
+use shared::id::{AgentId, AssignmentId, CoreId, Incarnation, Sequence, Session, TaskId};
 
 use crate::board::Board;
 use crate::chance::{Chance, Stream};
@@ -35,10 +35,18 @@ pub struct World {
     pub done: bool,
     /// Processes that run now, by task.
     pub running: BTreeMap<TaskId, BTreeSet<(usize, AssignmentId)>>,
-    /// Every run of an attempt of which a process was ever started.
-    pub started: BTreeSet<(AssignmentId, u32)>,
+    /// Every run of an attempt that was ever started, by the disk that it was started from.
+    pub started: BTreeSet<(u64, AssignmentId, u32)>,
     /// Every attempt whose process returned 0.
     pub succeeded: BTreeSet<AssignmentId>,
+    /// Tasks that never run twice at once.
+    pub exclusive: BTreeSet<TaskId>,
+    /// How far reports of each incarnation were ever taken.
+    pub taken: BTreeMap<Incarnation, Sequence>,
+    /// Which disks were let in with each incarnation, in their order.
+    pub let_in: BTreeMap<Incarnation, Vec<(u64, Session)>>,
+    /// How many disks there ever were.
+    pub disks: u64,
     /// Every submission that a client was told is taken on.
     pub acknowledged: BTreeSet<TaskId>,
     pub calm_since_ms: u64,
@@ -64,6 +72,10 @@ impl World {
             running: BTreeMap::new(),
             started: BTreeSet::new(),
             succeeded: BTreeSet::new(),
+            exclusive: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            let_in: BTreeMap::new(),
+            disks: 0,
             acknowledged: BTreeSet::new(),
             calm_since_ms: 0,
             agenda: Agenda::default(),
@@ -111,6 +123,13 @@ impl World {
     fn tell(&mut self, detail: Detail, who: Who, words: impl FnOnce(&Self) -> String) {
         if self.trace.as_ref().is_some_and(|trace| trace.detail >= detail) {
             let words = words(self);
+            let who = match who {
+                Who::Board(at) => match self.boards.get(at).filter(|board| board.copy) {
+                    Some(board) => Who::Copy(board.number),
+                    None => who,
+                },
+                _ => who,
+            };
             let at_ms = self.now_ms;
             if let Some(trace) = &mut self.trace {
                 trace.line(at_ms, who, &words);
@@ -158,7 +177,11 @@ impl World {
             Event::Up { board, parcel } => self.arrive_up(board, parcel),
             Event::Will { board, gone } => self.arrive_will(board, gone),
             Event::Down { agent, parcel } => self.arrive_down(agent, parcel),
+            Event::DiskPutBack { board } => self.put_back_disk(board),
+            Event::CoreRestore => self.restore_core(),
+            Event::LeaseLook { board, id, token } => self.supervise(board, id, token),
             Event::ProcessStart { board, id, token } => self.process_starts(board, id, token),
+            Event::ProcessWrites { board, id, token } => self.process_writes(board, id, token),
             Event::ProcessEnd { board, id, token, signal } => {
                 self.process_ends(board, id, token, signal);
             }

@@ -11,8 +11,9 @@ use simulator::{report, runs};
 const HELP: &str = "\
 simulate [--seeds N] [--first-seed S] [--agents A] [--threads T]
     runs N worlds (1000) from seed S (one nobody has tried) and says what they exercised
-simulate --seed X [--cut WORDS] [--everything]
-    replays one world and tells its story; `--everything` tells every message and row
+simulate --seed X [--cut WORDS] [--everything] [--shrink]
+    replays one world and tells its story; `--everything` tells every message and row, `--shrink`
+    makes a world that fails as small as it can be first
 ";
 
 /// What was asked for.
@@ -21,6 +22,7 @@ struct Asked {
     seed: Option<u64>,
     cut: Cut,
     everything: bool,
+    shrink: bool,
     first_seed: Option<u64>,
     seeds: Option<u64>,
     agents: Option<usize>,
@@ -29,6 +31,10 @@ struct Asked {
 
 fn main() -> ExitCode {
     match read(std::env::args().skip(1)) {
+        Ok(Asked { seed: Some(seed), cut, shrink: true, .. }) => {
+            print!("{}", report::explain(seed, cut));
+            ExitCode::FAILURE
+        }
         Ok(Asked { seed: Some(seed), cut, everything, .. }) => replay(seed, &cut, everything),
         Ok(asked) => many(&asked),
         Err(wrong) => {
@@ -43,8 +49,12 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut asked = Asked::default();
     let mut arguments = arguments;
     while let Some(name) = arguments.next() {
-        if name == "--everything" {
-            asked.everything = true;
+        match name.as_str() {
+            "--everything" => asked.everything = true,
+            "--shrink" => asked.shrink = true,
+            _ => {}
+        }
+        if name == "--everything" || name == "--shrink" {
             continue;
         }
         let value = arguments.next().ok_or(format!("`{name}` needs a value"))?;
@@ -100,7 +110,7 @@ fn many(asked: &Asked) -> ExitCode {
 fn tell(swept: &Swept) -> ExitCode {
     if let Some((seed, _)) = swept.failed.first() {
         println!("\n{} seeds failed; the first is made smaller\n", swept.failed.len());
-        print!("{}", report::explain(*seed));
+        print!("{}", report::explain(*seed, Cut::default()));
         return ExitCode::FAILURE;
     }
     let missing = swept.coverage.missing();
