@@ -79,7 +79,7 @@ pub struct EntryRow {
     pub assignment: AssignmentId,
     /// What it is good for.
     pub kind: EntryKind,
-    /// When it was acknowledged, if it was and the clock was to be believed.
+    /// When it was acknowledged, if it was and the clock was confirmed by the core.
     pub kept_at: Option<Timestamp>,
 }
 
@@ -157,7 +157,7 @@ pub enum Change {
     ReportsAcked {
         /// The last of them.
         upto: Sequence,
-        /// The wall time, if it is to be believed.
+        /// The wall time, if the core has confirmed it.
         at: Option<Timestamp>,
     },
     /// These entries, none of them acknowledged, are of no use any more: they are deleted.

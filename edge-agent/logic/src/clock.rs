@@ -120,10 +120,11 @@ impl Clock {
         self.floor
     }
 
-    /// The wall time, if it is believed.
+    /// The wall time, if it is believed and a core has confirmed it since the process started: a
+    /// board that was years ahead when it started would have nothing to tell that by.
     #[must_use]
-    pub fn believed(&self, now: Now) -> Option<Timestamp> {
-        (self.trust == Trust::Trusted).then_some(now.wall)
+    pub fn confirmed(&self, now: Now) -> Option<Timestamp> {
+        (self.trust == Trust::Trusted && self.core.is_some()).then_some(now.wall)
     }
 
     /// What goes with everything that is told about this moment.

@@ -13,7 +13,7 @@ use crate::change::{EntryKind, EntryRow};
 pub(crate) struct Entry {
     pub assignment: AssignmentId,
     pub kind: EntryKind,
-    /// When it was acknowledged, if it was and the clock was to be believed.
+    /// When it was acknowledged, if it was and the clock was confirmed by the core.
     pub kept_at: Option<Timestamp>,
 }
 

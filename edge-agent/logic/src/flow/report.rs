@@ -49,7 +49,7 @@ pub(crate) fn acknowledged(
     let Some(upto) = agent.outbox.acknowledge(seq) else {
         return;
     };
-    let at = agent.clock.believed(now);
+    let at = agent.clock.confirmed(now);
     agent.entries.acknowledge(upto, at);
     out.changes.push(Change::ReportsAcked { upto, at });
     agent.kept_look = now.mono;
@@ -78,15 +78,15 @@ pub(crate) fn cut(agent: &mut Agent, sent: Sequence, now: Now) {
     agent.link.resend.get_or_insert(again);
 }
 
-/// Forgets outcomes that were kept for long enough. Their age is counted by a wall clock that is
-/// believed; while it is not, only their number bounds them.
+/// Forgets outcomes that were kept for long enough. Their age is counted by a wall clock that the
+/// core has confirmed; without one, only their number bounds them.
 pub(crate) fn forget_kept(agent: &mut Agent, out: &mut Outcome, now: Now) {
     if agent.kept_look > now.mono {
         return;
     }
     agent.kept_look = now.mono + KEPT_LOOK_MS;
     let kept_ms = i64::try_from(agent.settings.kept_ms).unwrap_or(i64::MAX);
-    let before = agent.clock.believed(now).map(|now| now.plus_ms(kept_ms.saturating_neg()));
+    let before = agent.clock.confirmed(now).map(|now| now.plus_ms(kept_ms.saturating_neg()));
     if let Some(upto) = agent.entries.forget(agent.settings.kept_max, before) {
         out.changes.push(Change::KeptForgotten { upto });
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence, TaskId};
 use shared::mailbox::{Admission, Inbox};
-use shared::report::{ReportEvent, StopReason};
+use shared::report::{End, ReportEvent, StopReason};
 use shared::wire::downlink::{Desired, DesiredRow, Want};
 use shared::wire::uplink::NumberedReport;
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub struct Told {
 }
 
 pub struct Core {
+    /// Whether it is put back now and then, and wants again what it wanted before.
+    forgetful: bool,
     pub told: Told,
     /// What it will be put back to.
     pub backup: Told,
@@ -42,20 +44,20 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new() -> Self {
+    pub fn new(forgetful: bool) -> Self {
         let inbox = Inbox { incarnation: INCARNATION, acked: Sequence(0) };
         let told = Told { inbox, accepted: BTreeSet::new(), ended: BTreeMap::new() };
         let (wanted, attempts) = (BTreeMap::new(), BTreeMap::new());
-        Self { backup: told.clone(), told, rev: 0, wanted, attempts }
+        Self { forgetful, backup: told.clone(), told, rev: 0, wanted, attempts }
     }
 
     /// Wants something new of a task; or, with a bad memory, what it wanted before.
-    pub fn want(&mut self, pick: u64, forgetful: bool) {
+    pub fn want(&mut self, pick: u64) {
         self.rev += 1;
         let task = u128::from(pick % 7);
         let attempt = self.attempts.entry(task).or_insert(0);
         let stop = pick % 5 == 4 && *attempt > 0;
-        let again = forgetful && pick % 13 == 5 && *attempt > 0;
+        let again = self.forgetful && pick % 13 == 5 && *attempt > 0;
         if !stop && !again {
             *attempt += 1;
         }
@@ -94,6 +96,11 @@ impl Core {
                 ReportEvent::Accepted => {
                     assert!(self.told.accepted.insert(id), "{id} was accepted twice");
                 }
+                ReportEvent::Finished(finish) if over && !self.forgetful => {
+                    // The answer to a tombstone for what the agent has long forgotten.
+                    let stopped = matches!(finish.end, End::Stopped { .. });
+                    assert!(stopped && finish.started_at.is_none(), "{id} ended twice");
+                }
                 ReportEvent::Finished(_) => *self.told.ended.entry(id).or_default() += 1,
                 ReportEvent::Refused { .. } => {
                     assert!(!self.told.accepted.contains(&id), "{id} was refused after all");
@@ -110,6 +117,8 @@ impl Core {
 
     /// It is put back to an earlier state.
     pub fn put_back(&mut self) {
-        self.told = self.backup.clone();
+        if self.forgetful {
+            self.told = self.backup.clone();
+        }
     }
 }

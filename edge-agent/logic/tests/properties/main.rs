@@ -22,6 +22,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 fn settings(small: bool) -> Settings {
+    let lonely_ms = 5_000;
     if small {
         // Bounds so narrow that they are met all the time.
         return Settings {
@@ -32,10 +33,11 @@ fn settings(small: bool) -> Settings {
             kept_max: 4,
             kept_ms: 30_000,
             contact_save_ms: 5_000,
+            lonely_ms,
             ..Settings::default()
         };
     }
-    Settings::default()
+    Settings { lonely_ms, ..Settings::default() }
 }
 
 fn live_through(ops: &[Op], small: bool) -> World {
@@ -99,7 +101,7 @@ fn random_histories_accept_and_finish_a_lot() {
             *count += world.log.matches(word).count();
         }
     }
-    assert!(accepted > 500, "only {accepted} attempts were accepted");
-    assert!(retried > 50, "only {retried} runs were begun again");
-    assert!(words.iter().all(|count| *count > 20), "{words:?}");
+    assert!(accepted > 300, "only {accepted} attempts were accepted");
+    assert!(retried > 20, "only {retried} runs were begun again");
+    assert!(words.iter().all(|count| *count > 5), "{words:?}");
 }

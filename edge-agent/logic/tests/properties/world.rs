@@ -65,10 +65,15 @@ pub struct World {
     wall_ahead_ms: i64,
     chances: u64,
     link: u64,
+    /// How many more things happen while nothing gets through.
+    dark: u64,
     /// Pings that were sent, and when.
     pings: Vec<(u64, u64)>,
     /// When the newest ping that was answered was sent; the agent may know less.
     renewed: Option<u64>,
+    /// From when the agent says that leases count; what it found running when it came back is its
+    /// supervisor's business until it knows.
+    counted: Option<u64>,
     processes: BTreeMap<AssignmentId, Running>,
     /// Every run that ever had a process.
     ran: BTreeSet<(AssignmentId, u32)>,
@@ -89,15 +94,18 @@ impl World {
         Self {
             agent: Agent::restore(start(stored, &settings, now)),
             store,
-            core: Core::new(),
+            // One whose outcomes are not kept for long may not forget them.
+            core: Core::new(settings.kept_max > 100),
             log: String::new(),
             settings,
             clock_ms: 0,
             wall_ahead_ms: 0,
             chances: 0,
             link: 0,
+            dark: 0,
             pings: Vec::new(),
             renewed: None,
+            counted: None,
             processes: BTreeMap::new(),
             ran: BTreeSet::new(),
             down: Vec::new(),
@@ -166,7 +174,7 @@ impl World {
             let told = !matches!(state, State::Starting { .. } | State::Running { .. });
             let running = self.processes.get(&id).filter(|it| it.process == Process::Runs);
             let lease_ms = running.and_then(|running| running.lease_ms).filter(|_| !told);
-            if let (Some(lease_ms), Some(renewed)) = (lease_ms, self.renewed) {
+            if let (Some(lease_ms), Some(renewed)) = (lease_ms, self.counted) {
                 assert!(self.clock_ms < renewed + lease_ms, "{id} outlives its lease");
             }
         }
@@ -180,13 +188,17 @@ impl World {
                 if let Some(lease_ms) = lease_ms {
                     let renewed = renewed.expect("a lease that counts from something").0;
                     assert!(Some(renewed) <= self.renewed && self.clock_ms < renewed + lease_ms);
+                    self.counted = self.counted.max(Some(renewed));
                 }
                 let running = Running { run, process: Process::Asked, lease_ms };
                 let before = self.processes.insert(assignment, running);
                 assert_eq!(before, None, "{assignment} was spawned twice");
                 self.retried += u32::from(run > 0);
             }
-            Effect::RenewLease { sent } => assert!(Some(sent.0) <= self.renewed),
+            Effect::RenewLease { sent } => {
+                assert!(Some(sent.0) <= self.renewed);
+                self.counted = self.counted.max(Some(sent.0));
+            }
             Effect::SendReports { after, upto } => {
                 let items = self.store.reports(after, upto, usize::MAX);
                 self.up.push(Run { after, upto, items });
@@ -213,7 +225,7 @@ impl World {
     /// The agent's process dies and comes back.
     fn restart(&mut self) {
         self.clock_ms += 50;
-        self.renewed = None;
+        (self.renewed, self.counted) = (None, None);
         self.pings.clear();
         let stored = self.store.begin_boot();
         let now = self.now();
@@ -244,10 +256,16 @@ impl World {
 
     pub fn op(&mut self, Op { kind, pick }: Op) {
         let rarely = pick.is_multiple_of(4);
+        self.dark = self.dark.saturating_sub(1);
+        if self.dark > 0 && matches!(kind, 4..=6 | 10 | 12..=15 | 19 | 24 | 28..) {
+            // Instead of what would come over the link, time passes.
+            self.clock_ms += pick % 4_000;
+            self.step(Input::Tick);
+            return self.process_moves(pick >> 3);
+        }
         match kind {
             0..=3 => {
-                let forgetful = self.settings.kept_max > 100;
-                self.core.want(pick, forgetful);
+                self.core.want(pick);
                 let base = (pick >> 8) % (self.agent.applied_rev().0 + 3);
                 self.down.push(Downlink::Desired(self.core.desired(base)));
                 keep_last(&mut self.down);
@@ -255,7 +273,10 @@ impl World {
             4..=6 => self.deliver_down(pick),
             7..=9 => self.process_moves(pick),
             10 => self.link_up(),
-            11 if rarely => self.step(Input::LinkDown { reason: "cut".to_owned() }),
+            11 => {
+                self.dark = pick % 80;
+                self.step(Input::LinkDown { reason: "cut".to_owned() });
+            }
             12..=14 => self.deliver_up(pick),
             15 => {
                 let seq = Sequence(pick % (self.core.told.inbox.acked.0 + 1));
@@ -279,7 +300,7 @@ impl World {
             26 if rarely => self.wall_ahead_ms = i64::try_from(pick % 5).expect("small") - 2,
             27 if rarely => self.wall_ahead_ms = YEAR_MS * ((pick >> 8) % 5) as i64 - 2 * YEAR_MS,
             28 if rarely => self.core.backup = self.core.told.clone(),
-            29 if rarely && self.settings.kept_max > 100 => {
+            29 if rarely => {
                 self.core.put_back();
                 self.link_up();
                 self.welcome();
@@ -325,7 +346,8 @@ impl World {
         }
         let (nonce, sent) = recent[index(pick, recent.len())];
         self.renewed = self.renewed.max(Some(sent));
-        self.hear(Downlink::Pong { nonce, desired_rev: shared::id::Revision(0) });
+        let desired_rev = Revision(if pick & 0x100 == 0 { 0 } else { self.core.rev });
+        self.hear(Downlink::Pong { nonce, desired_rev });
     }
 
     fn progress(&mut self, pick: u64) {
@@ -391,8 +413,7 @@ impl World {
 
     /// The faults stop; everything has to come to its end.
     pub fn settle(&mut self) {
-        self.crash = Crash::No;
-        self.wall_ahead_ms = 0;
+        (self.crash, self.dark, self.wall_ahead_ms) = (Crash::No, 0, 0);
         self.step(Input::Measured { load: Load::default(), disk_full: false });
         self.link_up();
         self.welcome();

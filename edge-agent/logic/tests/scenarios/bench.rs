@@ -66,7 +66,7 @@ pub const BUILT_AT: Timestamp = Timestamp(1_700_000_000_000);
 pub fn now(mono_ms: u64, wall_ahead_ms: i64) -> Now {
     let wall = BUILT_AT.plus_ms(1_000_000 + wall_ahead_ms);
     let wall = wall.plus_ms(i64::try_from(mono_ms).expect("small"));
-    Now { wall, mono: Monotonic(mono_ms), chance: 7 }
+    Now { wall, mono: Monotonic(mono_ms), chance: 7 + mono_ms }
 }
 
 pub fn start(stored: Stored, settings: Settings, now: Now) -> Start {

@@ -1,8 +1,11 @@
 //! What the agent does in the situations that matter, one by one: the life of an attempt.
 
+mod alone;
 mod bench;
 mod conversation;
+mod keeping;
 mod restart;
+mod telling;
 
 use bench::{Bench, acts, events, exec, exited, facts, id, noop, notices, reports};
 use edge_agent_logic::attempt::State;
