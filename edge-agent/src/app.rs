@@ -79,7 +79,9 @@ pub fn main() -> ExitCode {
         Command::Status(args) => {
             show(&args, look::status_json, |data| look::status_table(data, Clock::new().now()))
         }
-        Command::Tasks(args) => show(&args, look::tasks_json, look::tasks_table),
+        Command::Tasks(args) => show(&args, look::tasks_json, |data| {
+            look::tasks_table(data, look::terminal_width(), Clock::new().now())
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 //! changes is one transaction; what is committed survives a power cut. All SQL of the agent is in
 //! this folder.
 
+mod glance;
 mod read;
 mod rows;
 mod write;
@@ -17,7 +18,7 @@ use shared_runtime::sqlite::{self, DatabaseError};
 
 use rows::{number, signed};
 
-pub use read::{Glance, HeldTask, Reader};
+pub use glance::{Glance, HeldTask, Reader, Soundness};
 
 const SCHEMA_1: &str = "
 CREATE TABLE head (

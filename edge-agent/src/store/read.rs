@@ -1,16 +1,10 @@
-//! What the database says, for the agent at its start and for people at any time: beside an agent
-//! that runs, and when there is none.
+//! What the database says, for the agent at its start.
 
-use std::path::Path;
-
-use edge_agent_logic::attempt::State;
 use edge_agent_logic::change::{AttemptRow, EntryRow, LinkSeen};
 use edge_agent_logic::clock::Trust;
 use rusqlite::Connection;
-use serde::Serialize;
 use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence};
 use shared::time::Timestamp;
-use shared_runtime::sqlite;
 
 use super::StoreError;
 use super::rows::{damaged, id, number, parse};
@@ -128,123 +122,4 @@ pub(super) fn entries(connection: &Connection) -> Result<Vec<EntryRow>, StoreErr
         });
     }
     Ok(entries)
-}
-
-/// What an agent's database says about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Glance {
-    /// Its id.
-    pub id: String,
-    /// Made when the database was made.
-    pub incarnation: Incarnation,
-    /// How often its process was started.
-    pub boot: u64,
-    /// The core it last spoke with.
-    pub core: Option<CoreId>,
-    /// How far the core's wishes are applied.
-    pub applied_rev: Revision,
-    /// Reports that the core has not acknowledged.
-    pub reports_waiting: u64,
-    /// Outcomes that it has acknowledged, and that are kept in case it loses them.
-    pub reports_kept: u64,
-    /// Whether the wall clock is believed.
-    #[serde(flatten)]
-    pub clock: Trust,
-    /// What is to be added to it to get the core's, in milliseconds, if that is known.
-    pub clock_offset_ms: Option<i64>,
-    /// How it last stood with its core.
-    #[serde(flatten)]
-    pub link: LinkSeen,
-    /// Since when.
-    pub link_since: Option<Timestamp>,
-    /// When the core was last heard, as far as it was written down.
-    pub last_contact: Option<Timestamp>,
-    /// What it holds.
-    pub tasks: Vec<HeldTask>,
-}
-
-/// A task that an agent holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HeldTask {
-    /// The task and its attempt.
-    #[serde(flatten)]
-    pub assignment: AssignmentId,
-    /// Its name.
-    pub name: Option<String>,
-    /// `accepted`, `starting`, `running`, `stopping`, or `finished` while its end is not
-    /// acknowledged.
-    pub state: &'static str,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-    /// When its process was seen to start, if it was and it is not over.
-    pub started_at: Option<Timestamp>,
-}
-
-/// Reads the database of an agent, whether it runs or not.
-pub struct Reader {
-    connection: Connection,
-}
-
-impl Reader {
-    /// Opens the database for reading.
-    ///
-    /// # Errors
-    /// There is none, or it cannot be read.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: sqlite::open_read_only(path)? })
-    }
-
-    /// What it says about its agent.
-    ///
-    /// # Errors
-    /// It cannot be read, or is damaged.
-    pub fn glance(&mut self) -> Result<Glance, StoreError> {
-        // One transaction, so that both reads see the same moment.
-        let transaction = self.connection.transaction()?;
-        let head = head(&transaction)?;
-        let tasks = held(&transaction)?;
-        let acked = head.acked_seq;
-        let count =
-            |sql| transaction.query_row(sql, [super::rows::signed(acked.0)], |row| row.get(0));
-        let waiting = count("SELECT count(*) FROM outbox WHERE seq > ?1")?;
-        let kept = count("SELECT count(*) FROM outbox WHERE seq <= ?1")?;
-        Ok(Glance {
-            id: head.agent,
-            incarnation: head.incarnation,
-            boot: head.boot,
-            core: head.core,
-            applied_rev: head.applied_rev,
-            reports_waiting: number(waiting),
-            reports_kept: number(kept),
-            clock: head.clock,
-            clock_offset_ms: head.clock_offset_ms,
-            link: head.link,
-            link_since: head.link_at,
-            last_contact: head.heard_at,
-            tasks,
-        })
-    }
-}
-
-fn held(connection: &Connection) -> Result<Vec<HeldTask>, StoreError> {
-    let mut statement = connection.prepare(
-        "SELECT task, attempt, name, accepted_at_ms, state FROM attempt ORDER BY number",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut tasks = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (task, state): (String, Option<String>) = (row.get(0)?, row.get(4)?);
-        let state: Option<State> = state.map(|state| parse("a state", &state)).transpose()?;
-        tasks.push(HeldTask {
-            assignment: AssignmentId {
-                task: id("a task's id", &task)?,
-                attempt: Attempt(row.get(1)?),
-            },
-            name: row.get(2)?,
-            state: state.map_or("finished", State::name),
-            accepted_at: Timestamp(row.get(3)?),
-            started_at: state.and_then(State::started_at),
-        });
-    }
-    Ok(tasks)
 }
