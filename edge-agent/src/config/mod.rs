@@ -293,9 +293,15 @@ fn checked_settings(settings: Settings) -> Result<Settings, SetupError> {
     if settings.outbox_max < 10_000 {
         return wrong("outbox_max must be at least 10000".to_owned());
     }
-    let waits = [settings.resend_ms, settings.hello_ms, settings.kill_again_ms];
-    if waits.iter().any(|wait| *wait < 100) {
-        return wrong("resend_ms, hello_ms and kill_again_ms must be at least 100".to_owned());
+    let waits = [
+        ("resend_ms", settings.resend_ms),
+        ("hello_ms", settings.hello_ms),
+        ("refused_ms", settings.refused_ms),
+        ("cloned_ms", settings.cloned_ms),
+        ("kill_again_ms", settings.kill_again_ms),
+    ];
+    if let Some((name, _)) = waits.iter().find(|(_, wait)| *wait < 100) {
+        return wrong(format!("{name} must be at least 100"));
     }
     Ok(settings)
 }

@@ -44,7 +44,7 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("[brokr]\n", "did you mean `broker`?"),
         ("[capacity]\ncpu_milis = 1\n", "did you mean `cpu_millis`?"),
         ("[position]\nlatitude = 91\nlongitude = 0\n", "line 1"),
-        ("tasks_max = 0\n", "tasks_max: write 1 to 1000"),
+        ("tasks_max = 0\n", "tasks_max: write 1 to 20000"),
         ("[labels]\n'a b' = '1'\n", "a label key must be"),
         ("[broker]\nusername = 'x'\n", "password_file"),
         ("[broker]\ncertificate_file = 'x'\n", "key_file"),
