@@ -70,6 +70,14 @@ impl Site {
         })
     }
 
+    /// Waits until an agent has written down that it has no link.
+    fn knows_it_is_cut_off(&mut self, id: &str) {
+        eventually(&format!("agent {id} to know that it is cut off"), || {
+            let view = self.own_view(id, "status")?;
+            check(view["link"] == "down", || view.to_string())
+        });
+    }
+
     /// Waits until an attempt has left evidence of its end.
     fn ended(&self, task: &str, attempt: u32) {
         eventually(&format!("attempt {attempt} of {task} to end on its agent"), || {

@@ -34,6 +34,9 @@ pub struct AgentSetup {
     pub starts: bool,
     /// The most tasks that run at once; the others it holds wait.
     pub running_max: Option<u32>,
+    /// After how many milliseconds without its core it runs again what a power cut ended, if not
+    /// after as many as usual.
+    pub lonely_ms: Option<u64>,
     /// How much of its disk is to stay free, in MiB, if not as much as usual.
     pub disk_reserve_mib: Option<u64>,
     /// Whether it is as patient as agents are in the field.
@@ -65,6 +68,7 @@ impl AgentSetup {
             faulty: false,
             starts: true,
             running_max: None,
+            lonely_ms: None,
             disk_reserve_mib: None,
             patient: false,
         }
@@ -102,6 +106,13 @@ impl AgentSetup {
     #[must_use]
     pub fn running_max(mut self, running_max: u32) -> Self {
         self.running_max = Some(running_max);
+        self
+    }
+
+    /// The same, running again what a power cut ended after so many milliseconds without its core.
+    #[must_use]
+    pub fn lonely_ms(mut self, lonely_ms: u64) -> Self {
+        self.lonely_ms = Some(lonely_ms);
         self
     }
 
@@ -216,8 +227,10 @@ impl Agent {
 fn configuration(setup: &AgentSetup) -> String {
     let reserve = setup.disk_reserve_mib.map(|mib| format!("disk_reserve_mib = {mib}\n"));
     let running = setup.running_max.map(|count| format!("running_max = {count}\n"));
+    let lonely = setup.lonely_ms.map(|wait_ms| format!("lonely_ms = {wait_ms}\n"));
     let quick = if setup.patient { "" } else { QUICK };
-    format!("{}[limits]\n{quick}{}", reserve.unwrap_or_default(), running.unwrap_or_default())
+    let limits: String = running.into_iter().chain(lonely).collect();
+    format!("{}[limits]\n{quick}{limits}", reserve.unwrap_or_default())
 }
 
 fn token_file(setup: &AgentSetup, folder: &Path, right: &Path) -> Option<PathBuf> {

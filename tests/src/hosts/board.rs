@@ -70,23 +70,20 @@ impl Host {
     /// The other clocks go wrong too, but in programs that have [`TRUE_MONOTONIC`].
     ///
     /// # Errors
-    /// When the library for that is not installed.
-    ///
-    /// # Panics
-    /// When the system refuses.
+    /// When the library for that is not installed, or the system refuses.
     pub fn set_clock(&self, clock: WallClock) -> Result<(), String> {
         let library = library()?;
         let offset = clock.offset_s();
         // The library leaves files in /dev/shm behind when its program is killed.
-        self.run(&format!(
+        self.try_run(&format!(
             "mount -t tmpfs tmpfs /dev/shm
              mkdir /dev/shm/upper /dev/shm/work
              mount -t overlay overlay \
                -o lowerdir=/etc,upperdir=/dev/shm/upper,workdir=/dev/shm/work /etc
              echo '{offset:+}' > /etc/faketimerc
              echo {library} > /etc/ld.so.preload"
-        ));
-        Ok(())
+        ))
+        .map(drop)
     }
 }
 

@@ -199,7 +199,7 @@ impl Hosts {
 
     /// Makes every packet of a host late, and loses some, each way; says how that is done.
     ///
-    /// # Panics
+    /// # Errors
     /// When neither the kernel nor this process can do it.
     pub fn delay(
         &mut self,
@@ -207,29 +207,29 @@ impl Hosts {
         delay: Duration,
         jitter: Duration,
         loss_percent: f64,
-    ) -> &'static str {
+    ) -> Result<&'static str, String> {
         let index = self.host(name).index();
         if matches!(self.means, Means::Untried) {
-            self.means = self.find_means();
+            self.means = self.find_means()?;
         }
         self.shaped.insert(index);
         self.shape(name, Shape { delay, jitter, loss_percent });
         self.apply_rules();
-        match self.means {
+        Ok(match self.means {
             Means::Queues(_) => {
                 "this kernel has no netem; packets are delayed and lost by the test, through NFQUEUE"
             }
             Means::Untried | Means::Netem => "packets are delayed and lost by netem",
-        }
+        })
     }
 
-    fn find_means(&self) -> Means {
+    fn find_means(&self) -> Result<Means, String> {
         let probe = "tc qdisc add dev lo root netem delay 1ms && tc qdisc del dev lo root";
         if self.router.try_run(probe).is_ok() {
-            return Means::Netem;
+            return Ok(Means::Netem);
         }
         let shaper = Shaper::start(self.router.network(), HOSTS_MAX as u16);
-        Means::Queues(shaper.unwrap_or_else(|why| panic!("there is no netem, and {why}")))
+        shaper.map(Means::Queues).map_err(|why| format!("this kernel has no netem, and {why}"))
     }
 
     fn shape(&self, name: &str, shape: Shape) {
