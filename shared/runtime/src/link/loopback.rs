@@ -11,7 +11,7 @@ use super::queue::{Closing, EventQueue, LinkEvents};
 use super::sender::{LinkSender, Next, Outgoing, Outlet, Stop};
 use super::{LinkDown, LinkEvent, LinkRefused, Will};
 
-/// How many messages may wait in each direction of a link.
+/// How many messages may wait in each direction of a link, unless said otherwise.
 const MESSAGES_MAX: usize = 256;
 /// How many bytes may wait to be taken.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -37,9 +37,16 @@ struct Client {
 }
 
 /// A broker in memory. Clones are the same broker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hub {
     clients: Arc<Mutex<HashMap<String, Client>>>,
+    messages_max: usize,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::with_room(MESSAGES_MAX)
+    }
 }
 
 impl Hub {
@@ -47,6 +54,12 @@ impl Hub {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, whose links bear more or fewer messages in each direction than usual.
+    #[must_use]
+    pub fn with_room(messages_max: usize) -> Self {
+        Self { clients: Arc::default(), messages_max }
     }
 
     /// Connects a client. One that has the same id is refused from then on.
@@ -60,8 +73,8 @@ impl Hub {
         subscriptions: Vec<String>,
         will: Option<Will>,
     ) -> (LinkSender, LinkEvents) {
-        let (sender, outlet) = Outlet::new(MESSAGES_MAX);
-        let (events, receiver) = EventQueue::new(MESSAGES_MAX, BYTES_MAX);
+        let (sender, outlet) = Outlet::new(self.messages_max);
+        let (events, receiver) = EventQueue::new(self.messages_max, BYTES_MAX);
         let (wanted, wishes) = watch::channel(Wanted::Up);
         let client =
             Client { subscriptions, will, events: Arc::clone(&events), wanted, connected: false };

@@ -23,7 +23,7 @@ mod tls;
 pub use config::{Believed, ClientCertificate, LinkConfig, LinkConfigError, TlsConfig};
 pub use event::{LinkDown, LinkEvent, LinkRefused, Unsent};
 pub use queue::LinkEvents;
-pub use reach::{Reached, Unreached, reach};
+pub use reach::{Reached, Unreached, certificate_file_ends, reach};
 pub use sender::{LinkSender, PublishError};
 
 /// What the broker publishes for a client whose connection ends without goodbye.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde::Deserialize as _;
 use shared::time::Timestamp;
 
-use super::tls::client_config;
+use super::tls::{certificates, client_config};
 use super::{LinkConfig, LinkConfigError};
 
 /// The broker answers.
@@ -118,6 +119,15 @@ fn encrypt(
     Ok(connection.peer_certificates().and_then(|chain| certificate_ends(chain.first()?)))
 }
 
+/// When the first of the certificates in a file ends; that is the one that is shown to others.
+/// `None` if it does not say so in a form that is known.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn certificate_file_ends(file: &Path) -> Result<Option<Timestamp>, LinkConfigError> {
+    Ok(certificates(file)?.first().and_then(certificate_ends))
+}
+
 /// When a certificate ends: `notAfter` of RFC 5280, section 4.1, found by walking past what stands
 /// before it. `None` for what is no certificate.
 pub(super) fn certificate_ends(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
@@ -196,6 +206,12 @@ mod tests {
         let whole = broker_certificate();
         let ends = certificate_ends(&whole).expect("it ends");
         assert_eq!(ends.to_string(), "2027-11-01T00:00:00.000Z");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("authority.pem");
+        std::fs::write(&file, AUTHORITY).expect("written");
+        let ends = certificate_file_ends(&file).expect("a certificate").map(|at| at.to_string());
+        assert_eq!(ends.as_deref(), Some("2126-10-08T00:00:00.000Z"));
+        assert!(certificate_file_ends(folder.path()).is_err());
         for length in 0..whole.len() {
             let part = CertificateDer::from(whole[..length].to_vec());
             assert_eq!(certificate_ends(&part), None, "{length}");
