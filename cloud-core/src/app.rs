@@ -1,6 +1,7 @@
 //! The only place that builds adapters and puts them together: data folder, store, broker, link,
 //! driver, HTTP. What it has started it also stops, in the opposite order.
 
+pub mod backup;
 mod data;
 mod wiring;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::id::CoreId;
-use shared_runtime::clock::new_uuid_v4;
+use shared_runtime::clock::{Clock, new_uuid_v4};
 use shared_runtime::link::{LinkConfigError, LinkSender};
 use shared_runtime::seal::{JoinToken, TokenError};
 use shared_runtime::secret::SecretError;
@@ -21,8 +22,8 @@ use crate::config::{BrokerChoice, Config};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::http::{self, HttpError, ServerHandle};
 use crate::link::{self, Credentials, Doorman, SealedSender};
-use crate::observe::{Metrics, Registry};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::observe::{BackupTakenUp, Metrics, Registry};
+use crate::store::{BackupError, SqliteStore, Store, StoreError, TakenUp};
 use data::DataFolder;
 
 /// How long the last messages may take on their way out.
@@ -56,6 +57,9 @@ pub enum AppError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No backup is written or put in place.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The embedded broker does not start.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -113,8 +117,11 @@ impl App {
         let join_token = data::join_token(&config)?;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let fresh = CoreId(new_uuid_v4());
-        let mut store: Box<dyn Store> = Box::new(SqliteStore::open(&config.store_path, fresh)?);
+        let (fresh, now) = (CoreId(new_uuid_v4()), Clock::new().now().wall);
+        let mut store = SqliteStore::open(&config.store_path, fresh, now)?;
+        if let Some(TakenUp { taken_at, tasks }) = store.taken_up() {
+            metrics.record(BackupTakenUp { taken_at, tasks: *tasks });
+        }
         let stored = store.load()?;
 
         let embedded = matches!(config.broker, BrokerChoice::Embedded(_));
@@ -134,7 +141,7 @@ impl App {
         );
         let (core, uplinks, driver) = driver::start(Parts {
             stored,
-            store,
+            store: Box::new(store),
             outbound: Box::new(outbound),
             settings: config.core.clone(),
             policy: config.policy.clone(),

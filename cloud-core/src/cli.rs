@@ -1,16 +1,17 @@
 //! The command line of `ambit`: what can be asked, and what each answer does to the exit status.
 //! Parses and hands over; the work is elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use shared_runtime::shutdown::Shutdown;
 use shared_runtime::telemetry;
 
-use crate::app::App;
+use crate::app::{App, AppError, backup};
 use crate::config::{Config, Overrides};
 use crate::dev;
+use crate::store::{Backup, PutBack};
 
 /// Runs work on the right device in the right place.
 #[derive(Debug, Parser)]
@@ -53,7 +54,10 @@ pub struct DevArgs {
 
 /// What `ambit core` is told.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CoreArgs {
+    #[command(subcommand)]
+    command: Option<CoreCommand>,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -73,9 +77,30 @@ pub struct CoreArgs {
 
 impl From<CoreArgs> for Overrides {
     fn from(args: CoreArgs) -> Self {
-        let CoreArgs { config, listen, data, broker, log } = args;
+        let CoreArgs { command: _, config, listen, data, broker, log } = args;
         Self { config, listen, data, broker, log }
     }
+}
+
+#[derive(Debug, Subcommand)]
+enum CoreCommand {
+    /// Write a backup of the core's database to a new file, also while the core runs
+    Backup(BackupArgs),
+    /// Put a backup in place of the database of a core that does not run
+    Restore(BackupArgs),
+}
+
+/// What `ambit core backup` and `ambit core restore` are told.
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// The backup
+    file: PathBuf,
+    /// The core's configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The core's data folder [default: ambit-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 /// The exit status of a program that was told something it cannot do.
@@ -87,7 +112,11 @@ const EXIT_FAILED: u8 = 1;
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Core(args) => core(args),
+        Command::Core(mut args) => match args.command.take() {
+            None => core(args),
+            Some(CoreCommand::Backup(args)) => with_config(args, back_up),
+            Some(CoreCommand::Restore(args)) => with_config(args, restore),
+        },
         Command::Dev(args) => dev(args),
     }
 }
@@ -107,6 +136,51 @@ fn core(args: CoreArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILED, &error),
     }
+}
+
+/// Does something with a core's database, and tells what came of it.
+fn with_config(args: BackupArgs, work: fn(&Config, &Path) -> Result<String, AppError>) -> ExitCode {
+    let BackupArgs { file, config, data } = args;
+    let environment = Overrides::from_environment(|name| std::env::var(name).ok());
+    let overrides = Overrides { config, data, ..Overrides::default() };
+    let config = match Config::resolve(overrides, environment) {
+        Ok(config) => config,
+        Err(problem) => return fail(EXIT_USAGE, &problem),
+    };
+    match work(&config, &file) {
+        Ok(told) => {
+            print!("{told}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_FAILED, &error),
+    }
+}
+
+fn back_up(config: &Config, file: &Path) -> Result<String, AppError> {
+    let Backup { taken_at, bytes } = backup::write(config, file)?;
+    let (file, data, token) = (file.display(), config.data.display(), &config.join_token_file);
+    Ok(format!(
+        "wrote {file}: the database of the core in {data} as it was at {taken_at}, {bytes} bytes\n\
+         It holds the credentials of the agents: keep it as private as the database itself. The\n\
+         join token is not in it; it is in {}.\n\
+         To go back to it: stop the core, run `ambit core restore {file} --data {data}`, and start\n\
+         the core again.\n",
+        token.display()
+    ))
+}
+
+fn restore(config: &Config, file: &Path) -> Result<String, AppError> {
+    let PutBack { backup, kept } = backup::restore(config, file)?;
+    let database = config.store_path.display();
+    let kept = kept.map_or("there was none before".to_owned(), |kept| {
+        format!("the one that was there is kept as {}", kept.display())
+    });
+    let (taken_at, seconds) = (backup.taken_at, config.core.recovery_ms.div_ceil(1_000));
+    Ok(format!(
+        "the database {database} is now the backup of {taken_at}; {kept}\n\
+         Start the core. It waits for its agents to say what they hold, {seconds} s at most, before\n\
+         it places anything. What was submitted after the backup is forgotten: submit it again.\n"
+    ))
 }
 
 fn dev(args: DevArgs) -> ExitCode {

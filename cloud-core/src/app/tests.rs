@@ -91,3 +91,31 @@ async fn a_broker_that_is_not_there_leaves_the_core_up_and_not_ready() {
     assert_eq!(app.core.is_ready().reasons(), ["the link to the broker is down"]);
     app.stop().await.expect("in order");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_written_beside_a_core_and_put_back_only_without_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = folder.path().join("data");
+    let file = folder.path().join("backup");
+    let app = App::start(config(&data)).await.expect("start");
+    let submit = async |app: &RunningApp| {
+        let spec = TaskSpec::new(Run::Noop {}).into();
+        match app.core.submit(spec, None).await {
+            Ok(Answer::Submitted(task)) => task.summary.id,
+            other => panic!("not submitted: {other:?}"),
+        }
+    };
+    let before = submit(&app).await;
+    backup::write(&config(&data), &file).expect("a backup");
+    let after = submit(&app).await;
+    let error = backup::restore(&config(&data), &file).expect_err("a core runs");
+    assert!(matches!(error, AppError::InUse { .. }), "{error}");
+    app.stop().await.expect("in order");
+
+    let put_back = backup::restore(&config(&data), &file).expect("put back");
+    assert!(put_back.kept.is_some_and(|kept| kept.starts_with(&data)));
+    let app = App::start(config(&data)).await.expect("again");
+    let task = |id| app.core.reader().task(id).expect("read");
+    assert!(task(before).is_some() && task(after).is_none());
+    app.stop().await.expect("in order");
+}

@@ -446,7 +446,7 @@ async fn a_stop_does_not_wait_for_a_store_that_fails() {
 async fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("core.db");
-    let open = || SqliteStore::open(&path, CoreId(Uuid::from_u128(1))).expect("open");
+    let open = || SqliteStore::open(&path, CoreId(Uuid::from_u128(1)), Timestamp(0)).expect("open");
     let mut ids = Vec::new();
     for _ in 0..3 {
         let Rig { core, mut driver, .. } = rig_on(Box::new(open()), Bounds::default());

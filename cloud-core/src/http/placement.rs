@@ -38,7 +38,9 @@ pub async fn explain(request: HttpRequest, state: web::Data<State>) -> ApiResult
     query::none(&request)?;
     let id = tasks::id_of(&request)?;
     let input = state.read(move |reader| reader.placement_input(id)).await?;
-    let input = input.ok_or_else(|| tasks::no_task(id))?;
+    let Some(input) = input else {
+        return tasks::no_task(&state, id).await;
+    };
     let explanation = match explain::waits(&input.task) {
         false => explain::placed(&input.task),
         true => {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use shared::api::ProblemDocument;
+use shared::api::{HistoryDocument, ProblemDocument};
 use shared::border::Problem;
 
 /// What the `type` of every problem begins with. Never fetched, only compared.
@@ -28,6 +28,8 @@ pub enum Kind {
     CrossOrigin,
     /// No task has this id.
     TaskNotFound,
+    /// A task of this id was forgotten, and agents have told of it.
+    TaskForgotten,
     /// No agent has this id.
     AgentNotFound,
     /// Nothing is served under this path.
@@ -72,7 +74,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 21] = {
+const FACTS: [Facts; 22] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -83,6 +85,7 @@ const FACTS: [Facts; 21] = {
         facts(K::InvalidIdempotencyKey, "invalid-idempotency-key", S::BAD_REQUEST, "The idempotency key is malformed"),
         facts(K::CrossOrigin, "cross-origin", S::FORBIDDEN, "Requests from other web sites are refused"),
         facts(K::TaskNotFound, "task-not-found", S::NOT_FOUND, "There is no such task"),
+        facts(K::TaskForgotten, "task-forgotten", S::NOT_FOUND, "The core has forgotten this task"),
         facts(K::AgentNotFound, "agent-not-found", S::NOT_FOUND, "There is no such agent"),
         facts(K::PathNotFound, "path-not-found", S::NOT_FOUND, "There is no such path"),
         facts(K::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "The path does not take this method"),
@@ -131,6 +134,7 @@ pub struct ApiError {
     kind: Kind,
     detail: String,
     errors: Vec<Problem>,
+    late_reports: Vec<HistoryDocument>,
     retry_after_s: Option<u64>,
     allow: Option<&'static str>,
 }
@@ -142,13 +146,27 @@ impl ApiError {
     /// A problem, with a sentence that a person can act on.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after_s: None, allow: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            late_reports: Vec::new(),
+            retry_after_s: None,
+            allow: None,
+        }
     }
 
     /// Says which fields of the body are wrong.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Problem>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// Says what agents told of the task.
+    #[must_use]
+    pub fn with_late_reports(mut self, late_reports: Vec<HistoryDocument>) -> Self {
+        self.late_reports = late_reports;
         self
     }
 
@@ -187,6 +205,7 @@ impl ApiError {
             status: self.kind.status().as_u16(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
+            late_reports: self.late_reports.clone(),
         }
     }
 }

@@ -109,15 +109,29 @@ pub fn id_of(request: &HttpRequest) -> ApiResult<TaskId> {
     })
 }
 
-/// What is said of a task that is not there.
-#[must_use]
-pub fn no_task(id: TaskId) -> ApiError {
-    let detail = format!("there is no task {id}; GET /v1/tasks lists those there are");
-    ApiError::new(Kind::TaskNotFound, detail)
+/// What is said of a task that is not there. A core that was put back to a backup has forgotten
+/// what was submitted after it, and still hears of it from agents.
+///
+/// # Errors
+/// Always.
+pub async fn no_task<T>(state: &State, id: TaskId) -> ApiResult<T> {
+    let late_reports = state.read(move |reader| reader.late_reports(id)).await?;
+    if late_reports.is_empty() {
+        let detail = format!("there is no task {id}; GET /v1/tasks lists those there are");
+        return Err(ApiError::new(Kind::TaskNotFound, detail));
+    }
+    let detail = format!(
+        "this core does not know task {id} any more, because it was put back to a backup taken \
+         before the task was submitted; what agents told of it since is in `late_reports`"
+    );
+    Err(ApiError::new(Kind::TaskForgotten, detail).with_late_reports(late_reports))
 }
 
 async fn stored(state: &State, id: TaskId) -> ApiResult<TaskDocument> {
-    state.read(move |reader| reader.task(id)).await?.ok_or_else(|| no_task(id))
+    match state.read(move |reader| reader.task(id)).await? {
+        Some(task) => Ok(task),
+        None => no_task(state, id).await,
+    }
 }
 
 async fn repeated(state: &State, first: TaskId) -> ApiResult {

@@ -90,6 +90,26 @@ impl Event for DriverStopped<'_> {
     }
 }
 
+/// The store was found to be a backup that was put in place.
+#[derive(Debug, Clone, Copy)]
+pub struct BackupTakenUp<'a> {
+    /// When the backup was taken.
+    pub taken_at: &'a str,
+    /// How many of its tasks were not settled.
+    pub tasks: usize,
+}
+
+impl Event for BackupTakenUp<'_> {
+    fn record(self, _metrics: &Metrics) {
+        tracing::warn!(
+            taken_at = self.taken_at,
+            tasks = self.tasks,
+            "this store is a backup put in place: what came after it is forgotten, and nothing is \
+             placed before the agents have said what they hold, or core.recovery_ms has passed"
+        );
+    }
+}
+
 /// An input is about to be decided.
 #[derive(Debug, Clone, Copy)]
 pub struct InputTaken {

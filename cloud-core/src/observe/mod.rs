@@ -17,8 +17,8 @@ use prometheus_client::registry::Unit;
 use shared_runtime::clock::Clock;
 
 pub use event::{
-    AgentJoined, AttemptPlaced, BatchCommitted, CommitFailed, CommitRecovered, Direction,
-    DriverStopped, DropCause, Event, InputTaken, LateReportKept, LinkChanged, LinkState,
+    AgentJoined, AttemptPlaced, BackupTakenUp, BatchCommitted, CommitFailed, CommitRecovered,
+    Direction, DriverStopped, DropCause, Event, InputTaken, LateReportKept, LinkChanged, LinkState,
     MessageDropped, MessageSent, TaskSettled,
 };
 use throttle::Throttle;

@@ -1,5 +1,8 @@
 //! Why a store does not do what it is asked. One enum for all stores, so that whoever handles an
-//! error need not know which one it came from.
+//! error need not know which one it came from; and one for backups of the one on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
 
 use shared_runtime::sqlite::DatabaseError;
 
@@ -56,5 +59,81 @@ impl StoreError {
     /// A change that does not fit what is stored.
     pub(super) fn contradiction(what: impl Into<String>) -> Self {
         Self::Contradiction { what: what.into() }
+    }
+}
+
+/// Why no backup is written or put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The database is not a core's.
+    #[error("{} is not the database of a core; name a core's data folder with --data", path.display())]
+    NotACore {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The backup would replace a file.
+    #[error("there is a file {} already, and it is not replaced; name another one", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The backup's name cannot be given to SQLite.
+    #[error("the path {} is not UTF-8; name another one", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database cannot be copied.
+    #[error("cannot copy the database {} ({source}); check the free space where the backup is to go", path.display())]
+    Copy {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Source,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; make its folder writable for this user, and check the free space", path.display())]
+    Writing {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The backup cannot be read.
+    #[error("cannot read the backup {}: {source}; name a file that `ambit core backup` wrote", path.display())]
+    Reading {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no backup, or a damaged one.
+    #[error("{} is not a sound backup ({why}); name a file that `ambit core backup` wrote", path.display())]
+    NotABackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is the database itself.
+    #[error("{} is the core's database itself; if it is a backup, just start the core", path.display())]
+    InPlace {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl BackupError {
+    /// A copy that failed.
+    pub(super) fn copying(path: &Path, error: impl Into<Source>) -> Self {
+        Self::Copy { path: path.to_owned(), source: error.into() }
+    }
+
+    /// A file that cannot be written.
+    pub(super) fn writing(path: &Path, source: io::Error) -> Self {
+        Self::Writing { path: path.to_owned(), source }
     }
 }

@@ -310,6 +310,10 @@ impl Reader for MemoryStore {
         Ok(row.and_then(|row| Some((row.id, row.key.as_ref()?.body_hash.clone()))))
     }
 
+    fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
+        Ok(self.read().late_reports_of(id))
+    }
+
     fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
         let state = self.read();
         Ok(state.tasks.get(&id).map(|row| {

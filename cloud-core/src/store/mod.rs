@@ -12,13 +12,13 @@ mod sqlite;
 use std::sync::Arc;
 
 use cloud_core_logic::change::{Change, Stored};
-use shared::api::{Page, TaskDocument, TaskSummary};
+use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, TaskId};
 use shared::task::TaskStatus;
 
-pub use error::StoreError;
+pub use error::{BackupError, StoreError};
 pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{Backup, PutBack, SqliteStore, TakenUp, back_up, put_back};
 
 /// The most items on one page of a list, whatever is asked for.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
@@ -72,6 +72,13 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError>;
+
+    /// What stale attempts told of a task, first to last; also of one that is not here, because the
+    /// store was put back to a backup.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError>;
 
     /// What it takes to explain where a task is; `None` when there is none of this id.
     ///

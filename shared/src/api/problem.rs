@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::task::HistoryDocument;
 use crate::border::Problem;
 
 /// An error as the API tells it.
@@ -19,4 +20,7 @@ pub struct ProblemDocument {
     /// What is wrong with which field, for a document that was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Problem>,
+    /// What agents told of a task that the core has forgotten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_reports: Vec<HistoryDocument>,
 }

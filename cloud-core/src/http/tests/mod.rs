@@ -6,6 +6,7 @@ mod explained;
 mod hostile;
 mod malformed;
 mod serving;
+mod showing;
 mod submitting;
 
 use std::net::SocketAddr;
@@ -92,6 +93,7 @@ impl Served {
         let report = Report { assignment, at: Timestamp(0), stamp: Default::default(), event };
         let message = Uplink::Reports(Reports {
             incarnation: INCARNATION,
+            session: shared::id::Session(1),
             after: Sequence(0),
             items: vec![NumberedReport { seq: Sequence(1), report }],
             upto: Sequence(1),

@@ -39,6 +39,8 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     counters_of_any_size_survive(&mut *make());
     odd_texts_survive(&mut *make());
     an_explanation_knows_who_refused(&mut *make());
+    what_is_told_of_an_unknown_task_is_there_to_be_asked_for(&mut *make());
+    a_store_that_is_no_backup_recovers_from_nothing(&mut *make());
 }
 
 fn commit(store: &mut dyn Store, changes: &[Change]) {
@@ -285,4 +287,19 @@ fn an_explanation_knows_who_refused(store: &mut dyn Store) {
     let input = store.reader().placement_input(task_id(1)).expect("read").expect("there");
     assert_eq!(input.refused_by, [agent_id("b"), agent_id("a")]);
     assert_eq!(Some(input.task), store.reader().task(task_id(1)).expect("read"));
+}
+
+fn what_is_told_of_an_unknown_task_is_there_to_be_asked_for(store: &mut dyn Store) {
+    let entry = Box::new(history("a", 4, 0));
+    commit(store, &[Change::LateReport { task: task_id(404), entry: entry.clone() }]);
+    let reader = store.reader();
+    assert_eq!(reader.late_reports(task_id(404)).expect("read"), [*entry]);
+    assert!(reader.late_reports(task_id(1)).expect("read").is_empty());
+    assert_eq!(reader.task(task_id(404)).expect("read"), None);
+}
+
+fn a_store_that_is_no_backup_recovers_from_nothing(store: &mut dyn Store) {
+    assert!(!store.load().expect("load").recovering);
+    commit(store, &[Change::Recovered]);
+    assert_eq!(store.load().expect("load"), Stored::empty(CORE));
 }

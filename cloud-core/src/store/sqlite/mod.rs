@@ -1,6 +1,9 @@
 //! The store on disk: one SQLite database, written by one owner in whole transactions, each on
 //! disk before it counts. All SQL of the core is in this folder.
 
+mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod read;
 mod rows;
 mod schema;
@@ -14,32 +17,44 @@ use std::sync::Arc;
 use cloud_core_logic::change::{Change, Stored};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use shared::id::CoreId;
+use shared::time::Timestamp;
 use shared_runtime::sqlite::open;
 
 use super::{Reader, Store, StoreError};
 use read::SqliteReader;
 
+pub use backup::{Backup, PutBack, TakenUp, back_up, put_back};
+
 /// A store in one SQLite database.
 pub struct SqliteStore {
     writer: Connection,
     reader: Arc<SqliteReader>,
+    taken_up: Option<TakenUp>,
 }
 
 impl SqliteStore {
     /// Opens a database, or makes one for the core with the id `fresh`. A database that exists
-    /// keeps the id it was made with.
+    /// keeps the id it was made with, unless it is a backup that was put in place: that is another
+    /// core from now on.
     ///
     /// # Errors
     /// When it cannot be made, read, written or brought up to date.
-    pub fn open(path: &Path, fresh: CoreId) -> Result<Self, StoreError> {
-        let writer = open(path, &schema::MIGRATIONS)?;
+    pub fn open(path: &Path, fresh: CoreId, now: Timestamp) -> Result<Self, StoreError> {
+        let mut writer = open(path, &schema::MIGRATIONS)?;
         writer.set_prepared_statement_cache_capacity(write::STATEMENTS_KEPT);
         writer.execute(
             "INSERT INTO meta (key, value) VALUES ('core', $1) ON CONFLICT (key) DO NOTHING",
             [fresh.to_string()],
         )?;
+        let taken_up = backup::take_up(&mut writer, fresh, now)?;
         let reader = Arc::new(SqliteReader::open(path)?);
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, taken_up })
+    }
+
+    /// Whether the database was found to be a backup put in place when it was opened.
+    #[must_use]
+    pub fn taken_up(&self) -> Option<&TakenUp> {
+        self.taken_up.as_ref()
     }
 }
 
@@ -53,7 +68,7 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for change in changes {
+        for change in write::last_words(changes) {
             // Dropping the transaction takes back what came before.
             write::apply(&transaction, change)?;
         }

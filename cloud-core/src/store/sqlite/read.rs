@@ -75,11 +75,15 @@ impl SqliteReader {
             rows::ASSIGNMENT_COLUMNS
         );
         let assignments = all(&snapshot, &sql, [&id], rows::assignment)?;
-        let sql = "SELECT agent, attempt, received_at, event FROM late_reports WHERE task = $1 \
-                   ORDER BY number";
-        let late_reports = all(&snapshot, sql, [&id], rows::late_report)?;
+        let late_reports = late_reports(&snapshot, &id)?;
         Ok(Some((row, assignments, late_reports)))
     }
+}
+
+fn late_reports(connection: &Connection, task: &str) -> Result<Vec<HistoryDocument>, StoreError> {
+    let sql = "SELECT agent, attempt, received_at, event FROM late_reports WHERE task = $1 \
+               ORDER BY number";
+    all(connection, sql, [task], rows::late_report)
 }
 
 impl Reader for SqliteReader {
@@ -111,6 +115,10 @@ impl Reader for SqliteReader {
         Ok(found)
     }
 
+    fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
+        late_reports(&self.connection(), &id.to_string())
+    }
+
     fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
         let whole = self.whole(id)?;
         Ok(whole.map(|(row, assignments, late)| placement_input(&row, &assignments, late)))
@@ -120,12 +128,7 @@ impl Reader for SqliteReader {
 /// The working set.
 pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     let core = core_id(connection)?;
-    let sql = format!(
-        "SELECT {} FROM tasks t JOIN specs s ON s.task = t.id WHERE t.settled_at IS NULL \
-         ORDER BY t.id",
-        rows::TASK_COLUMNS
-    );
-    let tasks = all(connection, &sql, [], rows::task)?;
+    let tasks = unsettled(connection)?;
     let sql = format!(
         "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.id AND a.ended = 0 \
          WHERE t.settled_at IS NULL ORDER BY t.id, a.attempt",
@@ -145,6 +148,16 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     let sql = "SELECT count(*) FROM meta WHERE key = 'recovering'";
     let recovering = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0;
     Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering })
+}
+
+/// Every task that is not settled.
+pub(super) fn unsettled(connection: &Connection) -> Result<Vec<TaskRow>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM tasks t JOIN specs s ON s.task = t.id WHERE t.settled_at IS NULL \
+         ORDER BY t.id",
+        rows::TASK_COLUMNS
+    );
+    all(connection, &sql, [], rows::task)
 }
 
 /// The id that the store was made with.

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use cloud_core_logic::change::Change;
+use cloud_core_logic::change::{Change, Progressed};
 use proptest::prelude::*;
 use shared::id::CoreId;
+use shared::report::ProgressMark;
 use shared::task::TaskStatus;
 use uuid::Uuid;
 
@@ -18,6 +19,8 @@ use crate::store::conformance::sample::{
 };
 use crate::store::{MemoryStore, TaskFilter, conformance::conformance};
 
+const NOW: Timestamp = Timestamp(9_000);
+
 fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("core.db");
@@ -25,7 +28,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn open_at(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, CORE).expect("open")
+    SqliteStore::open(path, CORE, NOW).expect("open")
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn everything_is_there_when_it_is_opened_again() {
     let (before, settled) = (store.load().expect("load"), store.reader().task(task_id(2)));
     // Never closed: as after a kill, all that there is lies in the log.
     std::mem::forget(store);
-    let mut again = SqliteStore::open(&path, CoreId(Uuid::nil())).expect("open");
+    let mut again = SqliteStore::open(&path, CoreId(Uuid::nil()), NOW).expect("open");
     assert_eq!(again.load().expect("load"), before, "the id of the core included");
     assert_eq!(again.reader().task(task_id(2)).expect("read"), settled.expect("read"));
 }
@@ -137,6 +140,29 @@ fn the_database_itself_refuses_a_second_outcome() {
     store.commit(&[added(&task_row(1)), moved(1, settled(1, "a", 0))]).expect("commit");
     let error = store.writer.execute("UPDATE tasks SET state = '{}'", []).expect_err("refused");
     assert!(error.to_string().contains("a settled task never changes"), "{error}");
+}
+
+#[test]
+fn a_hundred_words_of_progress_in_one_batch_are_one_row_written() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&[added(&task_row(1)), added(&task_row(2))]).expect("commit");
+    let before = store.writer.total_changes();
+    let words = |attempt| {
+        (0..100).map(move |thousandths| {
+            let mut row = assignment_row(1, attempt, "a");
+            let mark = ProgressMark { thousandths: Some(thousandths), ..ProgressMark::default() };
+            row.progress = Some(Progressed { at: Timestamp(7), mark });
+            assignment_put(&row)
+        })
+    };
+    let changes: Vec<Change> = words(1).zip(words(2)).flat_map(|(one, two)| [one, two]).collect();
+    store.commit(&changes).expect("commit");
+    assert_eq!(store.writer.total_changes() - before, 2);
+    for row in store.load().expect("load").assignments {
+        let mark = row.progress.expect("progress").mark;
+        assert_eq!(mark.thousandths, Some(99), "the last word counts");
+    }
 }
 
 fn query_plan(store: &SqliteStore, sql: &str, parameters: usize) -> String {

@@ -1,6 +1,8 @@
 //! Changes to SQL. Every statement is prepared once and kept; the caller has begun the
 //! transaction.
 
+use std::collections::BTreeMap;
+
 use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, TaskLife, TaskRow, WantedRow,
 };
@@ -18,6 +20,22 @@ use crate::store::{LATE_REPORTS_MAX, StoreError};
 pub(super) const STATEMENTS_KEPT: usize = 32;
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// The changes without those that a later one of the same transaction makes void: of several rows
+/// of one assignment the last counts, so that an agent that tells of progress a hundred times
+/// between two commits costs one row.
+pub(super) fn last_words(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let mut last: BTreeMap<AssignmentId, usize> = BTreeMap::new();
+    for (index, change) in changes.iter().enumerate() {
+        if let Change::AssignmentPut(row) = change {
+            last.insert(row.id, index);
+        }
+    }
+    changes.iter().enumerate().filter_map(move |(index, change)| match change {
+        Change::AssignmentPut(row) if last.get(&row.id) != Some(&index) => None,
+        _ => Some(change),
+    })
+}
 
 /// Applies one change.
 pub(super) fn apply(connection: &Connection, change: &Change) -> Result<()> {
