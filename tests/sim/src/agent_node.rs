@@ -219,7 +219,6 @@ impl World {
             self.coverage.count(kind);
         }
         match notice {
-            Notice::Welcomed { .. } => self.is_let_in(at),
             Notice::AheadOfUs { .. } => self.is_barred(at, Kind::AheadOfUs),
             Notice::NotLetIn(refusal) => match refusal.reason {
                 RefusedBecause::OlderDatabase => self.is_barred(at, Kind::OlderDatabase),

@@ -74,10 +74,14 @@ pub struct Attempt {
 pub struct Line {
     /// The last will that the broker holds while the agent is connected.
     pub will: Option<Gone>,
+    /// What seals that will.
+    pub seal: u64,
     /// Which connection of the agent's process it is.
     pub link: u64,
     /// Tells events about this connection from events about an earlier one.
     pub session: u64,
+    /// When a message of the core could last be read on it.
+    pub heard_ms: u64,
     pub up_cut: bool,
     pub down_cut: bool,
 }
@@ -108,7 +112,9 @@ pub struct Board {
     pub facts: Facts,
     pub disk: Disk,
     pub agent: Option<Agent>,
-    pub joined: bool,
+    /// The nonce that it asks to join with, and that of the credential that it holds.
+    pub nonce: Option<u64>,
+    pub credential: Option<u64>,
     pub incarnation: Incarnation,
     pub inputs: VecDeque<Input>,
     pub stuck: Option<Batch>,
@@ -140,7 +146,8 @@ impl Board {
             facts,
             disk,
             agent: None,
-            joined: false,
+            nonce: None,
+            credential: None,
             incarnation,
             inputs: VecDeque::new(),
             stuck: None,
@@ -220,6 +227,11 @@ impl Board {
                 lease.renewed = lease.renewed.max(sent.0);
             }
         }
+    }
+
+    /// What seals its messages.
+    pub fn seal(&self) -> u64 {
+        self.credential.unwrap_or(0)
     }
 
     pub fn is_connected(&self) -> bool {

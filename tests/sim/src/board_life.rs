@@ -25,7 +25,7 @@ const LATE_MS: u64 = 5_000;
 pub struct Snapshot {
     disk: Disk,
     incarnation: Incarnation,
-    joined: bool,
+    credential: Option<u64>,
     attempts: std::collections::BTreeMap<AssignmentId, Attempt>,
 }
 
@@ -79,7 +79,7 @@ impl World {
         let board = &self.boards[at];
         if board.agent.is_some() {
             let life = board.life;
-            let joined = board.joined;
+            let joined = board.credential.is_some();
             let dial_ms = self.chance.between(1, 500);
             let event = match joined {
                 true => Event::Dial { board: at, life },
@@ -219,7 +219,7 @@ impl World {
         let board = &mut self.boards[at];
         board.disk = Disk::new(incarnation, number);
         board.incarnation = incarnation;
-        board.joined = false;
+        (board.nonce, board.credential) = (None, None);
         board.attempts.clear();
         board.barred = false;
     }
@@ -230,7 +230,7 @@ impl World {
         self.boards[at].snapshot = Some(Snapshot {
             disk: board.disk.copy(0),
             incarnation: board.incarnation,
-            joined: board.joined,
+            credential: board.credential,
             attempts: board.attempts_elsewhere(),
         });
     }
@@ -243,10 +243,11 @@ impl World {
         self.cut_power(at);
         self.note(Who::Board(at), |_| "gets back an older copy of its disk".to_owned());
         let number = self.disk_number();
-        let Snapshot { disk, incarnation, joined, attempts } = snapshot;
+        let Snapshot { disk, incarnation, credential, attempts } = snapshot;
         let board = &mut self.boards[at];
         board.disk = disk.copy(number);
-        (board.incarnation, board.joined, board.attempts) = (incarnation, joined, attempts);
+        (board.incarnation, board.attempts) = (incarnation, attempts);
+        (board.nonce, board.credential) = (None, credential);
     }
 
     /// Another board is made of a copy of this one's disk, and is switched on.
@@ -260,7 +261,7 @@ impl World {
         let (facts, incarnation) = (original.facts.clone(), original.incarnation);
         let mut copy = Board::new(original.number, facts, incarnation, disk);
         copy.copy = true;
-        copy.joined = original.joined;
+        copy.credential = original.credential;
         copy.attempts = original.attempts_elsewhere();
         copy.drift_ppm = -original.drift_ppm;
         self.boards.push(copy);

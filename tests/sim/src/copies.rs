@@ -1,28 +1,26 @@
 //! Boards with a copy of another's disk, older or of the same age: the core lets in one of them at
 //! most and tells the others by name, and whoever runs them clears up.
 
+use shared::id::AgentId;
+use shared::wire::downlink::Welcome;
+
 use crate::coverage::Kind;
 use crate::failure::ensure;
 use crate::trace::Who;
 use crate::world::World;
 
 impl World {
-    /// A process was welcomed. One that another disk of the same incarnation has followed is not
-    /// let in again: of two copies, the core listens to one.
-    pub fn is_let_in(&mut self, at: usize) {
-        let board = &self.boards[at];
-        let Some(agent) = &board.agent else {
+    /// The core welcomes a process. One that another of the same database has followed is not let
+    /// in again: of two copies, the core listens to one.
+    pub fn check_welcome(&mut self, agent: &AgentId, welcome: &Welcome) {
+        let let_in = self.let_in.entry(welcome.incarnation).or_default();
+        if let_in.last() == Some(&welcome.session) {
             return;
-        };
-        let (number, key) = (board.number, (board.disk.number, agent.session()));
-        let let_in = self.let_in.entry(board.incarnation).or_default();
-        let last = let_in.last() == Some(&key);
-        ensure(last || !let_in.contains(&key), "of_two_copies_one_is_listened_to", || {
-            format!("agent {number} was let in by turns with copies of one database")
-        });
-        if !last {
-            let_in.push(key);
         }
+        ensure(!let_in.contains(&welcome.session), "of_two_copies_one_is_listened_to", || {
+            format!("{agent} is let in by turns with copies of one database")
+        });
+        let_in.push(welcome.session);
     }
 
     /// A process was told that its disk is a copy.

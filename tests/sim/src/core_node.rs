@@ -6,6 +6,7 @@ use cloud_core_logic::{Change, Cloud, Effect, Input, invariant};
 use shared::id::{AssignmentId, CoreId, TaskId};
 use shared::task::{Outcome, Verdict};
 use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::Downlink;
 
 use crate::coverage::Kind;
 use crate::describe;
@@ -124,6 +125,8 @@ impl World {
         self.crash_core();
         self.note(Who::Core, |_| "is put back to a backup".to_owned());
         self.core.maps = backup.restored(id);
+        // Whom it let in since then it does not know.
+        self.let_in.clear();
         // What was submitted since then is lost, and whoever waits for it has to ask again.
         let Self { core, acknowledged, .. } = self;
         acknowledged.retain(|task| core.maps.tasks.contains_key(task));
@@ -307,6 +310,9 @@ impl World {
         match effect {
             Effect::Answer { reply, answer } => self.client_hears(reply, answer),
             Effect::Send { agent, message } | Effect::AnswerJoin { agent, message } => {
+                if let Downlink::Welcome(welcome) = &message {
+                    self.check_welcome(&agent, welcome);
+                }
                 let number = self.number_of(&agent);
                 self.send_down(number, message);
             }

@@ -46,6 +46,8 @@ kinds! {
     Late "message late",
     WillFired "last will fired",
     TakenOver "connection taken over",
+    WrongSeal "message with a wrong seal",
+    JoinedAnew "credential refused, joins anew",
     CoreCrashBeforeCommit "core crash before commit",
     CoreCrashAfterCommit "core crash after commit",
     CoreCrashAmongEffects "core crash among effects",

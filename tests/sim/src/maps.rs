@@ -24,6 +24,8 @@ pub struct Maps {
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     pub keys: BTreeMap<String, TaskId>,
+    /// What seals the messages of each agent: the nonce that it joined with.
+    pub credentials: BTreeMap<AgentId, u64>,
     /// Whether it is a backup whose agents have not had their time to say what they hold.
     pub recovering: bool,
 }
@@ -38,6 +40,7 @@ impl Maps {
             agents: BTreeMap::new(),
             wanted: BTreeMap::new(),
             keys: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             recovering: false,
         }
     }
@@ -118,7 +121,10 @@ impl Maps {
             Change::AgentPut(row) => {
                 self.agents.insert(row.id.clone(), *row);
             }
-            Change::CredentialPut { .. } => {}
+            Change::CredentialPut { agent, credential } => {
+                let nonce = u64::from_str_radix(&credential.password_hash, 16);
+                self.credentials.insert(agent, nonce.expect("a nonce of ours"));
+            }
             Change::InboxMoved { agent, inbox } => {
                 self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
             }

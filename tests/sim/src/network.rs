@@ -4,7 +4,7 @@
 use cloud_core_logic::Input as CoreInput;
 use cloud_core_logic::change::Credential;
 use edge_agent_logic::Input as AgentInput;
-use shared::wire::uplink::{Gone, Join};
+use shared::wire::uplink::{Gone, Join, LogPiece};
 use shared::wire::{Downlink, Uplink};
 
 use crate::coverage::{Kind, down_kind, up_kind};
@@ -14,6 +14,10 @@ use crate::parcel::Parcel;
 use crate::trace::Who;
 use crate::world::World;
 
+/// What seals the asking to join and its answer.
+const JOIN_SEAL: u64 = u64::MAX;
+/// After how long without a readable word of the core an agent joins anew, in milliseconds.
+const UNANSWERED_MS: u64 = 60_000;
 /// The most copies of one message.
 const COPIES_MAX: usize = 4;
 
@@ -59,9 +63,10 @@ impl World {
             true => self.detail(Who::Board(at), words),
             false => self.note(Who::Board(at), words),
         }
+        let seal = if joining { JOIN_SEAL } else { self.boards[at].seal() };
         let parcel = self.pack(message);
         for after_ms in journeys {
-            self.after(after_ms, Event::Up { board: at, parcel: parcel.clone() });
+            self.after(after_ms, Event::Up { board: at, seal, parcel: parcel.clone() });
         }
     }
 
@@ -75,8 +80,22 @@ impl World {
         Parcel::pack(message, self.plan.encoded)
     }
 
-    pub fn arrive_up(&mut self, at: usize, parcel: Parcel<Uplink>) {
+    /// Whether a message of an agent is sealed as it is to be. The driver's doorman looks; it
+    /// proves nothing about anybody otherwise.
+    fn is_sealed(&mut self, at: usize, seal: u64) -> bool {
+        let known = self.core.maps.credentials.get(&self.boards[at].id);
+        let right = known == Some(&seal);
+        if !right {
+            self.coverage.count(Kind::WrongSeal);
+        }
+        right
+    }
+
+    pub fn arrive_up(&mut self, at: usize, seal: u64, parcel: Parcel<Uplink>) {
         if !self.core.link_up || !self.broker_up {
+            return;
+        }
+        if seal != JOIN_SEAL && !self.is_sealed(at, seal) {
             return;
         }
         let agent = self.boards[at].id.clone();
@@ -89,8 +108,8 @@ impl World {
             Uplink::Logs(logs) => {
                 // The driver takes them to the store, past the logic.
                 let number = self.boards[at].number;
-                let (assignment, upto) =
-                    (logs.assignment, logs.pieces.last().map_or(0, |it| it.end()));
+                let assignment = logs.assignment;
+                let upto = logs.pieces.last().map_or(0, LogPiece::end);
                 self.send_down(number, Downlink::LogsAcked { assignment, upto });
                 CoreInput::Uplink { agent, message: Uplink::Logs(logs) }
             }
@@ -114,39 +133,48 @@ impl World {
             true => self.detail(Who::Core, words),
             false => self.note(Who::Core, words),
         }
+        let seal = match message {
+            Downlink::Joined | Downlink::JoinRefused(_) => JOIN_SEAL,
+            _ => self.core.maps.credentials.get(&self.boards[agent].id).copied().unwrap_or(0),
+        };
         let parcel = self.pack(message);
         for after_ms in journeys {
-            self.after(after_ms, Event::Down { agent, parcel: parcel.clone() });
+            self.after(after_ms, Event::Down { agent, seal, parcel: parcel.clone() });
         }
     }
 
-    pub fn arrive_down(&mut self, agent: usize, parcel: Parcel<Downlink>) {
+    pub fn arrive_down(&mut self, agent: usize, seal: u64, parcel: Parcel<Downlink>) {
         if !self.broker_up {
             return;
         }
         let message = parcel.open();
-        let joining = matches!(message, Downlink::Joined | Downlink::JoinRefused(_));
         let open = |at: &usize| {
             let board = &self.boards[*at];
             // Each asks to join over a connection of its own, and is answered there.
-            let asks = board.agent.is_some() && !board.joined;
-            let there = if joining { asks } else { board.is_connected() };
+            let asks = board.agent.is_some() && board.nonce.is_some();
+            let there = if seal == JOIN_SEAL { asks } else { board.is_connected() };
             board.number == agent && there && !board.line.down_cut
         };
         let Some(at) = (0..self.boards.len()).find(open) else {
             return;
         };
-        if !joining {
+        let board = &mut self.boards[at];
+        if seal == JOIN_SEAL {
+            if matches!(message, Downlink::Joined) {
+                board.credential = board.nonce.take();
+                let life = board.life;
+                self.after(100, Event::Dial { board: at, life });
+            }
+        } else if board.seal() == seal {
+            board.line.heard_ms = self.now_ms;
             self.tell_agent(at, AgentInput::Downlink(message));
-        } else if matches!(message, Downlink::Joined) {
-            let life = self.boards[at].life;
-            self.boards[at].joined = true;
-            self.after(100, Event::Dial { board: at, life });
+        } else {
+            self.coverage.count(Kind::WrongSeal);
         }
     }
 
-    pub fn arrive_will(&mut self, at: usize, gone: Gone) {
-        if self.core.link_up && self.broker_up {
+    pub fn arrive_will(&mut self, at: usize, seal: u64, gone: Gone) {
+        if self.core.link_up && self.broker_up && self.is_sealed(at, seal) {
             self.coverage.count(Kind::WillFired);
             self.coverage.count(Kind::UpGone);
             let agent = self.boards[at].id.clone();
@@ -154,26 +182,37 @@ impl World {
         }
     }
 
-    /// Asks to be let in, until it is.
+    /// Asks to be let in, until it is. The nonce stays the same.
     pub fn ask_to_join(&mut self, at: usize, life: u64) {
-        let board = &self.boards[at];
-        if board.life != life || board.joined {
+        let word = self.chance.word().max(1);
+        let board = &mut self.boards[at];
+        if board.life != life || board.credential.is_some() {
             return;
         }
-        let incarnation = board.incarnation;
-        let nonce = format!("{:064x}", self.chance.word());
+        let (incarnation, nonce) = (board.incarnation, *board.nonce.get_or_insert(word));
+        let nonce = format!("{nonce:064x}");
         self.send_up(at, Uplink::Join(Join { nonce, incarnation }));
         self.after(3_000, Event::Join { board: at, life });
     }
 
     pub fn dial(&mut self, at: usize, life: u64) {
         let board = &self.boards[at];
-        if board.life != life || board.is_connected() && board.line.link > 0 {
+        let connected = board.is_connected() && board.line.link > 0;
+        if board.life != life || connected || board.credential.is_none() {
             return;
         }
         if !self.broker_up || board.line.up_cut || board.line.down_cut {
             let again_ms = self.chance.between(500, 3_000);
             self.after(again_ms, Event::Dial { board: at, life });
+            return;
+        }
+        let known = self.core.maps.credentials.get(&board.id);
+        if known != board.credential.as_ref() {
+            // The broker refuses a credential that is not in force: the agent joins anew.
+            self.coverage.count(Kind::JoinedAnew);
+            self.boards[at].credential = None;
+            let again_ms = self.chance.between(500, 3_000);
+            self.after(again_ms, Event::Join { board: at, life });
             return;
         }
         for other in self.boards_of(self.boards[at].number) {
@@ -185,12 +224,36 @@ impl World {
         };
         board.line.link += 1;
         board.line.session += 1;
+        board.line.heard_ms = self.now_ms;
+        let session = board.line.session;
         let link = board.line.link;
         let (incarnation, boot) = (agent.incarnation(), agent.boot());
         let will = Gone { incarnation, boot, session: agent.session(), link, orderly: false };
         board.line.will = Some(will);
+        board.line.seal = board.seal();
         self.note(Who::Board(at), |_| format!("is connected, link {link}"));
+        self.after(UNANSWERED_MS, Event::LookForAnswer { board: at, session });
         self.tell_agent(at, AgentInput::LinkUp { link });
+    }
+
+    /// Where nothing that the core says can be read for long, the credential may not be the one
+    /// in force, whatever the broker thinks of it: the agent joins anew.
+    pub fn look_for_answer(&mut self, at: usize, session: u64) {
+        let line = &self.boards[at].line;
+        if line.session != session || line.will.is_none() {
+            return;
+        }
+        let silent_ms = self.now_ms - line.heard_ms;
+        if silent_ms < UNANSWERED_MS {
+            self.after(UNANSWERED_MS - silent_ms, Event::LookForAnswer { board: at, session });
+            return;
+        }
+        self.coverage.count(Kind::JoinedAnew);
+        self.note(Who::Board(at), |_| "has heard nothing for long: joins anew".to_owned());
+        self.boards[at].credential = None;
+        self.break_line(at);
+        let life = self.boards[at].life;
+        self.after(1_000, Event::Join { board: at, life });
     }
 
     /// The boards that use an agent's name: one, unless it was copied.
@@ -212,11 +275,12 @@ impl World {
     }
 
     fn fire_will(&mut self, at: usize) {
+        let seal = self.boards[at].line.seal;
         if let Some(gone) = self.boards[at].line.will.take()
             && self.broker_up
         {
             for after_ms in self.journeys() {
-                self.after(after_ms, Event::Will { board: at, gone });
+                self.after(after_ms, Event::Will { board: at, seal, gone });
             }
         }
     }

@@ -43,8 +43,8 @@ pub struct World {
     pub exclusive: BTreeSet<TaskId>,
     /// How far reports of each incarnation were ever taken.
     pub taken: BTreeMap<Incarnation, Sequence>,
-    /// Which disks were let in with each incarnation, in their order.
-    pub let_in: BTreeMap<Incarnation, Vec<(u64, Session)>>,
+    /// Which processes were let in with each incarnation, in their order.
+    pub let_in: BTreeMap<Incarnation, Vec<Session>>,
     /// How many disks there ever were.
     pub disks: u64,
     /// Every submission that a client was told is taken on.
@@ -170,13 +170,14 @@ impl World {
             Event::ClockSet { board, booted_ms } => self.set_clock(board, booted_ms),
             Event::Dial { board, life } => self.dial(board, life),
             Event::Join { board, life } => self.ask_to_join(board, life),
+            Event::LookForAnswer { board, session } => self.look_for_answer(board, session),
             Event::LineDead { board, session, only_if_cut } => {
                 self.line_dies(board, session, only_if_cut);
             }
             Event::Heal { board } => self.heal_line(board),
-            Event::Up { board, parcel } => self.arrive_up(board, parcel),
-            Event::Will { board, gone } => self.arrive_will(board, gone),
-            Event::Down { agent, parcel } => self.arrive_down(agent, parcel),
+            Event::Up { board, seal, parcel } => self.arrive_up(board, seal, parcel),
+            Event::Will { board, seal, gone } => self.arrive_will(board, seal, gone),
+            Event::Down { agent, seal, parcel } => self.arrive_down(agent, seal, parcel),
             Event::DiskPutBack { board } => self.put_back_disk(board),
             Event::CoreRestore => self.restore_core(),
             Event::LeaseLook { board, id, token } => self.supervise(board, id, token),
