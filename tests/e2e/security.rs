@@ -4,9 +4,10 @@
 mod stranger;
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::json;
-use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence};
+use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence, Session};
 use shared::report::{End, Finish, Output, Report, ReportEvent};
 use shared::spec::{Exec, Run};
 use shared::task::TaskStatus;
@@ -105,7 +106,7 @@ fn look_for(cluster: &Cluster, secrets: &[(&str, String)]) {
 }
 
 /// A report that an attempt ended with exit code 42, numbered far beyond all others.
-fn forgery(agent: &Agent, task: &str) -> Uplink {
+fn forgery(agent: &Agent, session: Session, task: &str) -> Uplink {
     let finish = Finish {
         end: End::Exited { code: 42 },
         started_at: None,
@@ -122,10 +123,18 @@ fn forgery(agent: &Agent, task: &str) -> Uplink {
     let items = vec![NumberedReport { seq, report }];
     Uplink::Reports(Reports {
         incarnation: incarnation_of(agent),
+        session,
         after: Sequence(0),
         items,
         upto: seq,
     })
+}
+
+/// Which process of an agent the core goes by: only its database knows.
+fn session_of(core: &Path, agent: &str) -> Session {
+    let database = shared_runtime::sqlite::open_read_only(&core.join("core.db")).expect("database");
+    let sql = "SELECT session FROM agents WHERE id = $1";
+    Session(database.query_row(sql, [agent], |row| row.get(0)).expect("an agent"))
 }
 
 fn incarnation_of(agent: &Agent) -> Incarnation {
@@ -143,7 +152,8 @@ fn a_forged_report_changes_nothing(kind: BrokerKind) {
     let api = cluster.api;
     let id = api.submit(&on(once(&cluster, "sleep 600"), &["a"]));
     api.running(&id);
-    let forged = forgery(cluster.agent("a"), &id);
+    let session = session_of(cluster.core.data(), "a");
+    let forged = forgery(cluster.agent("a"), session, &id);
     let (right, others) = (root_of(cluster.agent("a")), root_of(cluster.agent("b")));
     let broker = cluster.core.broker();
     let user = |agent: &str, root: &Root| match kind {

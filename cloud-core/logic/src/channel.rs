@@ -58,6 +58,11 @@ pub(crate) struct Channel {
     pub(crate) beat: u64,
     /// When a ping was last answered, or may have been by the core's process before this one.
     pub(crate) answered: Monotonic,
+    /// Which start of which kernel it spoke from, once it said so to this process of the core.
+    pub(crate) board: Option<u32>,
+    /// Until when no lease is renewed: an earlier process of this name, perhaps on another board,
+    /// may hold one.
+    pub(crate) lease_from: Option<Monotonic>,
     /// What its present hello says it holds, until that was compared.
     pub(crate) inventory: Option<Collected>,
 }
@@ -79,6 +84,8 @@ impl Channel {
             greeted: false,
             beat: 0,
             answered: mono,
+            board: None,
+            lease_from: None,
             inventory: None,
         }
     }

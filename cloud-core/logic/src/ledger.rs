@@ -240,6 +240,28 @@ impl Cloud {
         answered.unwrap_or_default() + self.settings.lease_over_ms(lost_after_s)
     }
 
+    /// A copy whose end nobody confirmed may run on under its lease; until that is over, no other
+    /// may.
+    pub(crate) fn hold_for_its_lease(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get(&id).filter(|task| task.row.spec.exclusive) else {
+            return;
+        };
+        let Some(row) = task.assignment.as_ref() else {
+            return;
+        };
+        let over = self.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s);
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.hold_until = Some(over);
+        }
+    }
+
+    /// Whether the process that speaks for a task's agent may be a copy of the one that runs it.
+    pub(crate) fn may_be_copied(&self, id: TaskId) -> bool {
+        let row = self.tasks.get(&id).and_then(|task| task.assignment.as_ref());
+        let channel = row.and_then(|row| self.channels.get(&row.agent));
+        channel.is_some_and(|channel| channel.lease_from.is_some())
+    }
+
     fn forget_stray(&mut self, agent: &AgentId, id: AssignmentId) {
         if let Some(strays) = self.strays_on.get_mut(agent) {
             strays.remove(&id);

@@ -320,6 +320,7 @@ fn a_core_put_back_to_a_backup_finds_work_that_it_forgot() {
         &a,
         Uplink::Reports(Reports {
             incarnation: a.incarnation,
+            session: a.session,
             after: Sequence(0),
             items: Vec::new(),
             upto: a.seq,

@@ -125,6 +125,52 @@ fn an_exclusive_task_is_replaced_when_its_lease_is_over_and_the_old_copy_is_fenc
 }
 
 #[test]
+fn a_copy_that_says_that_an_exclusive_task_is_gone_is_not_believed_before_its_lease_is_over() {
+    for copied in [true, false] {
+        let (mut world, a, mut b, task) =
+            running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });
+        wait(&mut world, 5, &mut [&mut b]);
+        // Started once more than the original: it looks like a restart, on another board or not.
+        let (boot, session, link) = (Boot(2), Session(7), 0);
+        let board = if copied { 2 } else { a.board };
+        let mut second = Board { boot, session, link, board, ..a.clone() };
+        let hello = world.hello(&mut second);
+        let welcomed =
+            |effect: &Effect| matches!(effect, Effect::Send { message: Downlink::Welcome(_), .. });
+        assert!(hello.iter().any(welcomed));
+        // Until the original's lease is over, it gets none of its own.
+        let ping = shared::wire::Uplink::Ping { nonce: 1, session };
+        let leased = |effects: &[Effect]| {
+            effects.iter().any(|effect| match effect {
+                Effect::Send { message: Downlink::Pong { lease, .. }, .. } => *lease,
+                _ => false,
+            })
+        };
+        assert_eq!(leased(&world.say(&second, ping.clone())), !copied);
+        let vanished = End::Vanished { message: String::new() };
+        world.report(&mut second, attempt(task, 1), finished(vanished));
+        world.pass(1);
+        let placed = world.maps.assignments.contains_key(&attempt(task, 2));
+        assert_eq!(placed, !copied, "the original may run it on the other board");
+        let over_s = world.settings.lease_over_ms(10) / 1_000;
+        wait(&mut world, over_s, &mut [&mut b, &mut second]);
+        assert!(world.maps.assignments.contains_key(&attempt(task, 2)));
+        assert!(leased(&world.say(&second, ping)));
+    }
+}
+
+#[test]
+fn a_process_that_another_took_the_place_of_is_not_listened_to() {
+    let (mut world, mut a, _, task) = running_on_a(patient(60, true));
+    let mut second = Board { boot: Boot(2), session: Session(7), link: 0, ..a.clone() };
+    world.hello(&mut second);
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Running);
+    world.report(&mut second, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
 fn an_answered_ping_renews_the_lease_and_a_strangers_does_not() {
     let (mut world, a, mut b, task) =
         running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });

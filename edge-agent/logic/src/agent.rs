@@ -204,6 +204,12 @@ impl Agent {
         self.session
     }
 
+    /// The number of its last hello or heartbeat.
+    #[must_use]
+    pub fn beat(&self) -> u64 {
+        self.link.beat
+    }
+
     /// How far desired state is applied.
     #[must_use]
     pub fn applied_rev(&self) -> Revision {

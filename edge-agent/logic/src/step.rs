@@ -93,9 +93,9 @@ impl Agent {
             }
             // Logs are the driver's own business.
             Downlink::LogsAcked { .. } => offline::heard(self, now),
-            Downlink::Pong { nonce, desired_rev } => {
+            Downlink::Pong { nonce, desired_rev, lease } => {
                 offline::heard(self, now);
-                lease::pong(self, nonce, desired_rev, now);
+                lease::pong(self, nonce, desired_rev, lease, now);
             }
             Downlink::WhoIsThere => {
                 offline::heard(self, now);

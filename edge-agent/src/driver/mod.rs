@@ -240,8 +240,8 @@ impl Driver {
             // What is lost here is said again, or was not worth more.
             Effect::Send(message) => drop(parts.line.send(&message)),
             Effect::SendReports { after, upto } => {
-                let incarnation = parts.agent.incarnation();
-                let cut = reports::send(&parts.store, &parts.line, incarnation, after, upto);
+                let who = (parts.agent.incarnation(), parts.agent.session());
+                let cut = reports::send(&parts.store, &parts.line, who, after, upto);
                 self.pending.extend(cut.map(|sent| Input::ReportsCut { sent }));
             }
             Effect::Spawn { assignment, order, .. } => {

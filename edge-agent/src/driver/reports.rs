@@ -1,6 +1,6 @@
 //! Reads outbox entries in runs that fit into messages, and gives them to the link.
 
-use shared::id::{Incarnation, Sequence};
+use shared::id::{Incarnation, Sequence, Session};
 use shared::report::{Output, ReportEvent};
 use shared::wire::Uplink;
 use shared::wire::uplink::{NumberedReport, Reports};
@@ -24,7 +24,7 @@ const ROOM_KEPT: usize = 8;
 pub(super) fn send(
     store: &Store,
     line: &Line,
-    incarnation: Incarnation,
+    (incarnation, session): (Incarnation, Session),
     after: Sequence,
     upto: Sequence,
 ) -> Option<Sequence> {
@@ -42,7 +42,7 @@ pub(super) fn send(
         };
         // What lay behind the last of them may be gone: the core is told that nothing comes.
         let last = items.last().map_or(upto, |item| item.seq);
-        match publish(line, incarnation, after, items, last) {
+        match publish(line, (incarnation, session), after, items, last) {
             Ok(()) => after = last,
             Err(_) => return Some(after),
         }
@@ -55,12 +55,12 @@ pub(super) fn send(
 
 fn publish(
     line: &Line,
-    incarnation: Incarnation,
+    (incarnation, session): (Incarnation, Session),
     after: Sequence,
     mut items: Vec<NumberedReport>,
     upto: Sequence,
 ) -> Result<(), PublishError> {
-    let message = |items| Uplink::Reports(Reports { incarnation, after, items, upto });
+    let message = |items| Uplink::Reports(Reports { incarnation, session, after, items, upto });
     match line.send(&message(items.clone())) {
         Err(PublishError::TooLarge { .. }) => {}
         other => return other,

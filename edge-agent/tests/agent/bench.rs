@@ -259,7 +259,7 @@ impl Memory {
                 if self.acknowledges { vec![acked] } else { vec![] }
             }
             Uplink::Ping { nonce, .. } => {
-                vec![Downlink::Pong { nonce, desired_rev: shared::id::Revision(0) }]
+                vec![Downlink::Pong { nonce, desired_rev: shared::id::Revision(0), lease: true }]
             }
             Uplink::Gone(gone) => {
                 self.gone.push(gone);
@@ -275,7 +275,7 @@ impl Memory {
     }
 
     fn greet(&mut self, hello: Hello) -> Vec<Downlink> {
-        let (incarnation, session) = (hello.incarnation, hello.session);
+        let (incarnation, session, beat) = (hello.incarnation, hello.session, hello.beat);
         self.hellos.push(hello);
         if !self.welcomes {
             return vec![];
@@ -285,6 +285,7 @@ impl Memory {
             core: CoreId(uuid::Uuid::from_u128(5)),
             incarnation,
             session,
+            beat,
             reports_after_ms: 0,
             acked_seq: self.inbox.map_or(Sequence(0), |inbox| inbox.acked),
             desired_rev: Revision(self.applied),

@@ -47,6 +47,9 @@ pub enum Downlink {
         /// once that is applied: it may be what takes the lease's task away.
         #[serde(default)]
         desired_rev: Revision,
+        /// Whether it renews the agent's lease. Not while another board may hold one in its name.
+        #[serde(default)]
+        lease: bool,
     },
     /// The core does not know where this agent stands: say hello.
     WhoIsThere,
@@ -61,6 +64,8 @@ pub struct Welcome {
     pub incarnation: Incarnation,
     /// Of which process.
     pub session: Session,
+    /// The number of the hello that this answers; the answer to an earlier one says less.
+    pub beat: u64,
     /// How long to wait before reports are sent, in milliseconds: the core gives each of many
     /// that return at once a moment of its own.
     pub reports_after_ms: u64,
@@ -231,7 +236,7 @@ mod tests {
         for message in [
             Downlink::Joined,
             Downlink::WhoIsThere,
-            Downlink::Pong { nonce: 1, desired_rev: Revision(2) },
+            Downlink::Pong { nonce: 1, desired_rev: Revision(2), lease: true },
         ] {
             let bytes = encode(&message).expect("encode");
             assert_eq!(decode::<Downlink>(&bytes).expect("decode"), message);

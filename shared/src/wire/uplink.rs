@@ -152,6 +152,8 @@ pub struct Inventory {
 pub struct ProgressNews {
     /// Whose.
     pub incarnation: Incarnation,
+    /// Which process.
+    pub session: Session,
     /// One word for each attempt that has something to tell.
     pub items: Vec<AttemptProgress>,
 }
@@ -279,6 +281,9 @@ pub struct Heartbeat {
 pub struct Reports {
     /// Whose numbers these are.
     pub incarnation: Incarnation,
+    /// Which process sends them: two copies of one database give the same numbers to different
+    /// things.
+    pub session: Session,
     /// The entry before the first one here.
     pub after: Sequence,
     /// The entries, in order.
@@ -364,6 +369,7 @@ pub(crate) mod tests {
             }),
             Uplink::Progress(ProgressNews {
                 incarnation,
+                session,
                 items: vec![AttemptProgress {
                     assignment,
                     at: Timestamp(3),
@@ -387,6 +393,7 @@ pub(crate) mod tests {
             }),
             Uplink::Reports(Reports {
                 incarnation,
+                session,
                 after: Sequence(0),
                 upto: Sequence(4),
                 items: vec![

@@ -74,6 +74,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     if !same {
         forget_incarnation(cloud, id, context);
     }
+    withhold_lease(cloud, id, &hello);
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
     };
@@ -89,6 +90,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     channel.sent_rev = hello.applied_rev;
     (channel.boot, channel.session, channel.link) = (hello.boot, hello.session, hello.link);
     (channel.greeted, channel.beat) = (true, hello.beat);
+    channel.board = Some(hello.stamp.board);
     channel.inventory = Some(first_part(&hello));
     channel.liveness.greet(now.mono);
     let status = channel.liveness.status();
@@ -100,6 +102,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         core: cloud.core,
         incarnation: hello.incarnation,
         session: hello.session,
+        beat: hello.beat,
         reports_after_ms: cloud.reports_after_ms(backlog, now.mono),
         acked_seq,
         desired_rev,
@@ -125,6 +128,28 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     cloud.drop_applied_tombstones(id, context);
     cloud.freed.insert(id.clone());
     cloud.unsent.insert(id.clone());
+}
+
+/// A process that speaks from another start of another kernel may be a copy of one that runs on
+/// another board, and holds a lease there: none is renewed before that is over, and what this one
+/// says of exclusive tasks being gone proves nothing yet. A process that was started again on the
+/// same kernel would have found them.
+fn withhold_lease(cloud: &mut Cloud, id: &AgentId, hello: &Hello) {
+    let Some(channel) = cloud.channels.get(id) else {
+        return;
+    };
+    let same_process = channel.session == hello.session;
+    if same_process || channel.board == Some(hello.stamp.board) {
+        return;
+    }
+    let leases = cloud.assigned_to(id).into_iter().filter_map(|(assignment, _)| {
+        let spec = cloud.spec(assignment.task).filter(|spec| spec.exclusive)?;
+        Some(cloud.lease_over(id, spec.disconnect.lost_after_s))
+    });
+    let over = leases.max();
+    if let Some(channel) = cloud.channels.get_mut(id) {
+        channel.lease_from = channel.lease_from.max(over);
+    }
 }
 
 /// The first part of what the agent holds.

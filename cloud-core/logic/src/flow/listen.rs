@@ -82,8 +82,12 @@ pub(crate) fn ping(
         && channel.session == session
     {
         channel.liveness.hear(context.now.mono);
-        channel.answered = context.now.mono;
-        let message = Downlink::Pong { nonce, desired_rev: channel.desired_rev };
+        channel.lease_from = channel.lease_from.filter(|from| *from > context.now.mono);
+        let lease = channel.lease_from.is_none();
+        if lease {
+            channel.answered = context.now.mono;
+        }
+        let message = Downlink::Pong { nonce, desired_rev: channel.desired_rev, lease };
         context.effect(Effect::Send { agent: id.clone(), message });
     }
 }

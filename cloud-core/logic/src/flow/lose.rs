@@ -112,24 +112,11 @@ pub(crate) fn lose(
     context: &mut Context,
 ) {
     let tombstone = (left == Left::Copy).then_some(Wanted::Stop { reason: StopReason::Superseded });
-    if left != Left::Nothing {
-        hold_for_its_lease(cloud, id);
+    let proven = left == Left::Nothing && !cloud.may_be_copied(id);
+    if !proven {
+        cloud.hold_for_its_lease(id);
     }
     if cloud.end_assignment(id, context, Ending::Lost { detail }, tombstone) {
         context.then(Event::AttemptEnded { task: id });
-    }
-}
-
-/// A copy whose end nobody confirmed may run on under its lease; until that is over, no other may.
-fn hold_for_its_lease(cloud: &mut Cloud, id: TaskId) {
-    let Some(task) = cloud.tasks.get(&id).filter(|task| task.row.spec.exclusive) else {
-        return;
-    };
-    let Some(row) = task.assignment.as_ref() else {
-        return;
-    };
-    let over = cloud.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s);
-    if let Some(task) = cloud.tasks.get_mut(&id) {
-        task.hold_until = Some(over);
     }
 }

@@ -25,8 +25,9 @@ pub(crate) fn progress(
     news: ProgressNews,
     context: &mut Context,
 ) {
-    let known = cloud.channels.get(agent).map(|channel| channel.inbox.incarnation);
-    if known != Some(news.incarnation) {
+    let known = cloud.channels.get(agent);
+    let known = known.map(|channel| (channel.inbox.incarnation, channel.session));
+    if known != Some((news.incarnation, news.session)) {
         return;
     }
     for AttemptProgress { assignment, at, stamp, mark } in news.items {
@@ -60,7 +61,7 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
     let Some(channel) = cloud.channels.get(agent) else {
         return;
     };
-    if channel.inbox.incarnation != run.incarnation {
+    if (channel.inbox.incarnation, channel.session) != (run.incarnation, run.session) {
         // Either end may be behind the times; a hello sorts it out.
         context.effect(Effect::Send { agent: agent.clone(), message: Downlink::WhoIsThere });
         return;
@@ -155,6 +156,9 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
             context.then(Event::AttemptEnded { task: id });
         }
         ReportEvent::Finished(finish) => {
+            if matches!(finish.end, End::Vanished { .. }) && cloud.may_be_copied(id) {
+                cloud.hold_for_its_lease(id);
+            }
             cloud.end_assignment(id, context, Ending::Finished(finish), None);
             context.then(Event::AttemptEnded { task: id });
         }

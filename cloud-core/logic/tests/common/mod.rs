@@ -109,6 +109,7 @@ pub struct Board {
     pub incarnation: Incarnation,
     pub boot: Boot,
     pub session: Session,
+    pub board: u32,
     pub link: u64,
     pub beat: u64,
     pub applied: Revision,
@@ -266,7 +267,7 @@ impl World {
             },
             load: Load::default(),
             sent_at: Timestamp(self.wall),
-            stamp: Stamp { trusted: true, ..Stamp::default() },
+            stamp: Stamp { board: board.board, trusted: true, ..Stamp::default() },
         }));
         self.say(board, message)
     }
@@ -337,6 +338,7 @@ impl Board {
             incarnation: Incarnation(Uuid::from_u128(number)),
             boot: Boot(1),
             session: Session(1),
+            board: 1,
             link: 0,
             beat: 0,
             applied: Revision(0),
@@ -373,6 +375,7 @@ impl Board {
         self.outbox.push(NumberedReport { seq: self.seq, report });
         Uplink::Reports(Reports {
             incarnation: self.incarnation,
+            session: self.session,
             after: self.acked,
             items: self.outbox.clone(),
             upto: self.seq,

@@ -18,12 +18,15 @@ use crate::link::Renewal;
 const RENEWALS_MAX: usize = 16;
 
 /// The core has answered a ping.
-pub(crate) fn pong(agent: &mut Agent, nonce: u64, desired_rev: Revision, now: Now) {
+pub(crate) fn pong(agent: &mut Agent, nonce: u64, desired_rev: Revision, lease: bool, now: Now) {
     let Some(ping) = agent.link.answered(nonce) else {
         return;
     };
     // Bounded by the age of a connection; precise far beyond that.
     agent.link.rtt_ms = Some(now.mono.since_ms(ping.sent) as f64);
+    if !lease {
+        return;
+    }
     if agent.link.renewals.len() == RENEWALS_MAX {
         agent.link.renewals.pop_front();
     }

@@ -35,7 +35,7 @@ pub(crate) fn tick(agent: &mut Agent, out: &mut Outcome, now: Now) {
     };
     let items: Vec<_> = agent.progress.take_due(now.mono).into_iter().map(item).collect();
     if !items.is_empty() {
-        let news = ProgressNews { incarnation: agent.incarnation, items };
+        let news = ProgressNews { incarnation: agent.incarnation, session: agent.session, items };
         out.effects.push(Effect::Send(Uplink::Progress(news)));
     }
 }

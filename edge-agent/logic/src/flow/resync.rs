@@ -111,6 +111,11 @@ fn inventory(agent: &Agent, now: Now) -> Vec<InventoryPart> {
 /// The core knows this agent: from now on it gets heartbeats and reports.
 pub(crate) fn welcome(agent: &mut Agent, welcome: &Welcome, out: &mut Outcome, now: Now) {
     // A repeated welcome changes nothing: what it says may be older than what was heard since.
+    // Nor does the answer to an earlier hello than the last: the core may not know yet what that
+    // one says.
+    if welcome.beat != agent.link.beat {
+        return;
+    }
     let barred = agent.link.barred.is_some();
     match agent.link.conversation {
         Conversation::Greeting { .. } => {}

@@ -328,6 +328,7 @@ impl World {
             core: CoreId(Uuid::from_u128(0xC)),
             incarnation: INCARNATION,
             session: self.agent.session(),
+            beat: self.agent.beat(),
             reports_after_ms: self.chances % 3 * 1_000,
             acked_seq: self.core.told.inbox.acked,
             desired_rev: Revision(self.core.rev),
@@ -347,7 +348,7 @@ impl World {
         let (nonce, sent) = recent[index(pick, recent.len())];
         self.renewed = self.renewed.max(Some(sent));
         let desired_rev = Revision(if pick & 0x100 == 0 { 0 } else { self.core.rev });
-        self.hear(Downlink::Pong { nonce, desired_rev });
+        self.hear(Downlink::Pong { nonce, desired_rev, lease: true });
     }
 
     fn progress(&mut self, pick: u64) {

@@ -215,7 +215,7 @@ fn leased() -> Order {
 
 /// What a core says that wants nothing that is not applied.
 fn pong(nonce: u64) -> Downlink {
-    Downlink::Pong { nonce, desired_rev: Revision(0) }
+    Downlink::Pong { nonce, desired_rev: Revision(0), lease: true }
 }
 
 /// The pings in what was sent.
@@ -285,7 +285,7 @@ fn a_pong_renews_nothing_before_what_was_wanted_then_is_applied() {
     let mut bench = Bench::new(Settings::default());
     bench.step(Input::LinkUp { link: 1 });
     let nonce = pings(&bench.welcome(0))[0];
-    bench.hear(Downlink::Pong { nonce, desired_rev: Revision(2) });
+    bench.hear(Downlink::Pong { nonce, desired_rev: Revision(2), lease: true });
     // What was wanted may have been that the task goes elsewhere.
     let outcome = bench.run(id(1, 1), leased());
     assert!(acts(&outcome).iter().all(|act| act != "spawn 1"));

@@ -109,6 +109,7 @@ impl Bench {
             core: CORE,
             incarnation: INCARNATION,
             session: self.agent.session(),
+            beat: self.agent.beat(),
             reports_after_ms: 0,
             acked_seq: Sequence(acked),
             desired_rev: Revision(0),

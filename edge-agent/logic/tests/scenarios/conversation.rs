@@ -39,12 +39,20 @@ fn heartbeats_keep_their_pace_and_carry_the_round_trip() {
     let outcome = bench.welcome(0);
     let &Uplink::Ping { nonce, .. } = sent(&outcome)[0] else { panic!("no ping at once") };
     bench.mono_ms = 12;
-    bench.hear(Downlink::Pong { nonce: nonce ^ 1, desired_rev: shared::id::Revision(0) });
-    bench.hear(Downlink::Pong { nonce, desired_rev: shared::id::Revision(0) });
+    bench.hear(Downlink::Pong {
+        nonce: nonce ^ 1,
+        desired_rev: shared::id::Revision(0),
+        lease: true,
+    });
+    bench.hear(Downlink::Pong { nonce, desired_rev: shared::id::Revision(0), lease: true });
     let mut beats = Vec::new();
     for mono_ms in 12..18_000 {
         if mono_ms % 1_000 == 0 {
-            bench.hear(Downlink::Pong { nonce: 0, desired_rev: shared::id::Revision(0) });
+            bench.hear(Downlink::Pong {
+                nonce: 0,
+                desired_rev: shared::id::Revision(0),
+                lease: true,
+            });
         }
         for message in sent(&bench.tick_at(mono_ms)) {
             if let Uplink::Heartbeat(beat) = message {

@@ -242,7 +242,7 @@ fn what_must_not_go_on_without_the_core_is_stopped_after_its_time() {
     bench.started(id(1, 1));
     bench.mono_ms = 30_000;
     // Any word from the core counts, a link alone does not.
-    bench.hear(Downlink::Pong { nonce: 1, desired_rev: shared::id::Revision(0) });
+    bench.hear(Downlink::Pong { nonce: 1, desired_rev: shared::id::Revision(0), lease: true });
     bench.step(Input::LinkDown { reason: "cut".to_owned() });
     bench.step(Input::LinkUp { link: 2 });
     assert!(!acts(&bench.tick_at(89_999)).contains(&"terminate 1".to_owned()));

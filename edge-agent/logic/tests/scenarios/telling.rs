@@ -113,8 +113,12 @@ fn a_mark_is_bounded_whatever_was_written_and_a_full_message_fits() {
     let mut worst = item.clone();
     worst.mark.text = "\"".repeat(TEXT_BYTES_MAX);
     let items = vec![worst; ITEMS_MAX];
-    encode(&Uplink::Progress(ProgressNews { incarnation: super::bench::INCARNATION, items }))
-        .expect("fits");
+    encode(&Uplink::Progress(ProgressNews {
+        incarnation: super::bench::INCARNATION,
+        session: shared::id::Session(u32::MAX),
+        items,
+    }))
+    .expect("fits");
 }
 
 fn doubt(outcome: &Outcome) -> Option<Doubt> {
