@@ -63,6 +63,8 @@ impl TaskEnvironment {
             dir: work,
             stdout_tail_bytes: self.tail_bytes,
             stderr_tail_bytes: self.tail_bytes,
+            log_bytes_max: exec::LOG_BYTES_MAX,
+            lease: None,
         }
     }
 }
@@ -99,13 +101,14 @@ pub(super) fn not_spawned(assignment: AssignmentId, message: String) -> Input {
 }
 
 fn end_of(record: ExitRecord) -> ProcessEnd {
+    let ran = !matches!(record.end, End::SpawnFailed { .. } | End::LeaseEnded { ran: false });
     let exit = match record.end {
         _ if record.out_of_memory => Exit::OutOfMemory,
         End::Exited { code } => Exit::Code(code),
         End::Signaled { signal } => Exit::Signal(signal),
         End::SpawnFailed { message } => Exit::SpawnFailed { message },
+        End::LeaseEnded { .. } => Exit::LeaseOver,
     };
-    let ran = !matches!(exit, Exit::SpawnFailed { .. });
     ProcessEnd {
         exit,
         started_at: ran.then_some(Timestamp(record.started_wall_ms)),
@@ -200,6 +203,8 @@ mod tests {
             stdout_truncated: true,
             stderr_truncated: false,
             out_of_memory: true,
+            log_end_offset: 1,
+            written_bytes: 0,
         };
         assert_eq!(end_of(record.clone()).exit, Exit::OutOfMemory);
         record.out_of_memory = false;
@@ -209,7 +214,11 @@ mod tests {
             (Exit::Signal(9), Some(Timestamp(5)), Some(1))
         );
         assert!(end.output.stdout_truncated);
-        record.end = End::SpawnFailed { message: "no".to_owned() };
-        assert_eq!(end_of(record).started_at, None);
+        record.end = End::LeaseEnded { ran: true };
+        assert_eq!(end_of(record.clone()).exit, Exit::LeaseOver);
+        assert_eq!(end_of(record.clone()).started_at, Some(Timestamp(5)));
+        for end in [End::SpawnFailed { message: "no".to_owned() }, End::LeaseEnded { ran: false }] {
+            assert_eq!(end_of(ExitRecord { end, ..record.clone() }).started_at, None);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use shared::id::AssignmentId;
 
 use super::record::{ChildRecord, ExitRecord, Lock, Spec};
+use super::reserve::{self, ExitReserve};
 
 /// The largest file of an attempt that is read; what is larger was not written by us.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -22,15 +24,10 @@ const LOCK: &str = "lock";
 const CHILD: &str = "child";
 const EXIT: &str = "exit.json";
 const WORK: &str = "work";
-
-/// One of a task's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
+/// How the names of directories begin that are only there to be removed.
+const ASIDE: &str = "gone.";
+const PROGRESS: &str = "progress";
+const LOGS: [&str; 2] = ["log.0", "log.1"];
 
 /// Why a file of an attempt cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +74,18 @@ pub enum AttemptError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl AttemptError {
+    /// A sentence for the task's owner if the disk is full, and nothing else is wrong.
+    pub(super) fn full_sentence(&self) -> Option<String> {
+        match self {
+            Self::Io { path, source, .. } if reserve::is_full(source) => {
+                Some(reserve::full_sentence(path, source))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The result of touching an attempt's directory.
@@ -181,12 +190,13 @@ impl AttemptDir {
         self.read(CHILD)
     }
 
-    /// Writes how it ended.
+    /// Takes the room on the disk for how it will end.
     ///
     /// # Errors
     /// The disk is full or the directory is gone.
-    pub fn write_exit(&self, record: &ExitRecord) -> AttemptResult<()> {
-        self.write_whole(EXIT, record)
+    pub(super) fn reserve_exit(&self) -> AttemptResult<ExitReserve> {
+        let path = self.path.join(EXIT);
+        ExitReserve::take(path).map_err(|source| io_error("reserve room for", &self.path, source))
     }
 
     /// Reads how it ended.
@@ -223,19 +233,21 @@ impl AttemptDir {
         self.path.join(WORK)
     }
 
-    /// The files that hold what the task wrote, older part first. Either may be missing.
+    /// Where the task tells its progress if there is no better place.
     #[must_use]
-    pub fn log_paths(&self, stream: Stream) -> [PathBuf; 2] {
-        let name = match stream {
-            Stream::Stdout => "stdout.log",
-            Stream::Stderr => "stderr.log",
-        };
-        [self.path.join(format!("{name}.1")), self.path.join(name)]
+    pub(super) fn progress_path(&self) -> PathBuf {
+        self.path.join(PROGRESS)
+    }
+
+    /// The segments of its log; either may be missing.
+    #[must_use]
+    pub(super) fn log_paths(&self) -> [PathBuf; 2] {
+        LOGS.map(|name| self.path.join(name))
     }
 
     /// Removes what the task wrote to its streams, to make room for what matters more.
     pub fn remove_logs(&self) {
-        for path in [Stream::Stdout, Stream::Stderr].iter().flat_map(|&s| self.log_paths(s)) {
+        for path in self.log_paths() {
             let _ = fs::remove_file(path);
         }
     }
@@ -244,7 +256,7 @@ impl AttemptDir {
     /// Answers whether it is gone; `false` means that [`Self::remove`] has work to do.
     #[must_use]
     pub fn remove_if_small(&self) -> bool {
-        for name in [SPEC, CHILD, EXIT, LOCK] {
+        for name in [SPEC, CHILD, EXIT, LOCK, PROGRESS] {
             let _ = fs::remove_file(self.path.join(name));
         }
         self.remove_logs();
@@ -253,6 +265,31 @@ impl AttemptDir {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
+    }
+
+    /// Gives the directory a name that no attempt has, so that the attempt can be started anew while
+    /// what it left is still being removed.
+    ///
+    /// # Errors
+    /// It is not there, or the system refused.
+    pub(super) fn set_aside(&self) -> AttemptResult<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{ASIDE}{}.{count}", std::process::id());
+        let aside = Self { path: self.path.with_file_name(name) };
+        match fs::rename(&self.path, &aside.path) {
+            Ok(()) => Ok(aside),
+            Err(source) => Err(io_error("rename", &self.path, source)),
+        }
+    }
+
+    /// What was set aside under `attempts_dir` and not removed, because the agent went down.
+    pub(super) fn left_aside(attempts_dir: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(attempts_dir).into_iter().flatten().filter_map(Result::ok);
+        let is_aside = |entry: &fs::DirEntry| {
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(ASIDE))
+        };
+        entries.filter(is_aside).map(|entry| Self { path: entry.path() }).collect()
     }
 
     /// Removes the directory and all that is in it, however much it is. Takes as long as it

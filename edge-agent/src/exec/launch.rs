@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::progress::PROGRESS_VARIABLE;
 use super::record::ExecOrder;
 use super::sys;
 
@@ -14,11 +15,19 @@ use super::sys;
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts the command in `dir`, in a process group of its own that dies with this process, with
-/// nothing to read and both outputs piped. The error is a sentence for the task's owner.
-pub(super) fn launch(order: &ExecOrder, dir: &Path) -> Result<Child, String> {
+/// nothing to read and both outputs piped. It is told where to tell its progress, if there is a
+/// place for that. The error is a sentence for the task's owner.
+pub(super) fn launch(
+    order: &ExecOrder,
+    dir: &Path,
+    progress_file: Option<&Path>,
+) -> Result<Child, String> {
     refuse_impossible(order)?;
     let mut command = Command::new(&order.command);
     command.args(&order.args).env_clear().env("PATH", PATH_DEFAULT).envs(&order.env);
+    if let Some(progress_file) = progress_file {
+        command.env(PROGRESS_VARIABLE, progress_file);
+    }
     command.current_dir(dir).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::detach_from_parent(&mut command);

@@ -1,18 +1,28 @@
 //! Running tasks as processes. Each attempt runs under a supervisor process of its own
 //! (`ambit-agent supervise DIR`), which outlives the agent and leaves the outcome in the attempt's
 //! directory: so an exit code survives the agent's death, and an attempt never runs twice.
-//! Timeouts and grace are decided elsewhere; nothing here ends a task by itself.
+//! Timeouts and grace are decided elsewhere; nothing here ends a task by itself, but for a lease,
+//! which has to end it also when the agent is gone.
 //!
 //! Two processes meet in an attempt's directory:
 //!
 //! | file | writer | says |
 //! | --- | --- | --- |
-//! | `spec.json` | agent | what to run |
+//! | `spec.json` | agent | what to run, and where else the two meet |
+//! | `exit.json.PID` | supervisor, first | nothing: room on the disk for `exit.json` |
 //! | `lock` | supervisor, before it spawns; or agent, as a tombstone | who alone may run it |
 //! | `child` | supervisor | the task's process group |
+//! | `log.0`, `log.1` | supervisor | the last part of what the task wrote, see `log` |
 //! | `exit.json` | supervisor, last | how it ended |
 //! | `work/` | task | its own, unless the order names a directory |
-//! | `stdout.log`, `stderr.log`, `….log.1` | supervisor | the last part of what the task wrote |
+//!
+//! and in the agent's runtime folder, which is in memory where that is possible:
+//!
+//! | file | writer | says |
+//! | --- | --- | --- |
+//! | `lease` | agent, at each answered ping | when that ping was sent |
+//! | `logs-off` | agent | that supervisors are to keep no logs for now |
+//! | `attempts/ID/progress` | task | how far it is |
 //!
 //! A service manager must end only the agent's own process when it restarts it (systemd:
 //! `KillMode=process`), or it takes the tasks along.
@@ -21,12 +31,18 @@ mod attempt_dir;
 mod handle;
 mod identity;
 mod launch;
+mod lease;
+mod lease_keeper;
+mod log;
 mod memory_kills;
 mod output;
 mod process;
+mod progress;
 mod record;
 mod remains;
+mod reserve;
 mod run;
+mod runtime_dir;
 mod supervisor;
 mod sys;
 mod watch;
@@ -36,13 +52,17 @@ use std::path::PathBuf;
 
 use shared::id::AssignmentId;
 
-pub use attempt_dir::{AttemptDir, AttemptError, FILE_BYTES_MAX, Stream};
+pub use attempt_dir::{AttemptDir, AttemptError, FILE_BYTES_MAX};
 pub use identity::{Identity, kernel_boot_id};
+pub use lease::{Lease, LeaseFile};
+pub use log::{LOG_BYTES_LEAST, LOG_BYTES_MAX, LogPiece, LogReader, Stream};
 pub use process::Executor;
+pub use progress::{PROGRESS_CHARS_MAX, PROGRESS_VARIABLE, Progress, ProgressWatch};
 pub use record::{
-    ChildRecord, End, ExecOrder, ExitRecord, Lock, Spec, TAIL_BYTES_DEFAULT, TAIL_BYTES_MAX,
+    ChildRecord, End, ExecOrder, ExitRecord, Lock, RuntimePaths, Spec, TAIL_BYTES_DEFAULT,
+    TAIL_BYTES_MAX,
 };
-pub use run::LOG_BYTES_MAX;
+pub use runtime_dir::RuntimeDir;
 pub use supervisor::{EXIT_CANNOT, EXIT_TAKEN, SUBCOMMAND, main_if_supervisor, supervise};
 
 /// How to end a task.

@@ -1,10 +1,5 @@
-//! What a task writes, kept within bounds: the end of it in memory and two halves of a log on
-//! disk. However much comes, neither grows, and a disk that refuses never stops the task.
-
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+//! The end of what a task writes, in memory and within bounds however much comes: what is reported
+//! with the outcome. The log on disk is `log`'s.
 
 /// The last bytes of a stream.
 #[derive(Debug)]
@@ -51,57 +46,6 @@ impl Tail {
         }
         let truncated = start > 0 || self.total_bytes > (self.kept.len() - from) as u64;
         (text[start..].to_owned(), truncated)
-    }
-}
-
-/// A stream on disk: two files of half the bound each, the older of which is replaced.
-#[derive(Debug)]
-pub struct BoundedLog {
-    older: PathBuf,
-    newer: PathBuf,
-    half_bytes: usize,
-    file: Option<File>,
-    written_bytes: usize,
-    given_up: bool,
-}
-
-impl BoundedLog {
-    /// A log in `[older, newer]` of at most `bytes_max` in all. No file exists until something
-    /// is written: most tasks are silent, and flash wears.
-    #[must_use]
-    pub fn new([older, newer]: [PathBuf; 2], bytes_max: usize) -> Self {
-        let half_bytes = (bytes_max / 2).max(1);
-        Self { older, newer, half_bytes, file: None, written_bytes: 0, given_up: false }
-    }
-
-    /// Takes what the stream said next. When the disk refuses, the rest is not logged.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if !self.given_up {
-            self.given_up = self.write(bytes).is_err();
-        }
-    }
-
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            if self.written_bytes >= self.half_bytes {
-                self.file = None;
-                fs::rename(&self.newer, &self.older)?;
-            }
-            let file = match &mut self.file {
-                Some(file) => file,
-                closed => {
-                    let mut options = OpenOptions::new();
-                    let options = options.write(true).create(true).truncate(true).mode(0o600);
-                    self.written_bytes = 0;
-                    closed.insert(options.open(&self.newer)?)
-                }
-            };
-            let room = (self.half_bytes - self.written_bytes).min(bytes.len());
-            file.write_all(&bytes[..room])?;
-            self.written_bytes += room;
-            bytes = &bytes[room..];
-        }
-        Ok(())
     }
 }
 
@@ -154,27 +98,5 @@ mod tests {
         assert_eq!(tail(3, &["€".as_bytes()]), ("€".to_owned(), false));
         // Continuation bytes that the task itself began with are its own.
         assert_eq!(tail(9, &[&[0x80, b'a']]), ("\u{fffd}a".to_owned(), false));
-    }
-
-    #[test]
-    fn a_log_stays_within_its_bound_and_keeps_the_end() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let paths = [dir.path().join("log.1"), dir.path().join("log")];
-        let mut log = BoundedLog::new(paths.clone(), 20);
-        assert!(!paths[1].exists(), "nothing was said");
-        for n in 0..100_u8 {
-            log.push(&[b'a' + n % 26; 7]);
-        }
-        let both: Vec<u8> = paths.iter().flat_map(|path| fs::read(path).expect("a log")).collect();
-        let all: Vec<u8> = (0..100_u8).flat_map(|n| [b'a' + n % 26; 7]).collect();
-        assert!(both.len() <= 20 && both.len() > 10 && all.ends_with(&both));
-    }
-
-    #[test]
-    fn a_disk_that_refuses_ends_the_log_and_nothing_else() {
-        let mut log = BoundedLog::new(["/proc/none.1".into(), "/proc/none".into()], 20);
-        log.push(b"abc");
-        assert!(log.given_up);
-        log.push(b"def");
     }
 }

@@ -1,11 +1,13 @@
-//! The executor: what the agent's driver calls to start, find again, stop and forget attempts.
-//! Spawns supervisors and nothing else; watching them is `watch`'s, running tasks theirs.
+//! The executor: what the agent's driver calls to start, find again, stop and forget attempts, and
+//! to renew their leases. Spawns supervisors and nothing else; watching them is `watch`'s, running
+//! tasks theirs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::id::AssignmentId;
 use tokio::sync::mpsc;
@@ -13,7 +15,10 @@ use tokio::sync::mpsc;
 use super::attempt_dir::{AttemptDir, AttemptError};
 use super::handle::Supervisor;
 use super::identity::kernel_boot_id;
-use super::record::{ExecOrder, Lock, Spec};
+use super::lease::LeaseFile;
+use super::progress::ProgressWatch;
+use super::record::{ExecOrder, Lock, RuntimePaths, Spec};
+use super::runtime_dir::RuntimeDir;
 use super::supervisor::SUBCOMMAND;
 use super::sys::watch_readable;
 use super::watch::{Inspected, Watch};
@@ -29,6 +34,9 @@ const BOOT_FILE: &str = "kernel_boot_id";
 /// next executor finds them again.
 pub struct Executor {
     watch: Arc<Watch>,
+    runtime: RuntimeDir,
+    /// Where supervisors look for renewals that an agent with another runtime folder started.
+    other_leases: Mutex<BTreeSet<LeaseFile>>,
     own_exe: PathBuf,
     boot_noted: std::sync::OnceLock<()>,
 }
@@ -39,7 +47,7 @@ impl Executor {
     /// Must be made and used inside a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// The directory cannot be made, or this is not Linux with `/proc`.
+    /// A directory cannot be made, or this is not Linux with `/proc`.
     pub fn new(
         data_dir: &Path,
         own_exe: &Path,
@@ -51,13 +59,26 @@ impl Executor {
                 path: data_dir.join("attempts"),
                 source,
             })?;
+        let runtime = RuntimeDir::choose(data_dir).map_err(|source| ExecutorError::Directory {
+            path: data_dir.join("runtime"),
+            source,
+        })?;
+        AttemptDir::left_aside(&attempts_dir).into_iter().for_each(remove_in_background);
+        // Left behind by attempts whose directories are gone.
+        for id in runtime.attempts() {
+            if !attempts_dir.join(id.to_string()).exists() {
+                runtime.forget(id);
+            }
+        }
         let boot_id = kernel_boot_id().map_err(|source| ExecutorError::System { source })?;
         let noted = fs::read_to_string(attempts_dir.join(BOOT_FILE)).unwrap_or_default();
         let rebooted = noted.trim() != boot_id;
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
         let watch = Watch::new(attempts_dir, boot_id, rebooted, sender);
         let boot_noted = std::sync::OnceLock::new();
-        Ok((Self { watch, own_exe: own_exe.to_owned(), boot_noted }, receiver))
+        let own_exe = own_exe.to_owned();
+        let other_leases = Mutex::default();
+        Ok((Self { watch, runtime, other_leases, own_exe, boot_noted }, receiver))
     }
 
     /// Starts an attempt. However often it is called for the same attempt, in this process or
@@ -74,13 +95,16 @@ impl Executor {
         self.note_boot()?;
         let dir = self.watch.dir(id);
         let failed = |error: AttemptError| SpawnFailed {
-            message: format!("The agent could not prepare the task: {error}."),
+            message: error
+                .full_sentence()
+                .unwrap_or_else(|| format!("The agent could not prepare the task: {error}.")),
         };
         if !dir.create().map_err(failed)? && !self.may_begin(&dir).map_err(failed)? {
             self.watch.follow_known(id);
             return Ok(());
         }
-        let spec = Spec { boot_id: self.watch.boot_id.clone(), order: order.clone() };
+        let runtime = Some(self.runtime_paths(id, &dir));
+        let spec = Spec { boot_id: self.watch.boot_id.clone(), order: order.clone(), runtime };
         let begun = dir.write_spec(&spec).map_err(failed).and_then(|()| {
             self.spawn_supervisor(id, &dir).map_err(|error| SpawnFailed {
                 message: format!("The agent could not start the task's supervisor: {error}."),
@@ -89,6 +113,7 @@ impl Executor {
         if begun.is_err() {
             // Nobody can run it now; without a directory nobody will.
             let _ = dir.remove();
+            self.runtime.forget(id);
         }
         begun
     }
@@ -102,6 +127,7 @@ impl Executor {
         }
         match self.watch.inspect(id).await {
             Inspected::Running(supervisor) => {
+                self.note_lease(id);
                 self.watch.follow_running(id, supervisor);
                 Found::Running
             }
@@ -118,7 +144,7 @@ impl Executor {
     }
 
     /// Removes an attempt's directory, for when its outcome is kept elsewhere. A large one is
-    /// removed in the background.
+    /// removed in the background. The attempt may be started anew at once.
     ///
     /// # Errors
     /// The attempt is still running.
@@ -132,12 +158,9 @@ impl Executor {
         if !ended && matches!(self.watch.inspect(id).await, Inspected::Running(_)) {
             return Err(ExecutorError::StillRunning { id });
         }
+        self.runtime.forget(id);
         if !dir.remove_if_small() {
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = dir.remove() {
-                    tracing::warn!(%error, "an attempt's directory is left behind");
-                }
-            });
+            remove_in_background(dir.set_aside().unwrap_or(dir));
         }
         Ok(())
     }
@@ -156,6 +179,48 @@ impl Executor {
     #[must_use]
     pub fn attempt_dir(&self, id: AssignmentId) -> AttemptDir {
         self.watch.dir(id)
+    }
+
+    /// The folder for what need not outlive this boot, for its switch of logs.
+    #[must_use]
+    pub fn runtime_dir(&self) -> &RuntimeDir {
+        &self.runtime
+    }
+
+    /// Renews all leases: a ping was answered that was sent at this time of CLOCK_BOOTTIME, which
+    /// is the agent's monotonic clock. Whoever runs under a lease sees it without being told.
+    ///
+    /// # Errors
+    /// It cannot be noted, so that tasks with a lease will end as if nothing had been heard.
+    pub fn renew_leases(&self, sent_boottime_ms: u64) -> io::Result<()> {
+        let others = self.other_leases.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Those are of agents that were started in another way; their folder may be gone for good.
+        for other in others {
+            let _ = other.renew(sent_boottime_ms);
+        }
+        self.runtime.lease_file().renew(sent_boottime_ms)
+    }
+
+    /// Follows the progress of attempts, from now on.
+    #[must_use]
+    pub fn progress_watch(&self) -> ProgressWatch {
+        ProgressWatch::new(&self.watch.attempts_dir)
+    }
+
+    /// Where an attempt meets the agent. In memory if that can be; a full memory costs wear, not
+    /// the progress.
+    fn runtime_paths(&self, id: AssignmentId, dir: &AttemptDir) -> RuntimePaths {
+        let progress_file = self.runtime.make_progress(id).unwrap_or_else(|_| dir.progress_path());
+        RuntimePaths { dir: self.runtime.path().to_owned(), progress_file }
+    }
+
+    /// Remembers where the supervisor of an adopted attempt looks for renewals.
+    fn note_lease(&self, id: AssignmentId) {
+        let runtime = self.watch.dir(id).read_spec().ok().and_then(|spec| spec.runtime);
+        if let Some(runtime) = runtime.filter(|runtime| runtime.dir != self.runtime.path()) {
+            let file = LeaseFile::at(&runtime.dir);
+            self.other_leases.lock().unwrap_or_else(PoisonError::into_inner).insert(file);
+        }
     }
 
     /// Whether an attempt whose directory exists may still be begun.
@@ -218,8 +283,17 @@ impl Executor {
     }
 }
 
+fn remove_in_background(dir: AttemptDir) {
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = dir.remove() {
+            tracing::warn!(%error, "an attempt's directory is left behind");
+        }
+    });
+}
+
 impl Drop for Executor {
     fn drop(&mut self) {
         self.watch.let_go();
+        self.runtime.tidy();
     }
 }

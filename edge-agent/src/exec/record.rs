@@ -2,11 +2,14 @@
 //! their JSON and nothing else; who writes and reads the files is `attempt_dir`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use shared::id::AssignmentId;
 
 use super::identity::Identity;
+use super::lease::Lease;
+use super::log::LOG_BYTES_MAX;
 
 /// The most bytes of output reported for each stream. Even if each byte of both tails has to be
 /// escaped as six characters of JSON, a report stays within one 256 KiB message.
@@ -14,6 +17,12 @@ pub const TAIL_BYTES_MAX: u32 = 16 * 1024;
 
 /// The bytes of output reported for each stream when nobody says otherwise.
 pub const TAIL_BYTES_DEFAULT: u32 = 8 * 1024;
+
+/// What one small file costs a disk that writes whole blocks.
+pub(super) const BLOCK_BYTES: u64 = 4096;
+
+/// What a supervisor's records cost the disk before the end: the lock and the child.
+pub(super) const RECORDS_BEFORE_END_BYTES: u64 = 2 * BLOCK_BYTES;
 
 /// What to run for one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +42,18 @@ pub struct ExecOrder {
     pub stdout_tail_bytes: u32,
     /// The bytes of standard error to report, at most [`TAIL_BYTES_MAX`].
     pub stderr_tail_bytes: u32,
+    /// The bytes of what it writes that are kept on disk, both streams together; 0, and
+    /// less than [`LOG_BYTES_LEAST`](super::LOG_BYTES_LEAST), keeps none.
+    #[serde(default = "log_bytes_default")]
+    pub log_bytes_max: u64,
+    /// The lease without which it must not run; `None` lets it run on however long nobody hears
+    /// of the core.
+    #[serde(default)]
+    pub lease: Option<Lease>,
+}
+
+fn log_bytes_default() -> u64 {
+    LOG_BYTES_MAX
 }
 
 /// `spec.json`: the order as the supervisor reads it.
@@ -44,6 +65,21 @@ pub struct Spec {
     pub boot_id: String,
     /// What to run.
     pub order: ExecOrder,
+    /// Where agent and supervisor meet beside the attempt's directory. `None` in one that an
+    /// earlier version wrote.
+    #[serde(default)]
+    pub runtime: Option<RuntimePaths>,
+}
+
+/// What an attempt uses outside its directory. Noted with the attempt, since the agent that finds
+/// it again may have been started in another way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimePaths {
+    /// The agent's runtime folder: the renewals of leases, the switch for logs.
+    pub dir: PathBuf,
+    /// The file in which the task tells its progress.
+    pub progress_file: PathBuf,
 }
 
 /// `lock`: who has the right to run the attempt, for ever.
@@ -105,6 +141,11 @@ pub enum End {
         /// Why, and what to do about it: one sentence.
         message: String,
     },
+    /// Its lease ended without a renewal, so its supervisor ended it, whatever it then answered.
+    LeaseEnded {
+        /// Whether it ran at all; if not, the lease had ended before it could be started.
+        ran: bool,
+    },
 }
 
 /// `exit.json`: the one outcome of an attempt that ran, or could not.
@@ -117,7 +158,7 @@ pub struct ExitRecord {
     pub started_wall_ms: i64,
     /// The wall clock at its end, milliseconds since 1970.
     pub ended_wall_ms: i64,
-    /// How long it ran, by the monotonic clock.
+    /// How long it ran, by the monotonic clock, which goes on while the board sleeps.
     pub duration_ms: u64,
     /// The end of its standard output.
     pub stdout_tail: String,
@@ -129,4 +170,10 @@ pub struct ExitRecord {
     pub stderr_truncated: bool,
     /// Whether the kernel ended it for want of memory, as far as can be told.
     pub out_of_memory: bool,
+    /// How much it wrote to both streams, kept or not: where its log ends.
+    #[serde(default)]
+    pub log_end_offset: u64,
+    /// How much its supervisor gave to the disk: logs by the byte, records by the block.
+    #[serde(default)]
+    pub written_bytes: u64,
 }

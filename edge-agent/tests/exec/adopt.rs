@@ -96,22 +96,13 @@ fn a_supervisor_killed_while_no_agent_looked_is_gone_with_its_task() {
         first.started().await;
         until("it is up", || !world.text("pid").is_empty()).await;
         drop(first);
-        let (supervisor, _) = lock_of(&world, 1);
+        let supervisor = world.supervisor_of(1);
         kill(supervisor);
         let grandchild: u32 = world.text("pid").trim().parse().expect("a pid");
         until("the supervisor is dead", || !is_alive(supervisor)).await;
         assert_eq!(world.agent().executor.adopt(id(1)).await, Found::Gone);
         assert!(!is_alive(grandchild));
     });
-}
-
-fn lock_of(world: &World, task: u128) -> (u32, u64) {
-    match world.dir(id(task)).read_lock().expect("a lock") {
-        Lock::Supervisor { supervisor_pid, supervisor_start_ticks, .. } => {
-            (supervisor_pid, supervisor_start_ticks)
-        }
-        Lock::Tombstone => panic!("a tombstone"),
-    }
 }
 
 /// A lock as an earlier supervisor would have left it.
@@ -171,7 +162,7 @@ fn after_a_restart_of_the_machine_nothing_runs_and_nothing_is_believed_unstarted
         let order = command(2, "true", &[]);
         world
             .prepare(&order)
-            .write_spec(&Spec { boot_id: "another".to_owned(), order })
+            .write_spec(&Spec { boot_id: "another".to_owned(), order, runtime: None })
             .expect("spec");
         // So may the directory; this agent never started anything in this boot.
         let agent = world.agent();

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use edge_agent::exec::{EXIT_TAKEN, End, ExecEventKind, Found};
 
-use super::world::{World, block_on, command, id, supervise, supervisor};
+use super::world::{World, block_on, command, id, supervise, supervisor, until};
 
 const COUNTS: &str = "echo ran >> $W/count";
 
@@ -114,5 +114,32 @@ fn withdrawing_and_taking_at_once_agree_on_who_was_first() {
                 Found::Gone => panic!("nobody was killed"),
             }
         }
+    });
+}
+
+#[test]
+fn a_forgotten_attempt_can_be_run_anew_at_once() {
+    block_on(async {
+        let world = World::new();
+        let mut agent = world.agent();
+        // Much to remove, which must not hit what the next run makes.
+        let script = "echo ran >> $W/count; mkdir d; cd d; seq 1 300 | xargs touch; sleep 0.1; \
+                      ls | wc -l";
+        for run in 1..=5 {
+            let record = agent.run(&world.shell(1, script)).await;
+            assert_eq!((record.end, &*record.stdout_tail), (End::Exited { code: 0 }, "300\n"));
+            agent.executor.forget(id(1)).await.expect("forgotten");
+            assert!(agent.executor.list().is_empty(), "run {run}");
+        }
+        assert_eq!(world.text("count").lines().count(), 5);
+        // What an agent that went down did not remove, the next one does.
+        std::fs::create_dir_all(world.path("attempts/gone.1.0/work")).expect("create");
+        let later = world.agent();
+        until("it is removed", || {
+            let left = std::fs::read_dir(world.path("attempts")).expect("a folder");
+            left.flatten().all(|entry| !entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        })
+        .await;
+        drop(later);
     });
 }

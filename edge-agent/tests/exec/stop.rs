@@ -1,6 +1,6 @@
 //! Ending tasks, whoever asks and whenever.
 
-use edge_agent::exec::{End, ExecEventKind, ExecutorError, Lock, Signal};
+use edge_agent::exec::{End, ExecEventKind, ExecutorError, Signal};
 
 use super::world::{World, block_on, command, id, is_alive, kill, pids, until};
 
@@ -77,11 +77,7 @@ fn a_killed_supervisor_takes_the_task_along() {
         agent.start(&world.shell(1, script));
         agent.started().await;
         until("both are up", || world.text("pids").lines().count() == 2).await;
-        let Lock::Supervisor { supervisor_pid, .. } = world.dir(id(1)).read_lock().expect("a lock")
-        else {
-            panic!("a tombstone")
-        };
-        kill(supervisor_pid);
+        kill(world.supervisor_of(1));
         assert_eq!(agent.next().await.kind, ExecEventKind::Gone);
         assert!(pids(&world.text("pids")).iter().all(|&pid| !is_alive(pid)));
     });

@@ -6,10 +6,11 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use edge_agent::exec::{
-    AttemptDir, ExecEvent, ExecEventKind, ExecOrder, Executor, ExitRecord, Identity, Spec,
-    kernel_boot_id,
+    AttemptDir, ExecEvent, ExecEventKind, ExecOrder, Executor, ExitRecord, Identity, LOG_BYTES_MAX,
+    Lock, LogReader, RuntimeDir, RuntimePaths, Spec, kernel_boot_id,
 };
 use shared::id::{AssignmentId, Attempt, TaskId};
+use shared_runtime::clock::Clock;
 use tokio::sync::mpsc::Receiver;
 
 /// Far longer than anything here takes on any machine.
@@ -47,14 +48,37 @@ impl World {
         AttemptDir::of(&self.path("attempts"), id)
     }
 
+    pub fn log(&self, task: u128) -> LogReader {
+        LogReader::open(&self.dir(id(task)))
+    }
+
+    pub fn runtime(&self) -> RuntimeDir {
+        RuntimeDir::choose(self.root.path()).expect("a runtime folder")
+    }
+
     /// As far as an agent gets that dies between writing the order and spawning a supervisor.
     pub fn prepare(&self, order: &ExecOrder) -> AttemptDir {
+        self.prepare_with(order, self.runtime().path())
+    }
+
+    /// The same, of an agent with another runtime folder.
+    pub fn prepare_with(&self, order: &ExecOrder, runtime: &Path) -> AttemptDir {
         let dir = self.dir(order.id);
         std::fs::create_dir_all(self.path("attempts")).expect("create");
         dir.create().expect("create");
         let boot_id = kernel_boot_id().expect("/proc");
-        dir.write_spec(&Spec { boot_id, order: order.clone() }).expect("write");
+        let progress_file = dir.path().join("progress");
+        let runtime = Some(RuntimePaths { dir: runtime.to_owned(), progress_file });
+        dir.write_spec(&Spec { boot_id, order: order.clone(), runtime }).expect("write");
         dir
+    }
+
+    /// The process that runs an attempt.
+    pub fn supervisor_of(&self, task: u128) -> u32 {
+        match self.dir(id(task)).read_lock().expect("a lock") {
+            Lock::Supervisor { supervisor_pid, .. } => supervisor_pid,
+            Lock::Tombstone => panic!("a tombstone"),
+        }
     }
 
     /// A shell task whose variable `W` is this world's directory.
@@ -62,6 +86,15 @@ impl World {
         let mut order = command(task, "/bin/sh", &["-c", script]);
         order.env.insert("W".to_owned(), self.root.path().display().to_string());
         order
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // It is not below the temporary directory.
+        if let Ok(runtime) = RuntimeDir::choose(self.root.path()) {
+            let _ = std::fs::remove_dir_all(runtime.path());
+        }
     }
 }
 
@@ -121,7 +154,14 @@ pub fn command(task: u128, command: &str, args: &[&str]) -> ExecOrder {
         dir: None,
         stdout_tail_bytes: 8192,
         stderr_tail_bytes: 8192,
+        log_bytes_max: LOG_BYTES_MAX,
+        lease: None,
     }
+}
+
+/// The clock that leases are measured by.
+pub fn boottime_ms() -> u64 {
+    Clock::new().now().mono.0
 }
 
 /// Runs a supervisor by hand and waits for it.
