@@ -8,7 +8,7 @@ use shared::wire::Uplink;
 use shared::wire::downlink::RefusedBecause;
 use shared::wire::uplink::{Load, Reports};
 
-use crate::board::{Batch, Lease, Process};
+use crate::board::{Batch, Process};
 use crate::coverage::{Kind, notice_kind};
 use crate::describe;
 use crate::event::Event;
@@ -126,6 +126,7 @@ impl World {
             self.detail(Who::Board(at), |_| format!("writes {change:?}"));
         }
         let Batch { changes, mut effects, crash, tries } = batch;
+        self.watch_agent(at, &changes);
         self.boards[at].disk.commit(changes);
         self.check_outbox(at);
         match crash.map(|crash| crash.point) {
@@ -197,7 +198,7 @@ impl World {
             Effect::Send(message) => self.send_up(at, message),
             Effect::SendReports { after, upto } => self.send_reports(at, after, upto),
             Effect::Spawn { assignment, run, order, renewed } => {
-                self.spawn(at, assignment, run, Lease::of(&order, renewed));
+                self.spawn(at, assignment, run, &order, renewed);
             }
             Effect::RenewLease { sent } => self.boards[at].renew_leases(sent),
             Effect::Terminate { assignment } => self.terminate(at, assignment),
@@ -240,8 +241,12 @@ impl World {
                 self.tell_agent(at, Input::ReportsCut { sent: after });
                 return;
             }
-            let incarnation = self.boards[at].incarnation;
-            self.send_up(at, Uplink::Reports(Reports { incarnation, after, items, upto: last }));
+            let Some(agent) = &self.boards[at].agent else {
+                return;
+            };
+            let (incarnation, session) = (agent.incarnation(), agent.session());
+            let reports = Reports { incarnation, session, after, items, upto: last };
+            self.send_up(at, Uplink::Reports(reports));
             after = last;
         }
     }

@@ -13,6 +13,7 @@ use shared::wire::uplink::{Facts, Gone};
 use crate::board_life::Snapshot;
 use crate::disk::Disk;
 use crate::script::Armed;
+use crate::watch::Limits;
 use crate::world::EPOCH_MS;
 
 /// What the folder of an attempt says, and its supervisor.
@@ -60,6 +61,7 @@ pub struct Attempt {
     /// Which of its runs.
     pub run: u32,
     pub lease: Option<Lease>,
+    pub limits: Limits,
     /// Tells this supervisor from one that was kept out before.
     pub token: u64,
     /// Whether the agent's process of now hears of it.
@@ -123,6 +125,8 @@ pub struct Board {
     pub wake_at: Option<u64>,
     pub attempts: BTreeMap<AssignmentId, Attempt>,
     pub line: Line,
+    /// When its agent last heard its core, or started.
+    pub heard_ms: u64,
     pub powered: bool,
     pub booted_ms: u64,
     /// Which start of its kernel this is.
@@ -156,6 +160,7 @@ impl Board {
             wake_at: None,
             attempts: BTreeMap::new(),
             line: Line::default(),
+            heard_ms: 0,
             powered: false,
             booted_ms: 0,
             kernel: 0,

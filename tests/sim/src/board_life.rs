@@ -60,6 +60,7 @@ impl World {
         let now_ms = self.now_ms;
         let board = &mut self.boards[at];
         board.line.link = 0;
+        board.heard_ms = now_ms;
         let stored = board.disk.begin_boot();
         let boot = stored.boot;
         let now = board.now(now_ms, chance);

@@ -98,6 +98,7 @@ kinds! {
     ClockDistrusted "note clock distrusted",
     ClockTrusted "note clock trusted",
     Recovered "core recovered",
+    OutcomeToldAgain "outcome told again to a backup",
     SpecNoop "spec noop",
     SpecExclusive "spec exclusive",
     SpecTimeout "spec timeout",

@@ -37,6 +37,7 @@ pub enum Event {
     CoreRestore,
     LeaseLook { board: usize, id: AssignmentId, token: u64 },
     ProcessStart { board: usize, id: AssignmentId, token: u64 },
+    Overdue { board: usize, id: AssignmentId, token: u64, life: u64 },
     ProcessWrites { board: usize, id: AssignmentId, token: u64 },
     ProcessEnd { board: usize, id: AssignmentId, token: u64, signal: Option<i32> },
     BrokerUp,

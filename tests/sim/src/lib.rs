@@ -30,4 +30,5 @@ pub mod shrink;
 mod specs;
 pub mod sweep;
 pub mod trace;
+mod watch;
 mod world;

@@ -167,6 +167,7 @@ impl World {
             }
         } else if board.seal() == seal {
             board.line.heard_ms = self.now_ms;
+            board.heard_ms = self.now_ms;
             self.tell_agent(at, AgentInput::Downlink(message));
         } else {
             self.coverage.count(Kind::WrongSeal);

@@ -6,7 +6,9 @@ use edge_agent_logic::Input;
 use edge_agent_logic::input::{Exit, ProcessEnd, ProcessEvent};
 use shared::id::AssignmentId;
 use shared::report::{Output, ProgressMark};
+use shared::time::Monotonic;
 use shared::wire::Uplink;
+use shared::wire::downlink::Order;
 use shared::wire::uplink::{LogChunk, LogPiece, LogStream};
 
 use crate::board::{Attempt, Lease, Process};
@@ -16,6 +18,7 @@ use crate::describe;
 use crate::event::Event;
 use crate::failure::ensure;
 use crate::trace::Who;
+use crate::watch::Limits;
 use crate::world::World;
 
 /// The signal that asks, and the one that does not.
@@ -25,7 +28,14 @@ const KILL: i32 = 9;
 const LEASE_OVER: i32 = 0;
 
 impl World {
-    pub fn spawn(&mut self, at: usize, id: AssignmentId, run: u32, lease: Option<Lease>) {
+    pub fn spawn(
+        &mut self,
+        at: usize,
+        id: AssignmentId,
+        run: u32,
+        order: &Order,
+        renewed: Option<Monotonic>,
+    ) {
         self.note(Who::Board(at), |_| format!("spawns {}", describe::run(id, run)));
         let known = self.boards[at].attempts.contains_key(&id);
         ensure(!known, "an_attempt_is_asked_for_once", || describe::attempt(id));
@@ -44,7 +54,8 @@ impl World {
         let attempt = Attempt {
             process: Process::Asked,
             run,
-            lease,
+            lease: Lease::of(order, renewed),
+            limits: Limits::of(order),
             token: self.chance.word(),
             watched: true,
             run_ms: chance.between(5, self.plan.run_ms_max),
@@ -81,6 +92,7 @@ impl World {
         self.check_copies(at, id);
         self.after(run_ms, Event::ProcessEnd { board: at, id, token, signal: None });
         self.supervise(at, id, token);
+        self.watch_process(at, id, token);
         if token.is_multiple_of(3) {
             self.after(run_ms / 2, Event::ProcessWrites { board: at, id, token });
         }

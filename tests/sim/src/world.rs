@@ -13,6 +13,7 @@ use crate::coverage::Coverage;
 use crate::event::{Agenda, Event};
 use crate::plan::Plan;
 use crate::trace::{Detail, Trace, Who};
+use crate::watch::Watch;
 
 /// The wall time at which every world begins, milliseconds since 1970.
 pub const EPOCH_MS: i64 = 1_800_000_000_000;
@@ -50,6 +51,7 @@ pub struct World {
     /// Every submission that a client was told is taken on.
     pub acknowledged: BTreeSet<TaskId>,
     pub calm_since_ms: u64,
+    pub watch: Watch,
     agenda: Agenda,
 }
 
@@ -78,6 +80,7 @@ impl World {
             disks: 0,
             acknowledged: BTreeSet::new(),
             calm_since_ms: 0,
+            watch: Watch::default(),
             agenda: Agenda::default(),
             plan,
         };
@@ -182,6 +185,9 @@ impl World {
             Event::CoreRestore => self.restore_core(),
             Event::LeaseLook { board, id, token } => self.supervise(board, id, token),
             Event::ProcessStart { board, id, token } => self.process_starts(board, id, token),
+            Event::Overdue { board, id, token, life } => {
+                self.look_whether_overdue(board, id, token, life);
+            }
             Event::ProcessWrites { board, id, token } => self.process_writes(board, id, token),
             Event::ProcessEnd { board, id, token, signal } => {
                 self.process_ends(board, id, token, signal);
