@@ -1,6 +1,7 @@
 //! What a step changes, as rows of a store. Changes carry everything a store needs: applying them
 //! in order to the same start gives the same end, in any store.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -81,19 +82,22 @@ pub struct TaskLife {
 
 /// Attempts that were given after a backup was taken, and that the store restored from it does not
 /// know: agents may still hold them, or their outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// The last attempt that the backup knows.
     pub above: Attempt,
     /// The last number kept free for forgotten ones.
     pub upto: Attempt,
+    /// Those of them that agents have told of since: they are known now, whatever became of them.
+    #[serde(default)]
+    pub found: BTreeSet<Attempt>,
 }
 
 impl Forgotten {
     /// Whether an attempt may be one of them.
     #[must_use]
     pub fn may_be(&self, attempt: Attempt) -> bool {
-        attempt > self.above && attempt <= self.upto
+        attempt > self.above && attempt <= self.upto && !self.found.contains(&attempt)
     }
 }
 
@@ -123,7 +127,7 @@ impl TaskLife {
     pub fn restore_from_backup(&mut self) {
         let above = self.attempt;
         let upto = Attempt(above.0.saturating_add(FORGOTTEN_ATTEMPTS));
-        self.forgotten = Some(Forgotten { above, upto });
+        self.forgotten = Some(Forgotten { above, upto, found: BTreeSet::new() });
         self.attempt = upto;
     }
 }

@@ -275,7 +275,14 @@ impl Cloud {
     /// that it had it: given before a backup was put back, and forgotten with it.
     pub(crate) fn adopt(&mut self, agent: &AgentId, id: AssignmentId, context: &mut Context) {
         let since = context.now.wall;
-        let Some(task) = self.tasks.get_mut(&id.task) else {
+        // Known from now on, whatever becomes of it: what it tells later brings it back no more.
+        let noted = self.move_task(id.task, context, |life| {
+            if let Some(forgotten) = &mut life.forgotten {
+                forgotten.found.insert(id.attempt);
+            }
+            Ok(())
+        });
+        let Some(task) = self.tasks.get_mut(&id.task).filter(|_| noted.is_ok()) else {
             return;
         };
         let row = AssignmentRow {
@@ -302,7 +309,7 @@ impl Cloud {
     /// Whether an attempt may be one that this store forgot, of a task that still waits for its
     /// outcome.
     pub(crate) fn may_have_forgotten(&self, id: AssignmentId) -> bool {
-        let forgotten = self.tasks.get(&id.task).and_then(|task| task.row.life.forgotten);
+        let forgotten = self.tasks.get(&id.task).and_then(|task| task.row.life.forgotten.as_ref());
         forgotten.is_some_and(|forgotten| forgotten.may_be(id.attempt))
     }
 

@@ -333,6 +333,26 @@ fn a_core_put_back_to_a_backup_finds_work_that_it_forgot() {
 }
 
 #[test]
+fn a_found_attempt_that_was_decided_about_does_not_come_back_with_its_last_words() {
+    let mut world = World::new();
+    let (mut a, mut b) = (Board::new("a"), Board::new("b"));
+    let (task, _) = world.submit(spec(Reconcile::KeepReplacement));
+    let backup = world.maps.clone();
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    put_back(&mut world, backup);
+    world.hello(&mut b);
+    let wait_s = world.settings.recovery_ms / 1_000 + 1;
+    wait(&mut world, wait_s, &mut [&mut b]);
+    a.inventory = Some(vec![Held { assignment: attempt(task, 1), running_ms: Some(9) }]);
+    world.hello(&mut a);
+    assert!(world.maps.assignments[&attempt(task, 1)].state.is_ended());
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).attempt(), Some(Attempt(1_001)));
+    assert_eq!(world.maps.late.len(), 1);
+}
+
+#[test]
 fn a_core_put_back_to_a_backup_goes_on_without_agents_that_do_not_come() {
     let mut world = World::new();
     let (mut a, mut b) = (Board::new("a"), Board::new("b"));

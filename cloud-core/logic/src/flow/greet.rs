@@ -30,7 +30,10 @@ pub(crate) fn join(
     credential: Credential,
     context: &mut Context,
 ) {
-    let refusal = cloud.refuse_newcomer(agent, join.incarnation);
+    // One that is heard has a credential that holds; a request that was under way for long, or one
+    // of a copy of its database, would take that from it.
+    let refusal =
+        cloud.refuse_newcomer(agent, join.incarnation).or_else(|| cloud.refuse_rejoin(agent));
     let message = match refusal {
         Some(refusal) => Downlink::JoinRefused(refusal),
         None => {
@@ -237,6 +240,20 @@ impl Cloud {
         let rate = self.settings.reports_per_second.max(1);
         self.reports_from = from + backlog.saturating_mul(1_000) / rate;
         from.since_ms(now).min(REPORTS_AFTER_MS_MAX)
+    }
+
+    /// Why an agent that has joined may not join again, if it may not.
+    fn refuse_rejoin(&self, id: &AgentId) -> Option<Refusal> {
+        let channel = self.channels.get(id)?;
+        let heard = channel.greeted && channel.liveness.status() != AgentStatus::Offline;
+        heard.then(|| Refusal {
+            session: None,
+            reason: RefusedBecause::IdInUse,
+            detail: format!(
+                "{id} has joined and is heard; if that is this agent, it may join again as soon as \
+                 it counts as offline, else give this one an id of its own with --id"
+            ),
+        })
     }
 
     /// Why an agent is not let in, if it is not.
