@@ -12,8 +12,9 @@ use shared_runtime::clock::{Clock, new_uuid_v4};
 use shared_runtime::shutdown::Shutdown;
 use shared_runtime::telemetry;
 
-use crate::cli::{Cli, Command, LookArgs, Output, RunArgs};
+use crate::cli::{Cli, Command, DoctorArgs, LookArgs, Output, RunArgs};
 use crate::config::{Config, SetupError, credential_in, data_default, database_in};
+use crate::doctor::{self, Verdict};
 use crate::driver::{Driver, DriverError, Parts, TaskEnvironment};
 use crate::exec::{Executor, ExecutorError, kernel_boot_id};
 use crate::folder::{Folder, FolderError};
@@ -28,7 +29,7 @@ use crate::store::{Store, StoreError};
 const OWN_EXE: &str = "/proc/self/exe";
 
 /// No right clock has ever shown less to this program: 2026-11-01. To be moved on with releases.
-const BUILT_AT: Timestamp = Timestamp(1_793_491_200_000);
+pub(crate) const BUILT_AT: Timestamp = Timestamp(1_793_491_200_000);
 
 /// Why the agent cannot run, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Tasks(args) => show(&args, look::tasks_json, |data| {
             look::tasks_table(data, look::terminal_width(), Clock::new().now())
         }),
+        Command::Doctor(args) => return examine(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,19 +94,34 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn examine(args: &DoctorArgs) -> ExitCode {
+    let findings = doctor::examine(&args.run, Clock::new().now());
+    say(&match args.output {
+        Output::Json => doctor::as_json(&findings),
+        Output::Table => doctor::as_text(&findings, look::terminal_width()),
+    });
+    match doctor::worst(&findings) {
+        Verdict::Ok | Verdict::Warn => ExitCode::SUCCESS,
+        Verdict::Fail => ExitCode::FAILURE,
+    }
+}
+
+fn say(text: &str) {
+    use std::io::Write as _;
+    // A reader that has seen enough is no error.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
 fn show(
     args: &LookArgs,
     json: fn(&Path) -> Result<String, StoreError>,
     table: impl Fn(&Path) -> Result<String, StoreError>,
 ) -> Result<(), AppError> {
-    use std::io::Write as _;
     let data = args.data.clone().unwrap_or_else(data_default);
-    let text = match args.output {
+    say(&match args.output {
         Output::Json => json(&data)?,
         Output::Table => table(&data)?,
-    };
-    // A reader that has seen enough is no error.
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    });
     Ok(())
 }
 

@@ -28,6 +28,21 @@ pub enum Command {
     /// List the tasks the agent holds, from its own database: needs no network and no running
     /// agent.
     Tasks(LookArgs),
+    /// Check whether an agent that is started with these arguments can do its work here, and say
+    /// what to do if not: needs no network and no running agent, and changes nothing. Exit code 0,
+    /// or 1 if something fails.
+    Doctor(Box<DoctorArgs>),
+}
+
+/// Whom to examine, and how to say what was found.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// As `run` is given them.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// A table for people, or JSON.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
 }
 
 /// What can be written instead of the configuration file, or beside it: an argument wins over the

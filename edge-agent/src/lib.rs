@@ -4,6 +4,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod driver;
 pub mod exec;
 pub mod folder;
@@ -12,4 +13,5 @@ pub mod link;
 pub mod look;
 pub mod observe;
 pub mod probe;
+pub mod room;
 pub mod store;

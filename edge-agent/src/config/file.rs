@@ -44,6 +44,12 @@ pub struct FileConfig {
     pub broker: BrokerFile,
     /// The log.
     pub log: LogFile,
+    /// The disk.
+    pub disk: DiskFile,
+    /// Writing to flash.
+    pub flash: FlashFile,
+    /// What tasks write.
+    pub logs: LogsFile,
     /// Bounds and times.
     pub limits: Settings,
 }
@@ -64,6 +70,34 @@ pub struct BrokerFile {
     pub username: Option<String>,
     /// Password at an external broker.
     pub password_file: Option<PathBuf>,
+}
+
+/// The disk, as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskFile {
+    /// How much room is taken to be let go when there is no other, MiB.
+    pub ballast_mib: Option<u64>,
+}
+
+/// Writing to flash, as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlashFile {
+    /// How many bytes may be written in a day; 0 is no bound.
+    pub bytes_per_day: Option<u64>,
+}
+
+/// What is kept of what tasks write, as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsFile {
+    /// The most for one attempt, in bytes.
+    pub attempt_bytes_max: Option<u64>,
+    /// The most for all attempts, in bytes.
+    pub bytes_max: Option<u64>,
+    /// How long it is kept for a core that does not take it, in hours.
+    pub keep_hours: Option<u64>,
 }
 
 /// The log, as written.

@@ -5,6 +5,7 @@
 mod broker;
 mod capacity;
 mod file;
+mod writing;
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,8 @@ use crate::probe::HostFacts;
 
 pub use broker::{BrokerUrl, BrokerUrlError};
 pub use capacity::{CapacityError, CapacityWish};
-pub use file::{BrokerFile, FileConfig, LogFile};
+pub use file::{BrokerFile, DiskFile, FileConfig, FlashFile, LogFile, LogsFile};
+pub use writing::LogLimits;
 
 /// The most tasks held when nobody says otherwise.
 const TASKS_MAX_DEFAULT: u32 = 64;
@@ -89,6 +91,12 @@ pub struct Config {
     pub position_file: Option<PathBuf>,
     /// How much of the disk stays free for what is under way, MiB.
     pub disk_reserve_mib: u64,
+    /// How much room is taken to be let go when there is no other, MiB.
+    pub ballast_mib: u64,
+    /// How many bytes may be written in a day; `None` is no bound.
+    pub flash_bytes_per_day: Option<u64>,
+    /// How much is kept of what tasks write.
+    pub logs: LogLimits,
     /// How much of the end of each output stream is reported, in bytes.
     pub tail_bytes: u32,
     /// The bounds and times it decides by.
@@ -136,6 +144,9 @@ impl Config {
             data: args.data.clone().or(file.data).unwrap_or_else(data_default),
             position_file: file.position_file,
             disk_reserve_mib: file.disk_reserve_mib.unwrap_or(64),
+            ballast_mib: writing::ballast(&file.disk)?,
+            flash_bytes_per_day: writing::flash(&file.flash)?,
+            logs: LogLimits::of(&file.logs)?,
             settings: checked_settings(file.limits)?,
             log: log_of(args, &file.log),
             id,

@@ -53,6 +53,12 @@ fn every_mistake_says_where_it_is_and_what_to_write() {
         ("[limits]\ninventory_part = 1001\n", "inventory_part must be 1 to 1000"),
         ("join_token_file = '/nonexistent/token'\n", "/nonexistent/token"),
         ("output_tail_bytes = 1000000\n", "at most 16384"),
+        ("[disk]\nbalast_mib = 1\n", "did you mean `ballast_mib`?"),
+        ("[disk]\nballast_mib = 1025\n", "disk.ballast_mib: at most 1024"),
+        ("[flash]\nbytes_per_day = 5\n", "flash.bytes_per_day: at least 1048576, or 0"),
+        ("[logs]\nattempt_bytes_max = 5\n", "attempt_bytes_max must be at least 1024, or 0"),
+        ("[logs]\nbytes_max = 5\n", "bytes_max must be at least attempt_bytes_max (1048576)"),
+        ("[logs]\nkeep_hours = 0\n", "keep_hours must be 1 to 8784"),
     ] {
         let error = refused(toml);
         assert!(error.contains(expected), "{toml}: {error}");
@@ -73,6 +79,8 @@ fn the_file_that_is_shipped_is_read_and_says_the_defaults() {
         .fold(String::new(), |all, line| all + line + "\n");
     let file: FileConfig = shared_runtime::config::parse(&uncommented, path).expect("every key");
     assert_eq!(file.limits.held_max, Settings::default().held_max);
+    assert!(file.disk.ballast_mib.is_some() && file.flash.bytes_per_day.is_some());
+    assert!(file.logs.keep_hours.is_some() && file.logs.bytes_max.is_some());
     assert!(file.position.is_some() && file.broker.username.is_some() && file.id.is_some());
 }
 

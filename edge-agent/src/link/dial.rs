@@ -1,9 +1,13 @@
 //! How a connection is made: as whom, and over what. The only place that knows the configuration
 //! of the link below.
 
+use std::time::Duration;
+
 use shared::id::AgentId;
 use shared::wire::Topic;
-use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, Will};
+use shared_runtime::link::{
+    Believed, Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, Reached, Unreached, Will,
+};
 use shared_runtime::seal::BrokerPassword;
 
 use crate::config::Config;
@@ -40,6 +44,22 @@ pub fn mqtt(config: &Config) -> Dial {
         (link.username, link.password) = (Some(username), Some(password));
         Link::start(link, vec![topic.clone()], caller.will)
     })
+}
+
+/// Looks whether the broker can be reached, as an agent would reach it.
+///
+/// # Errors
+/// What went wrong first.
+pub fn reach(
+    config: &Config,
+    believed: Believed,
+    patience: Duration,
+) -> Result<Reached, Unreached> {
+    let broker = &config.broker;
+    let id = config.id.as_str().to_owned();
+    let link = LinkConfig::for_agent(broker.host.clone(), broker.port, id);
+    let link = LinkConfig { tls: config.tls.clone(), believed: Some(believed), ..link };
+    shared_runtime::link::reach(&link, patience)
 }
 
 /// The topic on which the core speaks to an agent.

@@ -9,5 +9,5 @@ mod dial;
 mod join;
 mod line;
 
-pub use dial::{Caller, Dial, mqtt};
+pub use dial::{Caller, Dial, mqtt, reach};
 pub use line::{Line, LineError, LineEvent, Me};

@@ -13,6 +13,7 @@ use shared::time::{Now, Timestamp};
 use crate::config::database_in;
 use crate::store::{Glance, Reader, StoreError};
 
+pub(crate) use status::doubt;
 pub use status::{status_json, status_table};
 pub use tasks::{tasks_json, tasks_table};
 

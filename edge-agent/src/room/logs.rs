@@ -1,0 +1,36 @@
+//! The logs of attempts as something that can be let go.
+
+use std::fs;
+use std::path::Path;
+
+use crate::exec::AttemptDir;
+
+/// Drops the logs of all attempts that are over. Answers whether there were any.
+pub(super) fn drop_ended(attempts: &Path) -> bool {
+    let mut dropped = false;
+    for dir in directories(attempts).filter(AttemptDir::has_exit) {
+        dropped |= has_logs(&dir);
+        dir.remove_logs();
+    }
+    dropped
+}
+
+/// Drops the logs of all others. Answers whether there were any.
+pub(super) fn drop_running(attempts: &Path) -> bool {
+    let mut dropped = false;
+    for dir in directories(attempts).filter(|dir| !dir.has_exit()) {
+        dropped |= has_logs(&dir);
+        dir.remove_logs();
+    }
+    dropped
+}
+
+fn has_logs(dir: &AttemptDir) -> bool {
+    let entries = fs::read_dir(dir.path()).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_name().to_string_lossy().contains("log")).count() > 0
+}
+
+fn directories(attempts: &Path) -> impl Iterator<Item = AttemptDir> {
+    let entries = fs::read_dir(attempts).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(|entry| entry.path().is_dir()).map(|entry| AttemptDir::at(&entry.path()))
+}
