@@ -14,9 +14,9 @@ use tests::evidence::Traces;
 use tests::hosts::{TRUE_MONOTONIC, WallClock, clock_library, system};
 use tests::spec::{on, with};
 use tests::wait::{check, eventually};
-use tests::{BrokerKind, ClusterBuilder, Hosts};
+use tests::{AgentSetup, BrokerKind, ClusterBuilder, Hosts};
 
-use super::{HEARTBEAT_MS, Site};
+use super::{HEARTBEAT_MS, Site, site};
 
 const YEAR_S: i64 = 365 * 86_400;
 /// What the clocks show.
@@ -49,6 +49,15 @@ fn assert_times(task: &TaskDocument) {
 fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Waits until an agent is known to believe its wall clock, or not to.
+fn assert_believes(site: &Site, agent: &str, believes: bool) {
+    let what = if believes { "to believe" } else { "to doubt" };
+    eventually(&format!("agent {agent} {what} its clock"), || {
+        let seen = site.cluster.api.agent(agent)?;
+        check(seen.clock_trusted == Some(believes), || format!("{seen:?}"))
+    });
 }
 
 /// Checks that an agent's task succeeded and that what should time out did, not before its time.
@@ -106,6 +115,7 @@ fn boards_years_off_run_tasks_by_their_monotonic_clocks() {
             api.agent(agent)?.clock_offset_ms.ok_or("not yet".to_owned())
         });
         assert!((offset - wrong_by).abs() < 600_000, "{agent}: {offset} ms, not {wrong_by} ms");
+        assert_believes(&site, agent, false);
     }
     for (agent, _) in CLOCKS {
         // What it holds outlives a restart by the same wrong clock.
@@ -120,6 +130,51 @@ fn boards_years_off_run_tasks_by_their_monotonic_clocks() {
         site.assert_done_at_once(&id);
         assert_times(&api.settled(&id));
     }
+    site.cluster.wait_until_idle();
+}
+
+#[test]
+fn a_board_that_wakes_up_in_1970_without_a_link_does_its_work() {
+    let setup = AgentSetup::at("a", 0.0, 0.0).running_max(1);
+    let Some(mut site) = site(ClusterBuilder::new(BrokerKind::Embedded).agent(setup)) else {
+        return;
+    };
+    let api = site.cluster.api;
+    let submit = |site: &Site, script: &str| api.submit(&on(once(&site.cluster, script), &["a"]));
+    let (script, _gate) = site.gated("gate", "exit 0");
+    let only_here = json!({"disconnect": {"replace": false}});
+    let broken_off = api.submit(&with(on(once(&site.cluster, &script), &["a"]), only_here));
+    api.running(&broken_off);
+    let waiting = submit(&site, "date -u +%Y");
+    let bounded = json!({"timeout_s": TIMEOUT_S});
+    let endless = api.submit(&with(on(once(&site.cluster, "sleep 600"), &["a"]), bounded));
+    site.holds("a", &waiting, "accepted");
+    site.holds("a", &endless, "accepted");
+
+    site.hosts.cut("a");
+    site.hosts.power_cut(&["a"]);
+    site.cluster.agent("a").daemon.kill();
+    site.hosts.host("a").reboot();
+    if let Err(why) = site.hosts.host("a").set_clock(WallClock::Since1970(20)) {
+        return system::skip(&why);
+    }
+    let (name, value) = TRUE_MONOTONIC;
+    site.cluster.agent("a").daemon.set_env(name, value);
+    site.cluster.agent("a").daemon.start();
+    for id in [&waiting, &endless, &broken_off] {
+        site.holds("a", id, "finished");
+        site.assert_open(id);
+    }
+
+    site.hosts.heal("a");
+    site.assert_done_at_once(&waiting);
+    let done = api.settled(&waiting);
+    assert_eq!(done.outcome.as_ref().map(|outcome| &*outcome.stdout_tail), Some("1970\n"));
+    let timed_out = api.settled(&endless);
+    assert_eq!(timed_out.summary.reason, Some(FailureReason::TimedOut), "{}", in_brief(&timed_out));
+    let lost = api.settled(&broken_off);
+    assert_eq!(lost.summary.reason, Some(FailureReason::Lost), "{}", in_brief(&lost));
+    [done, timed_out, lost].iter().for_each(assert_times);
     site.cluster.wait_until_idle();
 }
 
@@ -175,7 +230,9 @@ fn a_wall_clock_that_jumps_moves_no_timeout_and_destroys_nothing() {
     clock.set(WallClock::Since1970(5));
     site.cluster.agent("a").daemon.start();
     api.agent_is("a", AgentStatus::Online);
+    assert_believes(&site, "a", false);
     clock.set(WallClock::Ahead(0));
+    assert_believes(&site, "a", true);
     site.holds("a", &through, "running");
     gate.open();
     site.assert_done_at_once(&through);
