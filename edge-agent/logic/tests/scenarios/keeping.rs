@@ -45,6 +45,7 @@ fn a_core_put_back_from_a_backup_is_told_again_what_it_had_acknowledged() {
     let told = bench.store.reports(Sequence(2), Sequence(6), 9);
     assert_eq!(told.iter().map(|item| item.seq.0).collect::<Vec<_>>(), [4, 6]);
     // That is on disk too: a restart before the acknowledgement changes nothing.
+    assert_eq!(bench.store.stored().outbox.acked, Sequence(2));
     bench.restart();
     bench.step(Input::LinkUp { link: 1 });
     assert_eq!(acts(&bench.welcome(2)), ["reports 2..6"]);

@@ -209,7 +209,7 @@ fn a_jump_is_doubted_until_the_core_or_the_clock_takes_it_back() {
 
 #[test]
 fn a_board_that_once_ran_years_ahead_recovers_by_the_cores_word() {
-    let mut bench = Bench::new(Settings::default());
+    let mut bench = Bench::met();
     bench.wall_ahead_ms = 2 * YEAR_MS;
     bench.restart();
     bench.tick_at(700_000);
