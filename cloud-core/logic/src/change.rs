@@ -221,6 +221,9 @@ pub struct AgentRow {
     pub link: u64,
     /// How far its reports have been taken, and of which incarnation.
     pub inbox: Inbox,
+    /// Databases that spoke under this name before and were replaced, the latest last.
+    #[serde(default)]
+    pub former: Vec<Incarnation>,
     /// The last revision of its desired state.
     pub desired_rev: Revision,
     /// When it was last known to be heard; brought up to date now and then.

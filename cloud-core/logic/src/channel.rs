@@ -44,6 +44,7 @@ pub(crate) struct Channel {
     pub(crate) session: Session,
     pub(crate) link: u64,
     pub(crate) inbox: Inbox,
+    pub(crate) former: Vec<Incarnation>,
     pub(crate) desired_rev: Revision,
     pub(crate) wanted: BTreeMap<Revision, WantedRow>,
     revision_of: BTreeMap<AssignmentId, Revision>,
@@ -75,6 +76,7 @@ impl Channel {
             session: Session(0),
             link: 0,
             inbox: Inbox { incarnation: NO_INCARNATION, acked: shared::id::Sequence(0) },
+            former: Vec::new(),
             desired_rev: Revision(0),
             wanted: BTreeMap::new(),
             revision_of: BTreeMap::new(),
@@ -96,6 +98,7 @@ impl Channel {
             session: row.session,
             link: row.link,
             inbox: row.inbox,
+            former: row.former.clone(),
             desired_rev: row.desired_rev,
             ..Self::new(row.joined_at, now, Liveness::remembered(now))
         }
@@ -138,6 +141,7 @@ impl Channel {
             session: self.session,
             link: self.link,
             inbox: self.inbox,
+            former: self.former.clone(),
             desired_rev: self.desired_rev,
             last_seen: agent.last_seen,
         }

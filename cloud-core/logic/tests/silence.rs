@@ -231,7 +231,15 @@ fn a_new_database_under_an_old_id_means_that_its_work_is_gone() {
     let placed = b.apply(&effects).len() + new.apply(&effects).len();
     let second = world.maps.assignments.contains_key(&attempt(task, 2));
     assert!(second, "attempt 2 was made, {placed} rows");
-    // What the old database still says is not believed.
+    // What the old database still says is not believed, and it does not come back.
+    let effects = world.hello(&mut a.clone());
+    let refused = effects.iter().any(|effect| match effect {
+        Effect::Send { message: Downlink::Refused(refusal), .. } => {
+            refusal.reason == RefusedBecause::OlderDatabase
+        }
+        _ => false,
+    });
+    assert!(refused, "{effects:?}");
     let message =
         a.queue(attempt(task, 1), shared::time::Timestamp(0), finished(End::Exited { code: 0 }));
     world.say(&a, message);

@@ -1,6 +1,8 @@
 //! A store in memory, for tests and simulations: the same rules as the one on disk, and nothing
 //! survives the process. A reopened copy shares what the first one holds.
 
+mod logs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -11,11 +13,15 @@ use cloud_core_logic::document;
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
 use shared::mailbox::Inbox;
+use shared::time::Timestamp;
 
+use super::logs::{Shelf, keep_all, prune};
 use super::{
-    LATE_REPORTS_MAX, PlacementInput, Reader, Store, StoreError, TaskFilter,
-    document::placement_input, page_limit, page_of, task_behind,
+    AgentLogs, KeptLogs, LATE_REPORTS_MAX, LogBounds, LogPart, LogState, PlacementInput, Pruned,
+    Reader, Store, StoreError, TaskFilter, TextPiece, document::placement_input, page_limit,
+    page_of, task_behind,
 };
+use logs::Logs;
 
 /// A store in memory. A clone shares the state, as a second look at the same disk would.
 #[derive(Debug, Clone)]
@@ -34,6 +40,7 @@ struct State {
     credentials: BTreeMap<AgentId, Credential>,
     wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     late_reports: BTreeMap<TaskId, Vec<HistoryDocument>>,
+    logs: Logs,
 }
 
 impl MemoryStore {
@@ -50,6 +57,7 @@ impl MemoryStore {
             credentials: BTreeMap::new(),
             wanted: BTreeMap::new(),
             late_reports: BTreeMap::new(),
+            logs: Logs::default(),
         };
         Self { shared: Arc::new(RwLock::new(state)) }
     }
@@ -103,6 +111,21 @@ impl Store for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    fn keep_logs(
+        &mut self,
+        logs: &[AgentLogs],
+        bounds: &LogBounds,
+        now: Timestamp,
+    ) -> Result<KeptLogs, StoreError> {
+        keep_all(&mut *self.write(), logs, bounds, now)
+    }
+
+    fn prune_logs(&mut self, bounds: &LogBounds, now: Timestamp) -> Result<Pruned, StoreError> {
+        let mut state = self.write();
+        let more = prune(&mut *state, bounds, now)?;
+        Ok(Pruned { bytes: state.total_cost()?, more })
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -312,6 +335,18 @@ impl Reader for MemoryStore {
 
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
         Ok(self.read().late_reports_of(id))
+    }
+
+    fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError> {
+        Ok(self.read().log_state(task))
+    }
+
+    fn log_part(&self, id: AssignmentId, from: u64) -> Result<LogPart, StoreError> {
+        Ok(self.read().log_part(id, from))
+    }
+
+    fn log_before(&self, id: AssignmentId, offset: u64) -> Result<Vec<TextPiece>, StoreError> {
+        Ok(self.read().log_before(id, offset))
     }
 
     fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {

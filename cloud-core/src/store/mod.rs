@@ -6,6 +6,7 @@
 pub mod conformance;
 mod document;
 mod error;
+mod logs;
 mod memory;
 mod sqlite;
 
@@ -13,10 +14,15 @@ use std::sync::Arc;
 
 use cloud_core_logic::change::{Change, Stored};
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::task::TaskStatus;
+use shared::time::Timestamp;
 
 pub use error::{BackupError, StoreError};
+pub use logs::{
+    AgentLogs, KeptLogs, LogAttempt, LogBounds, LogDrop, LogFate, LogPart, LogState, Pruned,
+    Stream, TASK_BYTES_LEAST, TextPiece,
+};
 pub use memory::MemoryStore;
 pub use sqlite::{Backup, PutBack, SqliteStore, TakenUp, back_up, put_back};
 
@@ -41,6 +47,24 @@ pub trait Store: Send {
     /// When nothing of it was kept. [`StoreError::is_permanent`] says whether trying the same
     /// again could succeed.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Keeps what is new of these chunks, in order and in one transaction, takes away a few of the
+    /// oldest when there are too many, and returns once that would survive a power cut.
+    ///
+    /// # Errors
+    /// When nothing of it was kept.
+    fn keep_logs(
+        &mut self,
+        logs: &[AgentLogs],
+        bounds: &LogBounds,
+        now: Timestamp,
+    ) -> Result<KeptLogs, StoreError>;
+
+    /// Takes away a few of those logs that are too old, or too many.
+    ///
+    /// # Errors
+    /// When nothing was taken away.
+    fn prune_logs(&mut self, bounds: &LogBounds, now: Timestamp) -> Result<Pruned, StoreError>;
 
     /// A way to read what is committed, from any thread.
     fn reader(&self) -> Arc<dyn Reader>;
@@ -79,6 +103,25 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError>;
+
+    /// Where the log of a task stands; `None` when there is no task of this id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError>;
+
+    /// A bounded part of an attempt's log, from the piece on in which `from` lies.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn log_part(&self, id: AssignmentId, from: u64) -> Result<LogPart, StoreError>;
+
+    /// A few pieces of an attempt's log that begin before `offset`, in order, the last of them
+    /// last; none when there are none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn log_before(&self, id: AssignmentId, offset: u64) -> Result<Vec<TextPiece>, StoreError>;
 
     /// What it takes to explain where a task is; `None` when there is none of this id.
     ///

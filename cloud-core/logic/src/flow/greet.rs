@@ -19,6 +19,8 @@ use crate::effect::Effect;
 use crate::fleet::{Agent, Liveness, Signal};
 use crate::timers::Alarm;
 
+/// How many replaced databases of one agent are remembered.
+const FORMER_MAX: usize = 8;
 /// The longest that an agent is asked to keep its reports back, in milliseconds.
 const REPORTS_AFTER_MS_MAX: u64 = 30_000;
 
@@ -82,6 +84,12 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         return;
     };
     if !same {
+        channel.former.retain(|former| *former != hello.incarnation);
+        if channel.inbox.incarnation != NO_INCARNATION {
+            channel.former.push(channel.inbox.incarnation);
+        }
+        let surplus = channel.former.len().saturating_sub(FORMER_MAX);
+        channel.former.drain(..surplus);
         channel.inbox = Inbox { incarnation: hello.incarnation, acked: shared::id::Sequence(0) };
         channel.applied_rev = shared::id::Revision(0);
     }
@@ -275,7 +283,17 @@ impl Cloud {
         };
         let known = channel.inbox.incarnation;
         let another = known != incarnation && known != NO_INCARNATION;
-        let heard = channel.greeted && channel.liveness.status() == AgentStatus::Online;
+        let heard = channel.greeted && channel.liveness.status() != AgentStatus::Offline;
+        if channel.former.contains(&incarnation) {
+            return Some(Refusal {
+                session: None,
+                reason: RefusedBecause::OlderDatabase,
+                detail: format!(
+                    "the database of {id} was replaced by a newer one; remove this data folder, \
+                     and let the agent join anew if it is still this one"
+                ),
+            });
+        }
         (another && heard).then(|| Refusal {
             session: None,
             reason: RefusedBecause::IdInUse,

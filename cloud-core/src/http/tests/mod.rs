@@ -212,6 +212,7 @@ fn agent(name: &str) -> Change {
         session: shared::id::Session(1),
         link: 1,
         inbox: Inbox { incarnation: NO_INCARNATION, acked: Sequence(0) },
+        former: Vec::new(),
         desired_rev: Revision(0),
         last_seen: None,
     }))

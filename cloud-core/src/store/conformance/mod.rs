@@ -2,6 +2,7 @@
 //! and [`random::alike`] against the one in memory before anybody uses it.
 
 mod listing;
+pub mod logs;
 pub mod random;
 pub mod sample;
 
@@ -41,6 +42,12 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     an_explanation_knows_who_refused(&mut *make());
     what_is_told_of_an_unknown_task_is_there_to_be_asked_for(&mut *make());
     a_store_that_is_no_backup_recovers_from_nothing(&mut *make());
+    logs::a_log_is_taken_once_however_often_it_comes(&mut *make());
+    logs::a_log_is_taken_from_its_own_agent_only(&mut *make());
+    logs::of_one_task_the_oldest_goes_first(&mut *make());
+    logs::of_all_logs_the_oldest_goes_first(&mut *make());
+    logs::old_logs_go_in_small_steps(&mut *make());
+    logs::a_long_log_is_read_part_by_part_in_both_directions(&mut *make());
 }
 
 fn commit(store: &mut dyn Store, changes: &[Change]) {

@@ -49,9 +49,11 @@ fn life(state: TaskState, attempt: u32, agent: Option<&str>) -> TaskLife {
         failures: attempt,
         losses: 1,
         refusals: 2,
-        forgotten: attempt
-            .is_multiple_of(2)
-            .then_some(Forgotten { above: Attempt(attempt), upto: Attempt(attempt + 7) }),
+        forgotten: attempt.is_multiple_of(2).then_some(Forgotten {
+            above: Attempt(attempt),
+            upto: Attempt(attempt + 7),
+            found: std::iter::once(Attempt(attempt + 1)).collect(),
+        }),
     }
 }
 
@@ -133,6 +135,7 @@ pub fn agent_row(name: &str) -> AgentRow {
         flags: Flags { draining: true, ..Flags::default() },
         boot: Boot(3),
         session: Session(u32::MAX),
+        former: vec![Incarnation(Uuid::from_u128(4))],
         link: 4,
         inbox: Inbox { incarnation: Incarnation(Uuid::from_u128(5)), acked: Sequence(6) },
         desired_rev: Revision(7),

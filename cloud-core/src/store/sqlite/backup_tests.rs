@@ -101,8 +101,12 @@ fn a_backup_put_in_place_is_the_store_of_another_core() {
         assert_eq!((&now.spec, &now.key), (&then.spec, &then.key));
     }
     let upto = Attempt(3 + FORGOTTEN_ATTEMPTS);
-    let forgotten = Some(Forgotten { above: Attempt(3), upto });
-    assert_eq!((after.tasks[0].life.attempt, after.tasks[0].life.forgotten), (upto, forgotten));
+    let forgotten =
+        Some(Forgotten { above: Attempt(3), upto, found: std::collections::BTreeSet::new() });
+    assert_eq!(
+        (after.tasks[0].life.attempt, after.tasks[0].life.forgotten.clone()),
+        (upto, forgotten)
+    );
     assert_eq!(store.reader().task(task_id(3)).expect("read"), settled_before, "its outcome stays");
     assert_eq!(store.reader().task(task_id(4)).expect("read"), None, "what came later is gone");
     drop(store);

@@ -4,6 +4,7 @@
 mod backup;
 #[cfg(test)]
 mod backup_tests;
+mod logs;
 mod read;
 mod rows;
 mod schema;
@@ -20,7 +21,8 @@ use shared::id::CoreId;
 use shared::time::Timestamp;
 use shared_runtime::sqlite::open;
 
-use super::{Reader, Store, StoreError};
+use super::logs::{Shelf, keep_all, prune};
+use super::{AgentLogs, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError};
 use read::SqliteReader;
 
 pub use backup::{Backup, PutBack, TakenUp, back_up, put_back};
@@ -73,6 +75,33 @@ impl Store for SqliteStore {
             write::apply(&transaction, change)?;
         }
         Ok(transaction.commit()?)
+    }
+
+    fn keep_logs(
+        &mut self,
+        logs: &[AgentLogs],
+        bounds: &LogBounds,
+        now: Timestamp,
+    ) -> Result<KeptLogs, StoreError> {
+        let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut shelf = logs::SqliteShelf::new(&transaction)?;
+        let kept = keep_all(&mut shelf, logs, bounds, now)?;
+        shelf.finish()?;
+        transaction.commit()?;
+        Ok(kept)
+    }
+
+    fn prune_logs(&mut self, bounds: &LogBounds, now: Timestamp) -> Result<Pruned, StoreError> {
+        let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut shelf = logs::SqliteShelf::new(&transaction)?;
+        let before = shelf.total_cost()?;
+        let more = prune(&mut shelf, bounds, now)?;
+        let bytes = shelf.total_cost()?;
+        if bytes != before {
+            shelf.finish()?;
+            transaction.commit()?;
+        }
+        Ok(Pruned { bytes, more })
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

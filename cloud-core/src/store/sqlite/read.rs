@@ -10,13 +10,13 @@ use cloud_core_logic::document;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
-use shared::id::{AgentId, CoreId, TaskId};
+use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
 use shared_runtime::sqlite::{DatabaseError, open_read_only};
 
-use super::rows;
+use super::{logs, rows};
 use crate::store::{
-    PlacementInput, Reader, StoreError, TaskFilter, document::placement_input, page_limit, page_of,
-    task_behind,
+    LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
+    document::placement_input, page_limit, page_of, task_behind,
 };
 
 /// How many may read at the same moment; more wait for one another.
@@ -119,6 +119,18 @@ impl Reader for SqliteReader {
         late_reports(&self.connection(), &id.to_string())
     }
 
+    fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError> {
+        logs::state(&mut self.connection(), task)
+    }
+
+    fn log_part(&self, id: AssignmentId, from: u64) -> Result<LogPart, StoreError> {
+        logs::part(&mut self.connection(), id, from)
+    }
+
+    fn log_before(&self, id: AssignmentId, offset: u64) -> Result<Vec<TextPiece>, StoreError> {
+        logs::before(&self.connection(), id, offset)
+    }
+
     fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
         let whole = self.whole(id)?;
         Ok(whole.map(|(row, assignments, late)| placement_input(&row, &assignments, late)))
@@ -166,7 +178,7 @@ pub(super) fn core_id(connection: &Connection) -> Result<CoreId, StoreError> {
     Ok(connection.query_row(sql, [], |row| rows::from_text(row, 0))?)
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

@@ -34,13 +34,16 @@ fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static)
 }
 
 /// A column that holds JSON.
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     let text = row.get_ref(column)?.as_str().map_err(|error| damaged(column, error))?;
     serde_json::from_str(text).map_err(|error| damaged(column, error))
 }
 
 /// A column that holds JSON or nothing.
-fn from_json_option<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
+pub(super) fn from_json_option<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<Option<T>> {
     match row.get_ref(column)? {
         rusqlite::types::ValueRef::Null => Ok(None),
         _ => from_json(row, column).map(Some),
@@ -56,7 +59,7 @@ where
     text.parse().map_err(|error| damaged(column, error))
 }
 
-fn from_text_option<T>(row: &Row<'_>, column: usize) -> Result<Option<T>>
+pub(super) fn from_text_option<T>(row: &Row<'_>, column: usize) -> Result<Option<T>>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
@@ -156,7 +159,7 @@ pub(super) fn assignment(row: &Row<'_>) -> Result<AssignmentRow> {
 }
 
 /// The columns that [`agent`] reads.
-pub(super) const AGENT_COLUMNS: &str = "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen, session";
+pub(super) const AGENT_COLUMNS: &str = "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen, session, former";
 
 /// An agent as stored.
 pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
@@ -172,6 +175,7 @@ pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
         desired_rev: Revision(unbits(row, 8)?),
         last_seen: time_option(row, 9)?,
         session: Session(row.get(10)?),
+        former: from_json(row, 11)?,
     })
 }
 

@@ -6,7 +6,33 @@
 //! JSON; what is searched by has a column.
 
 /// What brings the database from each version to the next.
-pub(super) const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+pub(super) const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+
+/// Logs. What was taken of an attempt outlives the rows that are kept of it: an agent that was away
+/// for longer than logs are kept goes on where it was. Rows are numbered in the order in which they
+/// came; what lies between two rows of an attempt is missing.
+const VERSION_3: &str = "
+CREATE TABLE log_streams (
+    task TEXT NOT NULL REFERENCES tasks (id),
+    attempt BIGINT NOT NULL,
+    upto BIGINT NOT NULL,
+    complete BIGINT NOT NULL,
+    cost BIGINT NOT NULL,
+    taken_at BIGINT NOT NULL,
+    PRIMARY KEY (task, attempt)
+);
+CREATE TABLE log_rows (
+    id INTEGER PRIMARY KEY,
+    task TEXT NOT NULL,
+    attempt BIGINT NOT NULL,
+    starts BIGINT NOT NULL,
+    ends BIGINT NOT NULL,
+    cost BIGINT NOT NULL,
+    taken_at BIGINT NOT NULL,
+    pieces TEXT NOT NULL
+);
+CREATE UNIQUE INDEX log_rows_by_start ON log_rows (task, attempt, starts);
+";
 
 /// Attempts that come back, and what is known of how far they are. `ended` follows from `state`.
 const VERSION_2: &str = "
@@ -17,6 +43,7 @@ ALTER TABLE assignments ADD COLUMN ended BIGINT NOT NULL DEFAULT 0;
 UPDATE assignments SET ended = 1 WHERE json_extract(state, '$.state') = 'ended';
 CREATE INDEX assignments_live ON assignments (task, attempt) WHERE ended = 0;
 ALTER TABLE agents ADD COLUMN session BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN former TEXT NOT NULL DEFAULT '[]';
 ";
 
 const VERSION_1: &str = "

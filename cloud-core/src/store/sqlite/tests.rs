@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::read::list_query;
 use super::*;
+use crate::store::conformance::logs;
 use crate::store::conformance::random::{alike, batches};
 use crate::store::conformance::sample::{
     CORE, added, agent_id, agent_row, assignment_put, assignment_row, credential, history, moved,
@@ -57,6 +58,16 @@ proptest! {
         let before = disk.load().expect("load");
         drop(disk);
         prop_assert_eq!(open_at(&path).load().expect("load"), before);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_and_disk_keep_the_same_logs(batches in logs::chunks()) {
+        let (_folder, path) = place();
+        logs::alike(&mut MemoryStore::new(CORE), &mut open_at(&path), batches)?;
     }
 }
 
