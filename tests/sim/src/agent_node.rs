@@ -200,7 +200,9 @@ impl World {
             Effect::Spawn { assignment, run, order, renewed } => {
                 self.spawn(at, assignment, run, &order, renewed);
             }
-            Effect::RenewLease { sent } => self.boards[at].renew_leases(sent),
+            Effect::RenewLease { sent } => {
+                self.boards[at].renew_leases(sent, self.plan.agent.lease_margin_ms);
+            }
             Effect::Terminate { assignment } => self.terminate(at, assignment),
             Effect::Kill { assignment } => self.kill(at, assignment),
             Effect::Forget { assignment } => {

@@ -225,10 +225,13 @@ impl Board {
         }
     }
 
-    /// The agent has heard from its core: it tells the supervisors of what runs under a lease.
-    pub fn renew_leases(&mut self, sent: Monotonic) {
+    /// The agent has heard from its core: it tells the supervisors of what runs under a lease. A
+    /// lease that was over when the ping was sent stays over.
+    pub fn renew_leases(&mut self, sent: Monotonic, margin_ms: u64) {
         for attempt in self.attempts.values_mut() {
-            if let Some(lease) = &mut attempt.lease {
+            if let Some(lease) = &mut attempt.lease
+                && sent <= lease.ends(margin_ms).1
+            {
                 lease.renewed = lease.renewed.max(sent.0);
             }
         }

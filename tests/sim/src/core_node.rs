@@ -125,8 +125,10 @@ impl World {
         self.note(Who::Core, |_| "is put back to a backup".to_owned());
         self.watch_restored(&backup);
         self.core.maps = backup.restored(id);
-        // Whom it let in since then it does not know.
+        // Whom it let in since then it does not know. In a fleet that was full, agents that it
+        // remembers might find no place any more.
         self.let_in.clear();
+        self.plan.core.agents_max = 1_000;
         // What was submitted since then is lost, and whoever waits for it has to ask again.
         let Self { core, acknowledged, .. } = self;
         acknowledged.retain(|task| core.maps.tasks.contains_key(task));
