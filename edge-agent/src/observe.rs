@@ -89,6 +89,18 @@ pub fn not_admitted(explained: &str) {
     error!("{explained}");
 }
 
+/// The core says nothing on a connection that is up, and the other identity is tried.
+pub fn unanswered(as_member: bool) {
+    if as_member {
+        warn!(
+            "the core has not answered for minutes although the link is up: it is down, or it was \
+             put back to a backup that does not know this agent; trying to join again"
+        );
+    } else {
+        info!("nobody answers the request to join; going back to the credential");
+    }
+}
+
 /// The core does not answer a request to join.
 pub fn join_unanswered() {
     warn!(

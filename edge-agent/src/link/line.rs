@@ -31,6 +31,13 @@ const STEADY_MS: u64 = 30_000;
 /// core forgot it, or the join token, if that is the one that no longer holds. In milliseconds,
 /// unless [`Line::with_patience_ms`] says otherwise.
 const PATIENCE_MS: u64 = 20_000;
+/// How long a connection may be up without a word of the core before the other identity is tried,
+/// in milliseconds: a core that was put back to a backup may not know the credential any more, and
+/// an external broker would never say so.
+const UNANSWERED_MS: u64 = 300_000;
+/// The same for the join token: a core that is down answers nobody, and the credential is the one
+/// to wait with.
+const JOIN_UNANSWERED_MS: u64 = 60_000;
 
 /// Who speaks.
 #[derive(Debug, Clone)]
@@ -74,6 +81,8 @@ struct Open {
     events: LinkEvents,
     /// Since when it is up, if it is.
     up_since: Option<Monotonic>,
+    /// When the core was last heard on it, or it came up.
+    heard: Option<Monotonic>,
 }
 
 /// What is waited for.
@@ -100,6 +109,8 @@ pub struct Line {
     refused_since: Option<Monotonic>,
     patience_ms: u64,
     links: u64,
+    /// Whether there is a credential to go back to.
+    was_member: bool,
 }
 
 impl Line {
@@ -115,7 +126,9 @@ impl Line {
     ) -> Result<Self, LineError> {
         let clock = Clock::new();
         let now = clock.now();
-        let role = match (file.read()?, &token) {
+        let known = file.read()?;
+        let was_member = known.is_some();
+        let role = match (known, &token) {
             (Some(root), _) => Role::Member(root),
             (None, Some(token)) => {
                 Role::Joining(Box::new(Joining::new(token, &me.agent, me.incarnation, now)))
@@ -136,6 +149,7 @@ impl Line {
             refused_since: None,
             patience_ms: PATIENCE_MS,
             links: 0,
+            was_member,
         })
     }
 
@@ -156,7 +170,7 @@ impl Line {
             let waited = self.wait().await;
             let event = match waited {
                 Waited::Link(event) => self.on_link(event),
-                Waited::Time => None,
+                Waited::Time => self.on_silence(),
             };
             self.ask_to_join();
             if let Some(event) = event {
@@ -190,7 +204,7 @@ impl Line {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         let caller = self.caller();
         let (sender, events) = (self.dial)(caller)?;
-        self.open = Some(Open { sender, events, up_since: None });
+        self.open = Some(Open { sender, events, up_since: None, heard: None });
         Ok(())
     }
 
@@ -227,7 +241,8 @@ impl Line {
             Role::Joining(joining) => joining.ask_at,
             Role::Member(_) => None,
         };
-        let wait_ms = ask_at.map(|at| at.since_ms(self.clock.now().mono));
+        let until = ask_at.into_iter().chain(self.unanswered_at()).min();
+        let wait_ms = until.map(|at| at.since_ms(self.clock.now().mono));
         let Some(open) = &mut self.open else { return Waited::Time };
         match wait_ms {
             None => Waited::Link(open.events.recv().await),
@@ -236,6 +251,25 @@ impl Line {
                 () = tokio::time::sleep(Duration::from_millis(wait_ms)) => Waited::Time,
             },
         }
+    }
+
+    /// When the present identity will have gone unanswered for too long, if there is another.
+    fn unanswered_at(&self) -> Option<Monotonic> {
+        let heard = self.open.as_ref()?.heard?;
+        match &self.role {
+            Role::Member(_) => self.token.as_ref().map(|_| heard + UNANSWERED_MS),
+            Role::Joining(_) => self.was_member.then(|| heard + JOIN_UNANSWERED_MS),
+        }
+    }
+
+    fn on_silence(&mut self) -> Option<LineEvent> {
+        let now = self.clock.now();
+        if self.unanswered_at().is_none_or(|at| at > now.mono) {
+            return None;
+        }
+        observe::unanswered(matches!(self.role, Role::Member(_)));
+        self.change_role(now);
+        Some(LineEvent::Down { reason: "the core does not answer".to_owned() })
     }
 
     fn on_link(&mut self, event: Option<LinkEvent>) -> Option<LineEvent> {
@@ -262,7 +296,7 @@ impl Line {
     fn on_up(&mut self, now: Now) -> Option<LineEvent> {
         self.refused_since = None;
         if let Some(open) = &mut self.open {
-            open.up_since = Some(now.mono);
+            (open.up_since, open.heard) = (Some(now.mono), Some(now.mono));
         }
         match &mut self.role {
             Role::Joining(joining) => {
@@ -346,6 +380,9 @@ impl Line {
                 return None;
             }
         };
+        if let Some(open) = &mut self.open {
+            open.heard = Some(now.mono);
+        }
         let Role::Joining(joining) = &mut self.role else {
             return Some(LineEvent::Message(Box::new(message)));
         };
@@ -371,6 +408,7 @@ impl Line {
         }
         observe::joined(&self.me.agent);
         self.role = Role::Member(root);
+        self.was_member = true;
         self.hang_up(now);
         (self.failures, self.dial_at) = (0, now.mono);
         None
