@@ -68,6 +68,20 @@ pub enum RefusalReason {
     Stopping,
 }
 
+impl RefusalReason {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Resources => "resources",
+            Self::DiskFull => "disk_full",
+            Self::Runtime => "runtime",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// How an assignment ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finish {

@@ -88,6 +88,8 @@ pub struct Cloud {
     /// Whether the agents of a restored core are still to say what they hold: nothing is placed
     /// meanwhile.
     pub(crate) recovering: bool,
+    /// Until when they have time for that.
+    pub(crate) recovered_at: Monotonic,
     /// Up to when the moments at which returning agents send their reports are given away.
     pub(crate) reports_from: Monotonic,
 }
@@ -115,6 +117,7 @@ impl Cloud {
     /// The working set of a core that starts with what its store holds.
     #[must_use]
     pub fn restore(stored: Stored, settings: Settings, policy: Policy, now: Now) -> Self {
+        let recovery_ms = settings.recovery_ms;
         let mut cloud = Self {
             core: stored.core,
             settings,
@@ -132,11 +135,11 @@ impl Cloud {
             strays_on: BTreeMap::new(),
             broker_up: false,
             recovering: stored.recovering,
+            recovered_at: now.mono + recovery_ms,
             reports_from: now.mono,
         };
         if cloud.recovering {
-            let until = now.mono + cloud.settings.recovery_ms;
-            cloud.timers.set(Alarm::Recovered, until);
+            cloud.timers.set(Alarm::Recovered, cloud.recovered_at);
         }
         for row in stored.agents {
             cloud.channels.insert(row.id.clone(), Channel::restore(&row, now.mono));
@@ -223,10 +226,20 @@ impl Cloud {
         if matches!(row.state, shared::assignment::AssignmentState::Unknown { .. }) {
             let lost_after_ms = task.row.spec.disconnect.lost_after_s.saturating_mul(1_000);
             let grace_ms = self.settings.offline_after_beats * self.settings.heartbeat_ms;
-            self.timers.set(Alarm::Lost(row.id.task), now.mono + lost_after_ms.max(grace_ms));
+            let from = now.mono.max(self.patient_until());
+            self.timers.set(Alarm::Lost(row.id.task), from + lost_after_ms.max(grace_ms));
         }
-        self.timers.set(Alarm::Offer(row.id.task), now.mono + self.settings.offer_timeout_ms);
-        task.assignment = Some(row);
+        let offered = now.mono.max(self.patient_until()) + self.settings.offer_timeout_ms;
+        self.timers.set(Alarm::Offer(row.id.task), offered);
+        if let Some(task) = self.tasks.get_mut(&row.id.task) {
+            task.assignment = Some(row);
+        }
+    }
+
+    /// Before when silence loses nothing: the agents of a restored core may hold the outcome of what
+    /// it believes under way, and are first to have their time to say so.
+    pub(crate) fn patient_until(&self) -> Monotonic {
+        if self.recovering { self.recovered_at } else { Monotonic(0) }
     }
 
     /// When to step with a tick, at the latest; a moment that has passed means at once.

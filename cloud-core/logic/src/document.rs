@@ -119,7 +119,7 @@ pub fn describe_ending(ending: &Ending) -> String {
     match ending {
         Ending::Finished(finish) => describe_end(&finish.end),
         Ending::Refused { reason, detail } => {
-            format!("the agent refused it ({reason:?}): {detail}")
+            format!("the agent refused it ({}): {detail}", reason.name())
         }
         Ending::Lost { detail } => format!("lost: {detail}"),
         Ending::Withdrawn => "taken back while its agent could not be heard".to_owned(),

@@ -3,7 +3,7 @@
 
 mod common;
 
-use cloud_core_logic::Effect;
+use cloud_core_logic::{Effect, Settings};
 use common::{Board, World, attempt, finished, noop, sent_to};
 use shared::assignment::AssignmentStatus;
 use shared::id::{Attempt, Sequence, TaskId};
@@ -330,6 +330,27 @@ fn a_core_put_back_to_a_backup_finds_work_that_it_forgot() {
     assert_eq!(world.state(task).attempt(), Some(Attempt(1)));
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_core_put_back_to_a_backup_gives_nothing_up_before_its_agents_had_their_time() {
+    let mut world = World::with(Settings { offer_timeout_ms: 5_000, ..common::settings() });
+    let mut a = Board::new("a");
+    world.hello(&mut a);
+    let disconnect = Disconnect { lost_after_s: 5, replace: false, ..Disconnect::default() };
+    let (task, effects) = world.submit(TaskSpec { disconnect, ..noop() });
+    let backup = world.maps.clone();
+    a.apply(&effects);
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    put_back(&mut world, backup);
+    // Its offer looks unanswered, and its agent silent; it has kept the outcome.
+    let wait_s = world.settings.recovery_ms / 1_000 - 1;
+    wait(&mut world, wait_s, &mut []);
+    a.acked = Sequence(0);
+    world.hello(&mut a);
+    world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+    assert_eq!(world.maps.assignments.len(), 1, "run once");
 }
 
 #[test]

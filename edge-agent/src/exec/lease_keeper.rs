@@ -88,9 +88,13 @@ impl LeaseKeeper {
     }
 
     /// Reads the file. A renewal counts for ever, also when the file disappears later; one from
-    /// the future is none, since no ping was ever sent there.
+    /// the future is none, since no ping was ever sent there. Nor is one whose ping was sent when
+    /// the lease was over already: it renews the agent's lease, but the task may have been given to
+    /// another board in between, while this one slept or its disk was stuck.
     fn look(&mut self, now_ms: u64) {
-        let read = self.file.as_ref().and_then(LeaseFile::read).filter(|&read| read <= now_ms);
+        let over_ms = self.lease.kill_at_ms(self.renewed_ms);
+        let in_time = |read: &u64| *read <= now_ms && *read <= over_ms;
+        let read = self.file.as_ref().and_then(LeaseFile::read).filter(in_time);
         self.renewed_ms = self.renewed_ms.max(read.unwrap_or(0));
     }
 }

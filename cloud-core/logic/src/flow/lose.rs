@@ -28,7 +28,7 @@ pub(crate) fn fell_silent(cloud: &mut Cloud, agent: &AgentId, context: &mut Cont
             continue;
         }
         let lost_after_ms = task.row.spec.disconnect.lost_after_s.saturating_mul(1_000);
-        let from = last_heard.unwrap_or(context.now.mono);
+        let from = last_heard.unwrap_or(context.now.mono).max(cloud.patient_until());
         cloud.timers.set(Alarm::Lost(id), from + lost_after_ms);
     }
 }
@@ -55,6 +55,11 @@ pub(crate) fn silent_too_long(cloud: &mut Cloud, id: TaskId, context: &mut Conte
     let AssignmentState::Unknown { .. } = row.state else {
         return;
     };
+    if cloud.patient_until() > context.now.mono {
+        let until = cloud.patient_until();
+        cloud.timers.set(Alarm::Lost(id), until);
+        return;
+    }
     if let TaskState::Stopping { .. } = task.row.life.state {
         // It was to end anyway; how long that may take is measured by the stop.
         return;
@@ -91,6 +96,11 @@ pub(crate) fn offer_unanswered(cloud: &mut Cloud, id: TaskId, context: &mut Cont
     }
     if cloud.fleet.get(&row.agent).map(|agent| agent.status) == Some(AgentStatus::Offline) {
         // The silence of an offline agent is measured by `lost_after_s`.
+        return;
+    }
+    if cloud.patient_until() > context.now.mono {
+        let until = cloud.patient_until() + cloud.settings.offer_timeout_ms;
+        cloud.timers.set(Alarm::Offer(id), until);
         return;
     }
     let spec = cloud.spec(id);
