@@ -234,6 +234,11 @@ pub(crate) fn tick(agent: &mut Agent, out: &mut Outcome, now: Now) {
 fn beat(agent: &mut Agent, out: &mut Outcome, now: Now) {
     agent.link.beat = agent.link.beat.saturating_add(1);
     let moved = agent.facts.position != agent.link.told_position;
+    if moved {
+        // From now on every heartbeat tells it: back where the hello was said, the core would go
+        // on believing the last one told.
+        agent.link.told_position = None;
+    }
     out.effects.push(Effect::Send(Uplink::Heartbeat(Heartbeat {
         incarnation: agent.incarnation,
         boot: agent.boot,

@@ -2,6 +2,7 @@
 
 use edge_agent_logic::change::LinkSeen;
 use edge_agent_logic::{Change, Input, Notice, Settings};
+use shared::geo::Position;
 use shared::id::{CoreId, Revision, Sequence};
 use shared::report::StopReason;
 use shared::wire::downlink::{Desired, DesiredRow, Refusal, RefusedBecause, Want, Welcome};
@@ -30,6 +31,25 @@ fn hello_is_repeated_ever_more_slowly_until_it_is_welcomed() {
     let outcome = bench.welcome(0);
     assert!(outcome.changes.contains(&Change::CoreMet { core: super::bench::CORE }));
     assert_eq!(hellos(&bench.tick_at(201_000)), 0);
+}
+
+#[test]
+fn a_board_that_moved_and_came_back_says_so() {
+    let place = |latitude| Position::new(latitude, 2.0).expect("a position");
+    let (home, away) = (place(1.0), place(9.0));
+    let mut bench = Bench::new(Settings::default());
+    bench.step(Input::Moved { position: home });
+    bench.meet();
+    let mut told = Vec::new();
+    for (at_ms, position) in [(6_000, away), (12_000, home)] {
+        bench.step(Input::Moved { position });
+        for message in sent(&bench.tick_at(at_ms)) {
+            if let Uplink::Heartbeat(beat) = message {
+                told.push(beat.position);
+            }
+        }
+    }
+    assert_eq!(told, [Some(away), Some(home)]);
 }
 
 #[test]
