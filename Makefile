@@ -8,13 +8,14 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo sim
+.PHONY: help build demo test lint fmt doc clean-demo sim bench-offline
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
 	@echo "make demo ONCE=1   the same, and end by itself: status 0 when everything was seen to happen"
 	@echo "make test          run every test; installs the Debian packages it needs"
 	@echo "make sim SEEDS=n   run n simulated worlds from FIRST_SEED (one nobody has tried); SEED=x replays one"
+	@echo "make bench-offline what offline work costs, in one table; ONLY=name measures one figure"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
 build:
@@ -47,5 +48,12 @@ lint:
 SIMULATE = $(CARGO) run --quiet --release --package simulator --bin simulate --features simulate --
 
 sim:
-	$(SIMULATE) --seed "$(SEED)" --cut "$(CUT)" $(if $(EVERYTHING),--everything) \
+	$(SIMULATE) --seed "$(SEED)" --cut "$(CUT)" $(if $(EVERYTHING),--everything) $(if $(SHRINK),--shrink) \
 		--first-seed "$(FIRST_SEED)" --seeds "$(SEEDS)" --agents "$(SIM_AGENTS)"
+
+# What is measured, and how: docs/BENCHMARKS.md. Measures and never asserts: it fails only when
+# something does not work.
+bench-offline:
+	$(CARGO) build --quiet --release --bins --package cloud-core --package edge-agent \
+		--package benchmarks --features benchmarks/bench
+	$(CARGO) run --quiet --release --package benchmarks --bin bench --features bench -- --only "$(ONLY)"
