@@ -298,7 +298,8 @@ impl Agent {
     pub(crate) fn disconnects(&self) -> impl Iterator<Item = (Monotonic, AssignmentId)> + '_ {
         self.live.iter().filter_map(|(id, live)| {
             let stop_after_ms = live.order.stop_after_ms?;
-            let stopping = matches!(live.state, State::Stopping { .. });
+            let over = self.undecided.contains_key(id);
+            let stopping = matches!(live.state, State::Stopping { .. }) && !over;
             (!stopping).then(|| (self.link.heard + stop_after_ms, *id))
         })
     }

@@ -55,9 +55,10 @@ impl Agent {
 
     /// What may be due or possible now, whatever happened.
     fn look_around(&mut self, out: &mut Outcome, now: Now) {
+        // What must not go on without the core does not begin again either.
+        offline::tick(self, out, now);
         retry::tick(self, out, now);
         cancel::tick(self, out, now);
-        offline::tick(self, out, now);
         lease::renew(self, out);
         lease::tick(self, out, now);
         start::fill(self, out, now);

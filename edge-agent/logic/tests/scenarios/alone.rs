@@ -105,6 +105,12 @@ fn what_must_not_go_on_without_the_core_does_not_begin_again_either() {
     let outcome = bench.tick_at(600);
     assert_eq!(end_of(&outcome), Some(&End::Exited { code: 3 }), "it failed, and that is told");
     assert!(acts(&outcome).is_empty());
+    // Also when both are due at once, after a board has slept.
+    let mut bench = alone_with(Order { stop_after_ms: Some(6_000), ..stubborn() });
+    bench.ended(id(1, 1), exited(3));
+    let outcome = bench.tick_at(7_000);
+    assert_eq!(end_of(&outcome), Some(&End::Exited { code: 3 }));
+    assert!(!retried(&outcome) && acts(&outcome).is_empty());
 }
 
 #[test]
