@@ -15,6 +15,9 @@ use crate::world::World;
 /// How long after the last fault everything must have come to its end, in milliseconds, beside the
 /// work that is left.
 const CALM_MS_MAX: u64 = 3_600_000;
+/// How long after the last fault two copies of a task may run, in milliseconds: links come back,
+/// inventories are compared, processes resist.
+const COPIES_MS: u64 = 400_000;
 /// What an attempt may cost beside its run: waits, grace, kills.
 const WASTED_MS: u64 = 20_000;
 
@@ -54,12 +57,27 @@ impl World {
             self.operate(at, Operation::Uncordon);
         }
         let waited_ms = self.now_ms - self.calm_since_ms;
+        if waited_ms > COPIES_MS {
+            self.check_copies_ended();
+        }
         // One small board may have a long queue to work off, with every attempt to its last.
         let work_ms = self.clients.len() as u64 * 4 * (self.plan.run_ms_max + WASTED_MS);
         let in_time = waited_ms < CALM_MS_MAX + work_ms;
         ensure(in_time, "everything_comes_to_its_end", || unfinished);
         let after_ms = if waited_ms < 60_000 { 500 } else { 5_000 };
         self.after(after_ms, Event::Look);
+    }
+
+    /// When everybody is heard for long, no task has two copies that run.
+    fn check_copies_ended(&self) {
+        for (task, copies) in self.running.iter().filter(|(_, copies)| copies.len() > 1) {
+            let copies =
+                copies.iter().map(|(at, id)| format!("{} on {at}", describe::attempt(*id)));
+            let copies: Vec<_> = copies.collect();
+            ensure(false, "of_two_copies_one_stays", || {
+                format!("{} runs as {}", describe::task(*task), copies.join(", "))
+            });
+        }
     }
 
     fn quiet(&self) -> Result<(), String> {

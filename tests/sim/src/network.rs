@@ -320,7 +320,7 @@ impl World {
             let after_ms = self.chance.between(8_000, 20_000);
             self.after(after_ms, Event::LineDead { board: at, session, only_if_cut: true });
         }
-        let heal_ms = self.chance.spread(500, 120_000);
+        let heal_ms = self.chance.spread(500, if self.plan.slow { 1_500_000 } else { 120_000 });
         self.after(heal_ms, Event::Heal { board: at });
     }
 

@@ -50,6 +50,8 @@ pub struct Plan {
     /// Whether messages travel as bytes, or as they are: encoding costs more than deciding.
     pub encoded: bool,
     pub weather: Weather,
+    /// Whether work, silence and patience are measured in minutes.
+    pub slow: bool,
     pub run_ms_max: u64,
     pub boards: Vec<BoardPlan>,
     pub faults: Vec<PlannedFault>,
@@ -64,10 +66,12 @@ impl Plan {
         let mut chance = Chance::new(seed, Stream::Plan, 0);
         let size = chance.below(100);
         let (agents_max, chaos_ms, tasks_max) = match size {
-            0..60 => (2, chance.between(10_000, 50_000), 8),
-            60..92 => (4, chance.between(20_000, 120_000), 20),
+            0..55 => (2, chance.between(10_000, 50_000), 8),
+            55..87 => (4, chance.between(20_000, 120_000), 20),
+            87..92 => (3, chance.between(200_000, 1_500_000), 6),
             _ => (10, chance.between(60_000, 400_000), 80),
         };
+        let slow = (87..92).contains(&size);
         let drawn = usize::try_from(chance.between(1, agents_max)).expect("small");
         let agents = agents.unwrap_or(drawn);
         let mut plan = Self {
@@ -77,7 +81,8 @@ impl Plan {
             chaos_ms,
             encoded: chance.percent(25),
             weather: weather(&mut chance),
-            run_ms_max: chance.pick(&[500, 10_000, 60_000]),
+            slow,
+            run_ms_max: if slow { 1_200_000 } else { chance.pick(&[500, 10_000, 60_000]) },
             boards: (0..agents).map(|number| board(seed, number, chaos_ms)).collect(),
             faults: Vec::new(),
             work: Vec::new(),
@@ -184,6 +189,10 @@ impl fmt::Display for Plan {
             weather.late_ms_max,
             weather.delay_ms_max,
             if self.encoded { "; messages as bytes" } else { "" }
-        )
+        )?;
+        if self.slow {
+            writeln!(f, "  work, silence and patience are measured in minutes")?;
+        }
+        Ok(())
     }
 }

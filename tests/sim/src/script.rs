@@ -166,7 +166,7 @@ pub fn work(chance: &mut Chance, plan: &Plan, tasks_max: u64) -> Vec<PlannedWork
     }
     let one = |(number, at_ms)| {
         let mut chance = Chance::new(plan.seed, Stream::Work, 1 + number as u64);
-        let spec = Arc::new(specs::make(&mut chance, plan.agents, exclusive_percent));
+        let spec = Arc::new(specs::make(&mut chance, plan, exclusive_percent));
         PlannedWork { number, at_ms, spec }
     };
     times.into_iter().enumerate().map(one).collect()

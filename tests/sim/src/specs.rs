@@ -7,12 +7,13 @@ use shared::spec::{Disconnect, Exec, Near, Reconcile, Retry, Run, TaskSpec};
 
 use crate::chance::Chance;
 use crate::coverage::{Coverage, Kind};
+use crate::plan::Plan;
 
 /// How long a task whose place may not exist waits for it, in seconds.
 const WAITS_S: u64 = 120;
 
 /// A task.
-pub fn make(chance: &mut Chance, agents: usize, exclusive_percent: u64) -> TaskSpec {
+pub fn make(chance: &mut Chance, plan: &Plan, exclusive_percent: u64) -> TaskSpec {
     let run = match chance.percent(15) {
         true => Run::Noop {},
         false => Run::Exec(Exec { command: "work".to_owned(), ..Exec::default() }),
@@ -45,8 +46,19 @@ pub fn make(chance: &mut Chance, agents: usize, exclusive_percent: u64) -> TaskS
         spec.disconnect.lost_after_s = 0;
     }
     spec.exclusive = maybe(exclusive_percent, 0, 0).is_some();
-    narrow(&mut spec, chance, agents);
+    if plan.slow {
+        slow_down(&mut spec, chance);
+    }
+    narrow(&mut spec, chance, plan.agents);
     spec
+}
+
+/// Measures everything in minutes.
+fn slow_down(spec: &mut TaskSpec, chance: &mut Chance) {
+    spec.timeout_s = spec.timeout_s.map(|_| chance.between(60, 1_500));
+    spec.deadline_s = spec.deadline_s.map(|_| chance.between(100, 4_000));
+    spec.disconnect.lost_after_s = chance.spread(5, 600);
+    spec.disconnect.stop_after_s = spec.disconnect.stop_after_s.map(|_| chance.between(60, 900));
 }
 
 /// Says where it may run. Where it may not find a place at all, a deadline ends the wait.
