@@ -20,6 +20,7 @@
 //!
 //! | file | writer | says |
 //! | --- | --- | --- |
+//! | `data` | agent | by a link, whose folder this is |
 //! | `lease` | agent, at each answered ping | when that ping was sent |
 //! | `logs-off` | agent | that supervisors are to keep no logs for now |
 //! | `attempts/ID/progress` | task | how far it is |

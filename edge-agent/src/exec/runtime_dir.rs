@@ -5,7 +5,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -19,6 +19,9 @@ const LOGS_OFF: &str = "logs-off";
 const ATTEMPTS: &str = "attempts";
 /// The file in which a task tells its progress.
 const PROGRESS: &str = "progress";
+
+/// A link to the data folder, so that it is known whose this is.
+const DATA: &str = "data";
 
 /// File systems in memory, by the number that statfs(2) gives.
 const TMPFS: i64 = 0x0102_1994;
@@ -61,7 +64,10 @@ impl RuntimeDir {
         let data_dir = fs::canonicalize(data_dir)?;
         for candidate in candidates(&data_dir, systemd, session) {
             match candidate.make() {
-                Ok(Some(chosen)) => return Ok(chosen),
+                Ok(Some(chosen)) => {
+                    chosen.mark(&data_dir);
+                    return Ok(chosen);
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(folder = %candidate.path.display(), %error, "a runtime folder cannot be used; trying another");
@@ -140,7 +146,21 @@ impl RuntimeDir {
         }
         let _ = fs::remove_file(self.lease_file().path());
         let _ = fs::remove_file(logs_off_in(&self.path));
+        let _ = fs::remove_file(self.path.join(DATA));
         let _ = fs::remove_dir(&self.path);
+    }
+
+    /// Notes whose folder this is, and removes those beside it whose data folder is gone: nobody
+    /// else would before the machine is restarted.
+    fn mark(&self, data_dir: &Path) {
+        let _ = symlink(data_dir, self.path.join(DATA));
+        let siblings = self.path.parent().map(fs::read_dir);
+        for entry in siblings.into_iter().flatten().flatten().filter_map(Result::ok) {
+            let link = entry.path().join(DATA);
+            if link.is_symlink() && !link.exists() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     fn attempt(&self, id: AssignmentId) -> PathBuf {
@@ -242,7 +262,7 @@ fn kind_of(found: &rustix::fs::StatFs) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{chown, symlink};
+    use std::os::unix::fs::chown;
 
     use super::*;
 
@@ -275,6 +295,27 @@ mod tests {
         assert_ne!(RuntimeDir::choose_in(&other, Some(list), None).expect("chosen"), chosen);
         let session = RuntimeDir::choose_in(&data, None, Some(base.clone())).expect("chosen");
         assert!(session.path().starts_with(base.join("ambit-agent")));
+    }
+
+    #[test]
+    fn what_a_removed_data_folder_left_is_removed_by_the_next() {
+        let (root, data) = data();
+        let base = root.path().join("run");
+        fs::create_dir(&base).expect("create");
+        let choose = |data: &Path| RuntimeDir::choose_in(data, Some(base.clone()), None);
+        let other = root.path().join("other");
+        fs::create_dir(&other).expect("create");
+        let left = choose(&other).expect("chosen");
+        left.lease_file().renew(1).expect("a renewal");
+        let chosen = choose(&data).expect("chosen");
+        assert!(left.path().exists(), "its data folder is there");
+        fs::remove_dir(&other).expect("remove");
+        let foreign = base.join("ambit-agent/foreign");
+        fs::create_dir(&foreign).expect("create");
+        assert_eq!(choose(&data).expect("chosen"), chosen);
+        assert!(!left.path().exists() && foreign.exists());
+        chosen.tidy();
+        assert!(!chosen.path().exists());
     }
 
     #[test]
