@@ -310,7 +310,7 @@ mod tests {
         let chosen = choose(&data).expect("chosen");
         assert!(left.path().exists(), "its data folder is there");
         fs::remove_dir(&other).expect("remove");
-        let foreign = base.join("ambit-agent/foreign");
+        let foreign = base.join("foreign");
         fs::create_dir(&foreign).expect("create");
         assert_eq!(choose(&data).expect("chosen"), chosen);
         assert!(!left.path().exists() && foreign.exists());
