@@ -82,7 +82,7 @@ impl Default for Settings {
             lonely_ms: 30_000,
             progress_ms: 5_000,
             silent_beats: 4,
-            contact_save_ms: 600_000,
+            contact_save_ms: 3_600_000,
             kill_again_ms: 5_000,
         }
     }

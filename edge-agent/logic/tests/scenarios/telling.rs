@@ -84,8 +84,8 @@ fn progress_is_written_down_with_something_else_or_seldom_and_goes_with_its_run(
     assert!(put(&bench.run(id(2, 1), exec())), "with something else");
     bench.step(Input::LinkDown { reason: "cut".to_owned() });
     says(&mut bench, 1, 30);
-    assert!(!put(&bench.tick_at(611_999)));
-    assert!(put(&bench.tick_at(612_000)), "after a while");
+    assert!(!put(&bench.tick_at(3_611_999)));
+    assert!(put(&bench.tick_at(3_612_000)), "after a while");
     // It is there after a restart, and told again.
     bench.restart();
     for task in 1..=2 {
