@@ -206,13 +206,14 @@ impl AssignmentState {
         }
     }
 
-    /// A run of it is over and its agent begins another.
+    /// A run of it is over and its agent begins another. That the first was accepted, and ran, may
+    /// not have been told apart from this.
     ///
     /// # Errors
-    /// When it is over, or was never accepted.
+    /// When it is over.
     pub fn begin_again(&mut self, at: Timestamp) -> Result<(), IllegalAssignmentStep> {
         match self.progress() {
-            Some(Progress::Accepted { .. } | Progress::Running { .. }) => {
+            Some(_) => {
                 self.advance(Progress::Accepted { accepted_at: at });
                 Ok(())
             }

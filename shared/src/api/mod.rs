@@ -2,6 +2,7 @@
 //! keeps its name and meaning.
 
 mod agent;
+mod logs;
 mod placement;
 mod problem;
 mod task;
@@ -9,6 +10,7 @@ mod task;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
+pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
 pub use problem::ProblemDocument;
 pub use task::{

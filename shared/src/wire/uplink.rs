@@ -326,84 +326,80 @@ pub(crate) mod tests {
     use crate::wire::{decode, encode};
     use uuid::Uuid;
 
-    pub fn samples() -> Vec<Uplink> {
-        let incarnation = Incarnation(Uuid::from_u128(1));
-        let assignment = AssignmentId {
-            task: crate::id::TaskId(Uuid::from_u128(2)),
-            attempt: crate::id::Attempt(1),
-        };
+    const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(1));
+    const SESSION: Session = Session(7);
+    const ASSIGNMENT: AssignmentId = AssignmentId {
+        task: crate::id::TaskId(Uuid::from_u128(2)),
+        attempt: crate::id::Attempt(1),
+    };
+
+    fn inventory(part: u32) -> InventoryPart {
+        let holds = vec![Held { assignment: ASSIGNMENT, running_ms: Some(4) }];
+        InventoryPart { part, parts: 2, holds }
+    }
+
+    fn hello() -> Uplink {
+        Uplink::Hello(Box::new(Hello {
+            incarnation: INCARNATION,
+            boot: Boot(3),
+            session: SESSION,
+            link: 2,
+            beat: 5,
+            facts: Facts { arch: "aarch64".to_owned(), ..Facts::default() },
+            core: None,
+            applied_rev: Revision(4),
+            last_seq: Sequence(9),
+            acked_seq: Sequence(8),
+            inventory: inventory(0),
+            load: Load { cpu: 0.25, memory: 0.5, disk: 0.1 },
+            sent_at: Timestamp(10),
+            stamp: Stamp { board: 1, mono_ms: 2, trusted: true },
+        }))
+    }
+
+    fn reports() -> Uplink {
         let finish = Finish {
             end: End::Signaled { signal: 9 },
             started_at: Some(Timestamp(5)),
             ran_ms: Some(7),
             output: Output { stdout_tail: "\u{0}\"ü".to_owned(), ..Output::default() },
         };
-        let report =
-            |event| Report { assignment, at: Timestamp(9), stamp: Stamp::default(), event };
-        let session = Session(7);
-        let holds = vec![Held { assignment, running_ms: Some(4) }];
+        let (assignment, at, stamp) = (ASSIGNMENT, Timestamp(9), Stamp::default());
+        let report = |event| Report { assignment, at, stamp, event };
+        let finished = report(ReportEvent::Finished(Box::new(finish)));
+        Uplink::Reports(Reports {
+            incarnation: INCARNATION,
+            session: SESSION,
+            after: Sequence(0),
+            upto: Sequence(4),
+            items: vec![
+                NumberedReport { seq: Sequence(1), report: report(ReportEvent::Accepted) },
+                NumberedReport { seq: Sequence(2), report: finished },
+            ],
+        })
+    }
+
+    fn logs() -> Uplink {
+        let (at, stream) = (Timestamp(4), LogStream::Stderr);
+        let text = LogPiece::Text { offset: 7, bytes: 2, at, stream, text: "ü".to_owned() };
+        let pieces = vec![LogPiece::Gap { offset: 0, bytes: 7 }, text];
+        Uplink::Logs(LogChunk { assignment: ASSIGNMENT, pieces, last: true })
+    }
+
+    pub fn samples() -> Vec<Uplink> {
+        let (incarnation, session) = (INCARNATION, SESSION);
+        let mark = ProgressMark { thousandths: Some(420), text: "half".to_owned() };
+        let (assignment, at, stamp) = (ASSIGNMENT, Timestamp(3), Stamp::default());
+        let items = vec![AttemptProgress { assignment, at, stamp, mark }];
+        let (link, last_seq) = (2, Sequence(9));
+        let part = inventory(1);
         vec![
             Uplink::Join(Join { nonce: "00".repeat(32), incarnation }),
-            Uplink::Hello(Box::new(Hello {
-                incarnation,
-                boot: Boot(3),
-                session,
-                link: 2,
-                beat: 5,
-                facts: Facts { arch: "aarch64".to_owned(), ..Facts::default() },
-                core: None,
-                applied_rev: Revision(4),
-                last_seq: Sequence(9),
-                acked_seq: Sequence(8),
-                inventory: InventoryPart { part: 0, parts: 2, holds: holds.clone() },
-                load: Load { cpu: 0.25, memory: 0.5, disk: 0.1 },
-                sent_at: Timestamp(10),
-                stamp: Stamp { board: 1, mono_ms: 2, trusted: true },
-            })),
-            Uplink::Inventory(Inventory {
-                incarnation,
-                session,
-                link: 2,
-                last_seq: Sequence(9),
-                part: InventoryPart { part: 1, parts: 2, holds },
-            }),
-            Uplink::Progress(ProgressNews {
-                incarnation,
-                session,
-                items: vec![AttemptProgress {
-                    assignment,
-                    at: Timestamp(3),
-                    stamp: Stamp::default(),
-                    mark: ProgressMark { thousandths: Some(420), text: "half".to_owned() },
-                }],
-            }),
-            Uplink::Logs(LogChunk {
-                assignment,
-                pieces: vec![
-                    LogPiece::Gap { offset: 0, bytes: 7 },
-                    LogPiece::Text {
-                        offset: 7,
-                        bytes: 2,
-                        at: Timestamp(4),
-                        stream: LogStream::Stderr,
-                        text: "ü".to_owned(),
-                    },
-                ],
-                last: true,
-            }),
-            Uplink::Reports(Reports {
-                incarnation,
-                session,
-                after: Sequence(0),
-                upto: Sequence(4),
-                items: vec![
-                    NumberedReport { seq: Sequence(1), report: report(ReportEvent::Accepted) },
-                    NumberedReport {
-                        seq: Sequence(2),
-                        report: report(ReportEvent::Finished(Box::new(finish))),
-                    },
-                ],
-            }),
+            hello(),
+            Uplink::Inventory(Inventory { incarnation, session, link, last_seq, part }),
+            Uplink::Progress(ProgressNews { incarnation, session, items }),
+            logs(),
+            reports(),
             Uplink::Ping { nonce: 77, session },
             Uplink::Gone(Gone { incarnation, boot: Boot(3), session, link: 2, orderly: false }),
         ]

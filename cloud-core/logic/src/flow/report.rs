@@ -91,29 +91,40 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
     cloud.follow_status(agent, context);
 }
 
+/// The fence: takes what an attempt tells if it is under way, or may come back; anything else is
+/// kept as history.
 fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Context) {
     let Report { assignment, at, stamp, event } = report;
     if !cloud.is_under_way(agent, assignment) && cloud.may_have_forgotten(assignment) {
         cloud.adopt(agent, assignment, context);
     }
-    if !cloud.is_under_way(agent, assignment) {
-        if never_ran(&event) {
-            // A tombstone met nothing that it could end.
-            return;
-        }
-        let entry = HistoryDocument {
-            agent: agent.clone(),
-            attempt: assignment.attempt,
-            received_at: context.now.wall,
-            event,
-        };
-        let entry = Box::new(entry);
-        context.change(Change::LateReport { task: assignment.task, entry });
+    if cloud.is_under_way(agent, assignment) {
+        let at = cloud.by_our_clock(agent, assignment, at, stamp, context.now.wall);
+        take_effect(cloud, assignment, at, event, context);
         return;
     }
-    let at = cloud.by_our_clock(agent, assignment, at, stamp, context.now.wall);
-    let stray = !cloud.is_current(assignment);
-    let id = assignment.task;
+    if never_ran(&event) {
+        // A tombstone met nothing that it could end.
+        return;
+    }
+    let entry = HistoryDocument {
+        agent: agent.clone(),
+        attempt: assignment.attempt,
+        received_at: context.now.wall,
+        event,
+    };
+    let entry = Box::new(entry);
+    context.change(Change::LateReport { task: assignment.task, entry });
+}
+
+fn take_effect(
+    cloud: &mut Cloud,
+    assignment: AssignmentId,
+    at: Timestamp,
+    event: ReportEvent,
+    context: &mut Context,
+) {
+    let (id, stray) = (assignment.task, !cloud.is_current(assignment));
     match event {
         ReportEvent::Accepted => {
             cloud.move_attempt(assignment, context, |row| {
@@ -143,26 +154,37 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
                 run_ended(cloud, id, finish, context);
             }
         }
-        ReportEvent::Refused { reason, detail } if stray => {
-            let ending = Ending::Refused { reason, detail };
-            context.then(Event::StrayFinished { stray: assignment, ending });
-        }
-        ReportEvent::Finished(finish) if stray => {
-            let ending = Ending::Finished(finish);
-            context.then(Event::StrayFinished { stray: assignment, ending });
-        }
         ReportEvent::Refused { reason, detail } => {
-            cloud.end_assignment(id, context, Ending::Refused { reason, detail }, None);
-            context.then(Event::AttemptEnded { task: id });
+            let ending = Ending::Refused { reason, detail };
+            ended(cloud, assignment, ending, stray, context);
         }
         ReportEvent::Finished(finish) => {
             if matches!(finish.end, End::Vanished { .. }) && cloud.may_be_copied(id) {
                 cloud.hold_for_its_lease(id);
             }
-            cloud.end_assignment(id, context, Ending::Finished(finish), None);
-            context.then(Event::AttemptEnded { task: id });
+            if let Some(ran_ms) = finish.ran_ms {
+                // That it started is not told apart from an end that was near.
+                let ran_ms = i64::try_from(ran_ms).unwrap_or(i64::MAX);
+                cloud.note_start(assignment, at.plus_ms(-ran_ms));
+            }
+            ended(cloud, assignment, Ending::Finished(finish), stray, context);
         }
     }
+}
+
+fn ended(
+    cloud: &mut Cloud,
+    assignment: AssignmentId,
+    ending: Ending,
+    stray: bool,
+    context: &mut Context,
+) {
+    if stray {
+        context.then(Event::StrayFinished { stray: assignment, ending });
+        return;
+    }
+    cloud.end_assignment(assignment.task, context, ending, None);
+    context.then(Event::AttemptEnded { task: assignment.task });
 }
 
 fn never_ran(event: &ReportEvent) -> bool {
@@ -183,6 +205,14 @@ impl Cloud {
     /// Whether an assignment is the current one of its task.
     fn is_current(&self, assignment: AssignmentId) -> bool {
         self.tasks.get(&assignment.task).and_then(|task| task.current()) == Some(assignment)
+    }
+
+    /// Notes when an attempt started, if that is not known. Goes to the store with its end.
+    fn note_start(&mut self, assignment: AssignmentId, at: Timestamp) {
+        let task = self.tasks.get_mut(&assignment.task);
+        if let Some(row) = task.and_then(|task| task.attempt_mut(assignment)) {
+            row.started_at = row.started_at.or(Some(at.max(row.offered_at)));
+        }
     }
 
     /// A time that an agent read off its clocks, by ours: moved by the offset measured, and
