@@ -2,7 +2,8 @@
 
 mod common;
 
-use cloud_core_logic::Effect;
+use cloud_core_logic::change::Credential;
+use cloud_core_logic::{Effect, Input};
 use common::{Board, World, attempt, finished, noop};
 use shared::api::AgentStatus;
 use shared::assignment::AssignmentStatus;
@@ -10,8 +11,9 @@ use shared::id::{Attempt, Boot, Incarnation, Revision, Sequence, Session, TaskId
 use shared::report::{End, ReportEvent, StopReason};
 use shared::spec::{Disconnect, TaskSpec};
 use shared::task::{FailureReason, TaskState, TaskStatus};
-use shared::wire::Downlink;
 use shared::wire::downlink::{RefusedBecause, Want};
+use shared::wire::uplink::Join;
+use shared::wire::{Downlink, Uplink};
 
 fn patient(lost_after_s: u64, replace: bool) -> TaskSpec {
     TaskSpec { disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() }, ..noop() }
@@ -61,6 +63,23 @@ fn a_short_silence_costs_nothing() {
     assert_eq!(world.task(task).life.attempt, Attempt(1));
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_late_ping_of_a_silent_agent_puts_off_its_silence_and_no_more() {
+    let (mut world, mut a, _, _) = running_on_a(patient(600, true));
+    wait(&mut world, 5, &mut []);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Offline);
+    let session = a.session;
+    world.say(&a, Uplink::Ping { nonce: 1, session });
+    assert_eq!(agent_status(&world, &a), AgentStatus::Suspect);
+    wait(&mut world, 5, &mut []);
+    assert_eq!(agent_status(&world, &a), AgentStatus::Offline);
+    // One that cannot be heard may join again.
+    let join = Join { nonce: "2".repeat(64), incarnation: a.incarnation };
+    let credential = Credential { password_hash: "2".repeat(64), seal_key: "2".repeat(64) };
+    let effects = world.step(Input::Join { agent: a.id.clone(), join, credential });
+    assert!(matches!(&effects[0], Effect::AnswerJoin { message: Downlink::Joined, .. }));
 }
 
 #[test]

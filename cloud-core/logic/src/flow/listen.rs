@@ -89,6 +89,7 @@ pub(crate) fn ping(
         }
         let message = Downlink::Pong { nonce, desired_rev: channel.desired_rev, lease };
         context.effect(Effect::Send { agent: id.clone(), message });
+        cloud.follow_status(id, context);
     }
 }
 
