@@ -4,7 +4,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -245,11 +247,41 @@ impl AttemptDir {
         LOGS.map(|name| self.path.join(name))
     }
 
-    /// Removes what the task wrote to its streams, to make room for what matters more.
-    pub fn remove_logs(&self) {
-        for path in self.log_paths() {
-            let _ = fs::remove_file(path);
+    /// How much room its log takes on the disk, in bytes.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        let found = self.log_paths().map(|path| fs::symlink_metadata(path));
+        found.into_iter().flatten().map(|found| found.blocks().saturating_mul(512)).sum()
+    }
+
+    /// Removes what the task wrote to its streams, to make room for what matters more. Answers
+    /// whether there was any. Only for one that has ended: whoever writes it would go on writing.
+    pub fn remove_logs(&self) -> bool {
+        let removed = self.log_paths().map(|path| fs::remove_file(path).is_ok());
+        removed.contains(&true)
+    }
+
+    /// The same while the task runs: its supervisor goes on after a gap.
+    pub fn empty_logs(&self) -> bool {
+        self.log_paths().map(|path| super::log::empty(&path)).contains(&true)
+    }
+
+    /// Moves what the task wrote to another directory, which is made. Answers whether there was
+    /// any. Only for one that has ended.
+    ///
+    /// # Errors
+    /// The disk is full, or the other directory cannot be made.
+    pub fn move_logs(&self, to: &Self) -> AttemptResult<bool> {
+        let mut moved = false;
+        for (from, to_path) in self.log_paths().into_iter().zip(to.log_paths()) {
+            if !from.exists() {
+                continue;
+            }
+            to.create()?;
+            fs::rename(&from, &to_path).map_err(|source| io_error("move", &from, source))?;
+            moved = true;
         }
+        Ok(moved)
     }
 
     /// Removes the directory if there is little in it, which is the usual case and cheap.

@@ -9,8 +9,7 @@ use crate::exec::AttemptDir;
 pub(super) fn drop_ended(attempts: &Path) -> bool {
     let mut dropped = false;
     for dir in directories(attempts).filter(AttemptDir::has_exit) {
-        dropped |= has_logs(&dir);
-        dir.remove_logs();
+        dropped |= dir.remove_logs();
     }
     dropped
 }
@@ -19,15 +18,9 @@ pub(super) fn drop_ended(attempts: &Path) -> bool {
 pub(super) fn drop_running(attempts: &Path) -> bool {
     let mut dropped = false;
     for dir in directories(attempts).filter(|dir| !dir.has_exit()) {
-        dropped |= has_logs(&dir);
-        dir.remove_logs();
+        dropped |= dir.empty_logs();
     }
     dropped
-}
-
-fn has_logs(dir: &AttemptDir) -> bool {
-    let entries = fs::read_dir(dir.path()).into_iter().flatten().filter_map(Result::ok);
-    entries.filter(|entry| entry.file_name().to_string_lossy().contains("log")).count() > 0
 }
 
 fn directories(attempts: &Path) -> impl Iterator<Item = AttemptDir> {

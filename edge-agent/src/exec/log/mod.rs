@@ -19,6 +19,7 @@ use shared::time::Timestamp;
 
 pub use reader::LogReader;
 pub(super) use writer::LogWriter;
+pub(super) use writer::empty;
 
 /// The bytes of a log that are kept on disk when nobody says otherwise, both streams together.
 pub const LOG_BYTES_MAX: u64 = 1024 * 1024;

@@ -312,6 +312,35 @@ proptest! {
 }
 
 #[test]
+fn a_log_that_was_emptied_under_its_writer_goes_on_after_a_gap() {
+    let mut world = World::new(100_000);
+    let write = |world: &mut World, bytes| {
+        world.make(&Move::Write { stream: Stream::Stdout, bytes });
+        world.make(&Move::Flush);
+    };
+    write(&mut world, 5_000);
+    assert_eq!(world.check(0, 100_000).expect("all of it"), 5_000);
+    assert!(world.dir.log_bytes() >= 5_000 && world.dir.empty_logs());
+    assert!(!world.dir.empty_logs(), "nothing is left to let go");
+    for (_, fate) in &mut world.fates {
+        *fate = Fate::Refused;
+    }
+    assert_eq!(world.reader.read_from(5_000, 100).expect("readable"), []);
+    // Shorter and longer than what its reader has seen.
+    for (bytes, end) in [(3_000, 8_000), (9_000, 17_000)] {
+        write(&mut world, bytes);
+        assert_eq!(world.check(end - bytes as u64, 100_000).expect("what came since"), end);
+    }
+    let pieces = world.reader.read_from(0, 100_000).expect("readable");
+    assert_eq!(pieces.first(), Some(&LogPiece::Gap { offset: 0, bytes: 5_000 }));
+    let other = AttemptDir::at(&world.root.path().join("other"));
+    assert!(world.dir.move_logs(&other).expect("moved"));
+    assert!(!world.dir.move_logs(&other).expect("nothing there"));
+    let moved = LogReader::open(&other).read_from(0, 100_000).expect("readable");
+    assert_eq!(moved, pieces);
+}
+
+#[test]
 fn a_log_that_does_not_exist_is_empty() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let mut reader = LogReader::open(&AttemptDir::at(&root.path().join("none")));

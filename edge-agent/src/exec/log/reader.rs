@@ -67,7 +67,7 @@ impl LogReader {
         let mut room = bytes_max;
         for segment in self.segments()? {
             let mark = self.bookmark_in(&segment, offset);
-            let mut position = mark.map_or(SEGMENT_HEADER_BYTES as u64, |mark| mark.position);
+            let mut position = segment.begin(mark)?;
             let mut least_offset = 0;
             while room > 0 {
                 let Some((record, bytes)) = segment.record(position)? else { break };
@@ -117,7 +117,7 @@ impl LogReader {
         }
         for segment in self.segments()?.iter().rev() {
             let mark = self.bookmark_in(segment, u64::MAX);
-            let mut position = mark.map_or(SEGMENT_HEADER_BYTES as u64, |mark| mark.position);
+            let mut position = segment.begin(mark)?;
             let mut end_offset = mark.map(|mark| mark.offset);
             while let Some((record, _)) = segment.record(position)? {
                 position += (RECORD_HEADER_BYTES + record.length) as u64;
@@ -204,6 +204,15 @@ impl Segment {
             return Ok(None);
         }
         Ok(SegmentHeader::decode(&header).map(|header| Self { header, file }))
+    }
+
+    /// Where to begin to read: at the bookmark, unless what stood there was let go meanwhile.
+    fn begin(&self, mark: Option<Bookmark>) -> io::Result<u64> {
+        let header = SEGMENT_HEADER_BYTES as u64;
+        let Some(Bookmark { position, .. }) = mark else { return Ok(header) };
+        let length = self.file.metadata()?.len();
+        let fits = position == length || (position < length && self.record(position)?.is_some());
+        Ok(if fits { position } else { header })
     }
 
     /// The record at this position; `None` if there is no whole one.

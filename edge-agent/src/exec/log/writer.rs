@@ -4,8 +4,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use shared::time::{Now, Timestamp};
 
 use super::format::{
@@ -203,6 +204,17 @@ impl LogWriter {
         self.segment = Some(Segment { file, bytes: SEGMENT_HEADER_BYTES });
         Ok(())
     }
+}
+
+/// Lets go all records of a segment, whoever writes it: what comes next is appended behind its
+/// header, and reads as after a gap. Answers whether there were any.
+pub(in crate::exec) fn empty(segment: &Path) -> bool {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let Ok(file) = options.open(segment) else { return false };
+    let header = SEGMENT_HEADER_BYTES as u64;
+    let has_records = file.metadata().is_ok_and(|found| found.is_file() && found.len() > header);
+    has_records && file.set_len(header).is_ok()
 }
 
 #[cfg(test)]
