@@ -146,6 +146,7 @@ impl App {
             settings: config.core.clone(),
             policy: config.policy.clone(),
             bounds: config.queue,
+            logs: config.logs,
             metrics: metrics.clone(),
         })?;
         let doorman = Doorman::new(credentials, join_token.clone());

@@ -13,6 +13,7 @@ use super::{BrokerChoice, Config, ConfigProblem};
 use crate::broker::CLIENTS_MAX_DEFAULT;
 use crate::driver::Bounds;
 use crate::http::HttpSettings;
+use crate::store::{LogBounds, TASK_BYTES_LEAST};
 
 /// The data folder of a core that is told of none, in the folder it is started in.
 pub const DATA_DEFAULT: &str = "ambit-data";
@@ -37,7 +38,9 @@ pub struct FileConfig {
     pub policy: Policy,
     /// The driver's bounds.
     pub queue: Bounds,
-    /// The log.
+    /// How much is kept of the logs of tasks.
+    pub logs: LogBounds,
+    /// The core's own log.
     pub log: LogSection,
 }
 
@@ -208,6 +211,8 @@ impl FileConfig {
         at_least("queue.requests_max", self.queue.requests_max as u64, 1)?;
         at_least("queue.uplinks_max", self.queue.uplinks_max as u64, 1)?;
         at_least("queue.batch_max", self.queue.batch_max as u64, 2)?;
+        within("queue.logs_max", self.queue.logs_max as u64, 1, 100_000)?;
+        check_logs(&self.logs)?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let join_token_made = self.join.token_file.is_none();
         Ok(Config {
@@ -219,6 +224,7 @@ impl FileConfig {
             core: self.core,
             policy: self.policy,
             queue: self.queue,
+            logs: self.logs,
             log_level: self.log.level,
             log_format: self.log.format,
             data,
@@ -247,6 +253,13 @@ fn check_settings(core: &Settings) -> Result<(), ConfigProblem> {
         within(key, value, least, most)?;
     }
     Ok(())
+}
+
+fn check_logs(logs: &LogBounds) -> Result<(), ConfigProblem> {
+    const GIB: u64 = 1024 * 1024 * 1024;
+    within("logs.task_bytes_max", logs.task_bytes_max, TASK_BYTES_LEAST, GIB)?;
+    within("logs.bytes_max", logs.bytes_max, logs.task_bytes_max, 1024 * 1024 * GIB)?;
+    within("logs.keep_days", logs.keep_days, 1, 100_000)
 }
 
 fn at_least(key: &'static str, value: u64, least: u64) -> Result<(), ConfigProblem> {

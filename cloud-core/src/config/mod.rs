@@ -15,6 +15,7 @@ use shared_runtime::telemetry::{Format, Level, LevelError};
 
 use crate::driver::Bounds;
 use crate::http::HttpSettings;
+use crate::store::LogBounds;
 
 pub use broker::{BrokerChoice, ExternalBroker};
 pub use file::{
@@ -84,6 +85,8 @@ pub struct Config {
     pub policy: Policy,
     /// The driver's bounds.
     pub queue: Bounds,
+    /// How much is kept of the logs of tasks.
+    pub logs: LogBounds,
     /// The least important log lines.
     pub log_level: Level,
     /// What a log line looks like.

@@ -140,6 +140,10 @@ fn values_that_cannot_work_are_refused() {
         ("[core]\nreports_per_second = 0", "core.reports_per_second: must be from 1 to"),
         ("[policy]\ndistance_m_ref = 0.0", "policy: distance_m_ref must be"),
         ("[queue]\nbatch_max = 1", "queue.batch_max: must be from 2 to"),
+        ("[queue]\nlogs_max = 0", "queue.logs_max: must be from 1 to"),
+        ("[logs]\ntask_bytes_max = 1000", "logs.task_bytes_max: must be from 65536 to"),
+        ("[logs]\nbytes_max = 1000", "logs.bytes_max: must be from 1048576 to"),
+        ("[logs]\nkeep_days = 0", "logs.keep_days: must be from 1 to"),
         ("[http]\nworkers = 0", "http.workers: must be from 1 to"),
     ] {
         let error = refused(text);
@@ -168,8 +172,11 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     for word in known.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
         let names_a_value = known.contains(&format!("{word}: "));
         let is_section = known.contains(&format!("{word}: {{"))
-            || ["http", "store", "broker", "join", "core", "policy", "queue", "log", "weights"]
-                .contains(&word);
+            || [
+                "http", "store", "broker", "join", "core", "policy", "queue", "logs", "log",
+                "weights",
+            ]
+            .contains(&word);
         if names_a_value && !is_section && !word.is_empty() {
             assert!(shown.contains(&word), "configs/cloud.toml does not show `{word}`");
         }

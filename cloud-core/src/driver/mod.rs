@@ -3,6 +3,7 @@
 //! its outside: the handle for callers, the way in for the link, and how it is started.
 
 mod handle;
+mod logs;
 mod outbound;
 mod run;
 mod speak;
@@ -15,11 +16,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cloud_core_logic::change::Stored;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Cloud, Input, Settings};
+use shared::id::AgentId;
+use shared::wire::uplink::LogChunk;
 use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::observe::{DriverStopped, Metrics};
-use crate::store::{Store, StoreError};
+use crate::store::{AgentLogs, LogBounds, LogDrop, Store, StoreError};
+use logs::{LogLane, Logs};
 use run::Run;
 
 pub use handle::{Core, CoreBusy, FleetView, Readiness};
@@ -35,11 +39,13 @@ pub struct Bounds {
     pub uplinks_max: usize,
     /// How many inputs are decided and committed together, at most.
     pub batch_max: usize,
+    /// How many chunks of logs may wait to be written; more are dropped, and sent again.
+    pub logs_max: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { requests_max: 16_384, uplinks_max: 16_384, batch_max: 2_048 }
+        Self { requests_max: 16_384, uplinks_max: 16_384, batch_max: 2_048, logs_max: 256 }
     }
 }
 
@@ -57,6 +63,8 @@ pub struct Parts {
     pub policy: Policy,
     /// The driver's own bounds.
     pub bounds: Bounds,
+    /// How much to keep of logs.
+    pub logs: LogBounds,
     /// Where to count.
     pub metrics: Metrics,
 }
@@ -81,6 +89,7 @@ pub enum DriverError {
 #[derive(Debug, Clone)]
 pub struct Uplinks {
     inputs: mpsc::Sender<Input>,
+    logs: LogLane,
 }
 
 /// The driver is gone.
@@ -94,6 +103,14 @@ impl Uplinks {
     /// When the driver is gone.
     pub async fn send(&self, input: Input) -> Result<(), Stopped> {
         self.inputs.send(input).await.map_err(|_| Stopped)
+    }
+
+    /// Passes a piece of a log on, if there is room for it. It goes past the decisions.
+    ///
+    /// # Errors
+    /// When there is no room; the agent will send it again.
+    pub fn offer_logs(&self, agent: AgentId, chunk: LogChunk) -> Result<(), LogDrop> {
+        self.logs.offer(AgentLogs { agent, chunk })
     }
 }
 
@@ -155,6 +172,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
     let status = Arc::new(Status::default());
     let (asking, asks) = mpsc::channel(parts.bounds.requests_max.max(1));
     let (uplinking, uplinks) = mpsc::channel(parts.bounds.uplinks_max.max(1));
+    let (logging, logs) = mpsc::channel(parts.bounds.logs_max.max(1));
     let (stop, stopped) = watch::channel(false);
     let (ending, ended) = oneshot::channel();
     let core = Core::new(asking, parts.store.reader(), Arc::clone(&clock), Arc::clone(&status));
@@ -173,6 +191,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
             status,
             asks,
             uplinks,
+            logs: Logs::new(logs, parts.logs),
             stopped,
             batch_max: parts.bounds.batch_max.max(2),
             heartbeat_ms,
@@ -186,7 +205,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
     };
     std::thread::Builder::new().name("core-driver".to_owned()).spawn(body)?;
     let handle = DriverHandle { stop, ended: Some(ended) };
-    Ok((core, Uplinks { inputs: uplinking }, handle))
+    Ok((core, Uplinks { inputs: uplinking, logs: LogLane(logging) }, handle))
 }
 
 /// However the driver ends, the handle says so.

@@ -13,6 +13,7 @@ use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handle::{Ask, CoreBusy, FleetView, Slot};
+use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
 use crate::observe::{BatchCommitted, CommitFailed, CommitRecovered, InputTaken, Metrics};
 use crate::store::{Store, StoreError};
@@ -42,6 +43,7 @@ pub(super) struct Inside {
     pub(super) status: Arc<Status>,
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) uplinks: mpsc::Receiver<Input>,
+    pub(super) logs: Logs,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) batch_max: usize,
     /// A round that takes longer was deaf: its store was stuck.
@@ -111,7 +113,7 @@ impl Run {
     /// Waits for something to do, then takes what there is without waiting.
     async fn gather(&mut self, batch: &mut Batch) -> Wait {
         let sleep = self.sleep();
-        let Inside { asks, uplinks, stopped, batch_max, .. } = &mut self.inside;
+        let Inside { asks, uplinks, logs, stopped, batch_max, .. } = &mut self.inside;
         // Half for each, so that neither a storm of submissions nor one of heartbeats keeps the
         // other out.
         let half = *batch_max / 2;
@@ -122,6 +124,8 @@ impl Run {
             _ = stopped.wait_for(|stop| *stop) => return Wait::Stop,
             _ = uplinks.recv_many(&mut batch.uplinks, half), if !uplinks.is_closed() || !uplinks.is_empty() => {}
             _ = asks.recv_many(&mut batch.asks, half), if !asks.is_closed() || !asks.is_empty() => {}
+            // Last: they wait for whatever else there is.
+            () = logs.arrive() => {}
             () = idle => {}
         }
         while batch.uplinks.len() < half {
@@ -169,6 +173,7 @@ impl Run {
             self.speak(outcome, fleet_slots);
             self.uncounted = true;
         }
+        self.keep_logs();
         self.count();
         self.rested = self.inside.clock.now().mono;
         self.deaf = self.rested.since_ms(now.mono) > self.inside.heartbeat_ms;
@@ -281,6 +286,19 @@ impl Run {
                 // A caller who is gone does not mind.
                 let _ = slot.send(Ok(Arc::clone(&view)));
             }
+        }
+    }
+
+    /// Writes logs, when nothing waits to be decided or they have waited for long; and, when there is
+    /// nothing else to do at all, takes old ones away.
+    fn keep_logs(&mut self) {
+        let Inside { asks, uplinks, logs, store, outbound, clock, metrics, .. } = &mut self.inside;
+        let busy = !uplinks.is_empty() || !asks.is_empty();
+        if logs.are_due(busy) {
+            logs.write(store.as_mut(), outbound.as_mut(), clock, metrics);
+        }
+        if !busy {
+            logs.prune(store.as_mut(), clock, metrics);
         }
     }
 

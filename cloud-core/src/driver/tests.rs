@@ -1,128 +1,25 @@
 //! The driver with stores that fail, hang and come back: what is said, and when.
 
-use std::sync::{Arc, Condvar, Mutex};
+mod logs;
+mod stage;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_core_logic::Answer;
-use cloud_core_logic::change::{Change, Credential};
+use cloud_core_logic::change::Credential;
 use shared::api::AgentStatus;
 use shared::id::{AgentId, Boot, CoreId, Incarnation, Revision, Sequence, TaskId};
 use shared::spec::{Run as TaskRun, TaskSpec};
 use shared::task::{FailureReason, TaskStatus};
 use shared::time::Timestamp;
+use shared::wire::Uplink;
 use shared::wire::uplink::{Facts, Hello, Join, Load};
-use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
 use super::*;
-use crate::store::{MemoryStore, Reader, SqliteStore, TaskFilter};
-
-/// What a store is told to do with the next commits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
-    Works,
-    Full,
-    Contradicts,
-    Hangs,
-}
-
-/// What the store did and what the driver said, in one order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Happened {
-    Committed { changes: usize },
-    Failed,
-    CredentialPut(AgentId),
-    Sent(AgentId),
-    JoinAnswered(AgentId, bool),
-}
-
-#[derive(Debug)]
-struct Stage {
-    mood: Mutex<Mood>,
-    changed: Condvar,
-    happened: Mutex<Vec<Happened>>,
-}
-
-impl Stage {
-    fn note(&self, happened: Happened) {
-        self.happened.lock().expect("lock").push(happened);
-    }
-
-    fn happened(&self) -> Vec<Happened> {
-        self.happened.lock().expect("lock").clone()
-    }
-
-    fn set(&self, mood: Mood) {
-        *self.mood.lock().expect("lock") = mood;
-        self.changed.notify_all();
-    }
-
-    fn commits(&self) -> usize {
-        let committed = |happened: &&Happened| matches!(happened, Happened::Committed { .. });
-        self.happened.lock().expect("lock").iter().filter(committed).count()
-    }
-
-    async fn until(&self, what: impl Fn(&[Happened]) -> bool) {
-        for _ in 0..1_000 {
-            if what(&self.happened.lock().expect("lock")) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("never happened: {:?}", self.happened());
-    }
-}
-
-/// A store that fails as it is told.
-struct Moody {
-    store: Box<dyn Store>,
-    stage: Arc<Stage>,
-}
-
-impl Store for Moody {
-    fn load(&mut self) -> Result<Stored, StoreError> {
-        self.store.load()
-    }
-
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let mut mood = self.stage.mood.lock().expect("lock");
-        while *mood == Mood::Hangs {
-            mood = self.stage.changed.wait(mood).expect("wait");
-        }
-        let error = match *mood {
-            Mood::Works | Mood::Hangs => {
-                self.store.commit(changes)?;
-                self.stage.note(Happened::Committed { changes: changes.len() });
-                return Ok(());
-            }
-            Mood::Full => StoreError::Full { source: "no room".into() },
-            Mood::Contradicts => StoreError::Contradiction { what: "told to".to_owned() },
-        };
-        self.stage.note(Happened::Failed);
-        Err(error)
-    }
-
-    fn reader(&self) -> Arc<dyn Reader> {
-        self.store.reader()
-    }
-}
-
-struct Recorder(Arc<Stage>);
-
-impl Outbound for Recorder {
-    fn put_credential(&mut self, agent: &AgentId, _credential: &Credential) {
-        self.0.note(Happened::CredentialPut(agent.clone()));
-    }
-
-    fn send(&mut self, agent: &AgentId, _message: &Downlink) {
-        self.0.note(Happened::Sent(agent.clone()));
-    }
-
-    fn answer_join(&mut self, agent: &AgentId, message: &Downlink) {
-        let granted = matches!(message, Downlink::Joined);
-        self.0.note(Happened::JoinAnswered(agent.clone(), granted));
-    }
-}
+use crate::store::{MemoryStore, SqliteStore, TaskFilter};
+use stage::{Happened, Mood, Moody, Recorder, Stage};
 
 struct Rig {
     core: Core,
@@ -136,11 +33,7 @@ fn rig_on(store: Box<dyn Store>, bounds: Bounds) -> Rig {
 }
 
 fn rig_with(store: Box<dyn Store>, bounds: Bounds, settings: Settings) -> Rig {
-    let stage = Arc::new(Stage {
-        mood: Mutex::new(Mood::Works),
-        changed: Condvar::new(),
-        happened: Mutex::default(),
-    });
+    let stage = Stage::new();
     let mut store = Moody { store, stage: Arc::clone(&stage) };
     let parts = Parts {
         stored: store.load().expect("load"),
@@ -149,6 +42,7 @@ fn rig_with(store: Box<dyn Store>, bounds: Bounds, settings: Settings) -> Rig {
         settings,
         policy: Policy::default(),
         bounds,
+        logs: LogBounds::default(),
         metrics: Metrics::unread(),
     };
     let (core, uplinks, driver) = start(parts).expect("start");

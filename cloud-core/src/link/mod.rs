@@ -7,10 +7,11 @@ mod doorman;
 mod sender;
 
 use cloud_core_logic::Input;
+use shared::wire::Uplink;
 use shared_runtime::link::{LinkEvent, LinkEvents};
 
 use crate::driver::Uplinks;
-use crate::observe::{DropCause, LinkChanged, LinkState, MessageDropped, Metrics};
+use crate::observe::{DropCause, LinkChanged, LinkState, LogsDropped, MessageDropped, Metrics};
 
 pub use credentials::Credentials;
 pub use doorman::{Doorman, Dropped};
@@ -38,6 +39,14 @@ pub async fn listen(mut events: LinkEvents, doorman: Doorman, uplinks: Uplinks, 
                 continue;
             }
             LinkEvent::Message { topic, payload } => match doorman.open(&topic, &payload) {
+                // Logs decide nothing, and no decision waits for them.
+                Ok(Input::Uplink { agent, message: Uplink::Logs(chunk) }) => {
+                    let assignment = chunk.assignment;
+                    if let Err(cause) = uplinks.offer_logs(agent.clone(), chunk) {
+                        metrics.record(LogsDropped { agent: &agent, assignment, cause });
+                    }
+                    continue;
+                }
                 Ok(input) => input,
                 Err(dropped) => {
                     let Dropped { cause, detail } = &dropped;

@@ -2,6 +2,7 @@
 //! line and counts into the metrics held here, so that neither is forgotten where it happens.
 
 mod event;
+mod logs;
 mod throttle;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub use event::{
     Direction, DriverStopped, DropCause, Event, InputTaken, LateReportKept, LinkChanged, LinkState,
     MessageDropped, MessageSent, TaskSettled,
 };
+use logs::LogMetrics;
+pub use logs::{LogsDropped, LogsKept, LogsNotKept, LogsPruned};
 use throttle::Throttle;
 
 /// Labels of an input: what kind it is.
@@ -87,6 +90,7 @@ struct Inner {
     link_losses: Counter,
     tasks: Family<StatusLabel, Gauge>,
     agents: Family<StatusLabel, Gauge>,
+    logs: LogMetrics,
     /// One for each cause of [`DropCause`].
     drops_told: [Throttle; DropCause::COUNT],
 }
@@ -113,6 +117,7 @@ impl Metrics {
             link_losses: Counter::default(),
             tasks: Family::default(),
             agents: Family::default(),
+            logs: LogMetrics::new(),
             drops_told: Default::default(),
         };
         inner.register(registry);
@@ -151,6 +156,7 @@ impl Inner {
     fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("ambit");
         self.register_driver(registry);
+        self.logs.register(registry);
         registry.register(
             "placements",
             "Attempts that were given an agent",
@@ -190,6 +196,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::LogDrop;
 
     #[test]
     fn every_event_and_gauge_is_exported_under_its_name() {
@@ -200,6 +207,14 @@ mod tests {
         metrics.record(InputTaken { kind: "submit" });
         metrics.record(MessageDropped::received(DropCause::WrongSeal, "a", &"why"));
         metrics.record(LinkChanged { state: LinkState::Up });
+        metrics.record(LogsKept { chunks: 3, text: 40, bytes: 500, took });
+        let agent = "a".parse().expect("id");
+        let assignment = shared::id::AssignmentId {
+            task: "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b".parse().expect("id"),
+            attempt: shared::id::Attempt(1),
+        };
+        metrics.record(LogsDropped { agent: &agent, assignment, cause: LogDrop::LaneFull });
+        metrics.record(LogsNotKept { chunks: 3, error: &"full" });
         metrics.count(&Counts { pending: 7, agents_online: 3, ..Counts::default() });
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("encode");
@@ -208,6 +223,11 @@ mod tests {
             "ambit_batch_inputs_count 1",
             "ambit_commit_duration_seconds_count 1",
             "ambit_messages_dropped_total{direction=\"received\",cause=\"wrong_seal\"} 1",
+            "ambit_log_chunks_total 3",
+            "ambit_log_text_bytes_total 40",
+            "ambit_logs_kept_bytes 500",
+            "ambit_log_chunks_dropped_total{cause=\"lane_full\"} 1",
+            "ambit_log_chunks_dropped_total{cause=\"store_failing\"} 3",
             "ambit_link_up 1",
             "ambit_tasks{status=\"pending\"} 7",
             "ambit_agents{status=\"online\"} 3",

@@ -33,7 +33,7 @@ use uuid::Uuid;
 use super::{HttpSettings, ServerHandle, start};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::observe::Metrics;
-use crate::store::{MemoryStore, Store};
+use crate::store::{LogBounds, MemoryStore, Store};
 use client::Reply;
 
 /// The database of every agent that says hello.
@@ -156,6 +156,7 @@ fn core(mut store: MemoryStore, pending_max: u64) -> (Core, Uplinks, DriverHandl
         settings: Settings { pending_max, ..Settings::default() },
         policy: Policy::default(),
         bounds: Bounds::default(),
+        logs: LogBounds::default(),
         metrics: Metrics::register(&mut Registry::default()),
     };
     driver::start(parts).expect("a driver")

@@ -11,11 +11,12 @@ use shared_runtime::sqlite::DatabaseError;
 use uuid::Uuid;
 
 use super::*;
-use crate::store::BackupError;
+use crate::store::conformance::logs::{all, logs, text};
 use crate::store::conformance::sample::{
-    CORE, added, agent_id, agent_row, assigned, assignment_put, assignment_row, credential, moved,
-    settled, task_id, task_row,
+    CORE, added, agent_id, agent_row, assigned, assignment_id, assignment_put, assignment_row,
+    credential, moved, settled, task_id, task_row,
 };
+use crate::store::{BackupError, LogDrop};
 
 const NOW: Timestamp = Timestamp(1_795_223_223_456);
 const LATER: Timestamp = Timestamp(1_795_223_224_000);
@@ -254,4 +255,39 @@ fn a_backup_makes_a_core_where_there_was_none_and_a_busy_database_is_left_alone(
     let error = put_back(&file, &elsewhere, LATER).expect_err("it is open");
     assert!(matches!(error, BackupError::Database(DatabaseError::Busy { .. })), "{error}");
     assert!(store.reader().task(task_id(1)).expect("read").is_some());
+}
+
+#[test]
+fn a_store_put_back_does_not_wait_for_logs_that_never_come_again() {
+    let place = Place::new();
+    let mut store = place.open(CORE);
+    store.commit(&some_tasks()).expect("commit");
+    let bounds = LogBounds::default();
+    let chunk = |attempt, offset| logs("a", 1, attempt, &[text(offset, "line\n")], false);
+    let keep = |store: &mut SqliteStore, chunk, now| {
+        store.keep_logs(&[chunk], &bounds, now).expect("kept").fates[0]
+    };
+    let before = Timestamp(NOW.0 - 1);
+    assert_eq!(keep(&mut store, chunk(3, 0), before).acked, Some(5));
+    let file = place.back_up("backup");
+    // Acknowledged after the backup: the agent has deleted it.
+    assert_eq!(keep(&mut store, chunk(3, 5), before).acked, Some(10));
+    drop(store);
+    put_back(&file, &place.database(), NOW).expect("put back");
+    let mut store = place.open(OTHER);
+    let fate = keep(&mut store, chunk(3, 10), LATER);
+    assert_eq!((fate.acked, fate.dropped), (Some(15), None));
+    // Once: from now on what is missing will come.
+    let fate = keep(&mut store, chunk(3, 20), LATER);
+    assert_eq!((fate.acked, fate.dropped), (Some(15), Some(LogDrop::Gap)));
+    let kept = all(&*store.reader(), assignment_id(1, 3));
+    assert_eq!(kept, [(0, "line\n".to_owned()), (10, "line\n".to_owned())]);
+    // An attempt that the backup did not know, and that was taken on again.
+    store.commit(&[assignment_put(&assignment_row(1, 7, "a"))]).expect("commit");
+    assert_eq!(keep(&mut store, chunk(7, 1_000), LATER).acked, Some(1_005));
+    // One that is placed from now on has lost nothing.
+    let mut fresh = assignment_row(1, 2_000, "a");
+    fresh.offered_at = LATER;
+    store.commit(&[assignment_put(&fresh)]).expect("commit");
+    assert_eq!(keep(&mut store, chunk(2_000, 5), LATER).dropped, Some(LogDrop::Gap));
 }

@@ -15,8 +15,8 @@ use super::*;
 use crate::store::conformance::logs;
 use crate::store::conformance::random::{alike, batches};
 use crate::store::conformance::sample::{
-    CORE, added, agent_id, agent_row, assignment_put, assignment_row, credential, history, moved,
-    settled, task_id, task_row, wanted,
+    CORE, added, agent_id, agent_row, assignment_id, assignment_put, assignment_row, credential,
+    history, moved, settled, task_id, task_row, wanted,
 };
 use crate::store::{MemoryStore, TaskFilter, conformance::conformance};
 
@@ -82,6 +82,36 @@ fn everything() -> Vec<Change> {
         moved(2, settled(1, "a", 3)),
         Change::LateReport { task: task_id(2), entry: Box::new(history("a", 1, 3)) },
     ]
+}
+
+#[test]
+fn logs_and_what_they_cost_are_there_when_the_store_is_opened_again() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&everything()).expect("commit");
+    let logs = logs::logs("a", 1, 1, &[logs::text(0, "a line\n")], true);
+    let bounds = LogBounds::default();
+    let kept = store.keep_logs(&[logs], &bounds, NOW).expect("kept");
+    let part = store.reader().log_part(assignment_id(1, 1), 0).expect("read");
+    std::mem::forget(store);
+    let mut again = open_at(&path);
+    assert_eq!(again.reader().log_part(assignment_id(1, 1), 0).expect("read"), part);
+    assert_eq!(again.prune_logs(&bounds, NOW).expect("pruned").bytes, kept.bytes);
+}
+
+#[test]
+fn logs_are_found_by_an_index_and_the_oldest_without_looking_at_the_others() {
+    let (_folder, path) = place();
+    let store = open_at(&path);
+    for (sql, parameters, expected) in [
+        (super::logs::PART, 3, "log_rows_by_start (task=? AND attempt=? AND starts>?)"),
+        (super::logs::BEFORE, 3, "log_rows_by_start (task=? AND attempt=? AND starts<?)"),
+        (super::logs::FIRST_OF_TASK, 1, "log_rows_by_start (task=?)"),
+        (super::logs::FIRST_OF_ALL, 0, "SCAN log_rows"),
+    ] {
+        let plan = query_plan(&store, sql, parameters);
+        assert!(plan.contains(expected) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+    }
 }
 
 #[test]
