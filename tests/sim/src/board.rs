@@ -117,6 +117,10 @@ pub struct Board {
     /// The nonce that it asks to join with, and that of the credential that it holds.
     pub nonce: Option<u64>,
     pub credential: Option<u64>,
+    /// The credential that it goes back to when nobody answers.
+    pub former: Option<u64>,
+    /// When it may ask to join again.
+    pub join_at_ms: u64,
     pub incarnation: Incarnation,
     pub inputs: VecDeque<Input>,
     pub stuck: Option<Batch>,
@@ -152,6 +156,8 @@ impl Board {
             agent: None,
             nonce: None,
             credential: None,
+            former: None,
+            join_at_ms: 0,
             incarnation,
             inputs: VecDeque::new(),
             stuck: None,
@@ -235,6 +241,12 @@ impl Board {
                 lease.renewed = lease.renewed.max(sent.0);
             }
         }
+    }
+
+    /// Nobody answers to its credential: it joins anew.
+    pub fn leave_credential(&mut self, now_ms: u64) {
+        self.former = self.credential.take();
+        self.line.heard_ms = now_ms;
     }
 
     /// What seals its messages.

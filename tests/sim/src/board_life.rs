@@ -220,7 +220,7 @@ impl World {
         let board = &mut self.boards[at];
         board.disk = Disk::new(incarnation, number);
         board.incarnation = incarnation;
-        (board.nonce, board.credential) = (None, None);
+        (board.nonce, board.credential, board.former) = (None, None, None);
         board.attempts.clear();
         board.barred = false;
     }

@@ -4,6 +4,7 @@
 use cloud_core_logic::Input as CoreInput;
 use cloud_core_logic::change::Credential;
 use edge_agent_logic::Input as AgentInput;
+use shared::wire::downlink::RefusedBecause;
 use shared::wire::uplink::{Gone, Join, LogPiece};
 use shared::wire::{Downlink, Uplink};
 
@@ -16,8 +17,13 @@ use crate::world::World;
 
 /// What seals the asking to join and its answer.
 const JOIN_SEAL: u64 = u64::MAX;
-/// After how long without a readable word of the core an agent joins anew, in milliseconds.
-const UNANSWERED_MS: u64 = 60_000;
+/// After how long without a readable word of the core an agent joins anew, and after how long
+/// without an answer to that it goes back to the credential that it has, in milliseconds.
+const UNANSWERED_MS: u64 = 300_000;
+const JOIN_UNANSWERED_MS: u64 = 60_000;
+/// How often it asks to join, and after a refusal, in milliseconds.
+const JOIN_MS: u64 = 3_000;
+const JOIN_REFUSED_MS: u64 = 30_000;
 /// The most copies of one message.
 const COPIES_MAX: usize = 4;
 
@@ -160,17 +166,33 @@ impl World {
         };
         let board = &mut self.boards[at];
         if seal == JOIN_SEAL {
-            if matches!(message, Downlink::Joined) {
-                board.credential = board.nonce.take();
-                let life = board.life;
-                self.after(100, Event::Dial { board: at, life });
-            }
+            self.hear_of_join(at, &message);
         } else if board.seal() == seal {
             board.line.heard_ms = self.now_ms;
             board.heard_ms = self.now_ms;
             self.tell_agent(at, AgentInput::Downlink(message));
         } else {
             self.coverage.count(Kind::WrongSeal);
+        }
+    }
+
+    fn hear_of_join(&mut self, at: usize, message: &Downlink) {
+        let now_ms = self.now_ms;
+        let board = &mut self.boards[at];
+        match message {
+            Downlink::Joined => {
+                board.credential = board.nonce.take();
+                let life = board.life;
+                self.after(100, Event::Dial { board: at, life });
+            }
+            Downlink::JoinRefused(refusal) => {
+                board.line.heard_ms = now_ms;
+                board.join_at_ms = now_ms + JOIN_REFUSED_MS;
+                if refusal.reason == RefusedBecause::OlderDatabase {
+                    self.is_barred(at, Kind::OlderDatabase);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -186,14 +208,25 @@ impl World {
     /// Asks to be let in, until it is. The nonce stays the same.
     pub fn ask_to_join(&mut self, at: usize, life: u64) {
         let word = self.chance.word().max(1);
+        let now_ms = self.now_ms;
         let board = &mut self.boards[at];
         if board.life != life || board.credential.is_some() {
+            return;
+        }
+        if board.former.is_some() && now_ms - board.line.heard_ms > JOIN_UNANSWERED_MS {
+            // A core that is down answers nobody, and the credential is the one to wait with.
+            (board.credential, board.nonce) = (board.former.take(), None);
+            self.after(1_000, Event::Dial { board: at, life });
+            return;
+        }
+        if now_ms < board.join_at_ms {
+            self.after(JOIN_MS, Event::Join { board: at, life });
             return;
         }
         let (incarnation, nonce) = (board.incarnation, *board.nonce.get_or_insert(word));
         let nonce = format!("{nonce:064x}");
         self.send_up(at, Uplink::Join(Join { nonce, incarnation }));
-        self.after(3_000, Event::Join { board: at, life });
+        self.after(JOIN_MS, Event::Join { board: at, life });
     }
 
     pub fn dial(&mut self, at: usize, life: u64) {
@@ -211,7 +244,7 @@ impl World {
         if known != board.credential.as_ref() {
             // The broker refuses a credential that is not in force: the agent joins anew.
             self.coverage.count(Kind::JoinedAnew);
-            self.boards[at].credential = None;
+            self.boards[at].leave_credential(self.now_ms);
             let again_ms = self.chance.between(500, 3_000);
             self.after(again_ms, Event::Join { board: at, life });
             return;
@@ -251,7 +284,7 @@ impl World {
         }
         self.coverage.count(Kind::JoinedAnew);
         self.note(Who::Board(at), |_| "has heard nothing for long: joins anew".to_owned());
-        self.boards[at].credential = None;
+        self.boards[at].leave_credential(self.now_ms);
         self.break_line(at);
         let life = self.boards[at].life;
         self.after(1_000, Event::Join { board: at, life });
