@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use cloud_core_logic::Change as CoreChange;
-use edge_agent_logic::Change;
+use edge_agent_logic::{Agent, Change};
 use shared::id::{AssignmentId, Attempt, Incarnation, Sequence, TaskId};
 use shared::report::ReportEvent;
 use shared::spec::Reconcile;
@@ -157,14 +157,24 @@ impl World {
         if self.watch.forgotten.is_empty() {
             return;
         }
+        // Agents that come later than they were waited for may come too late.
+        if changes.iter().any(|change| matches!(change, CoreChange::Recovered)) {
+            self.watch.forgotten.clear();
+        }
         for change in changes {
             let CoreChange::InboxMoved { agent, inbox } = change else {
                 continue;
             };
-            let kept = |told: &Told| {
+            // It must be the same disk that speaks, and no copy of it.
+            let session = self.core.maps.agents.get(agent).map(|row| row.session);
+            let speaks = |told: &Told| {
                 let on = |board: &&crate::board::Board| board.disk.number == told.disk;
-                let there = self.boards.iter().find(on).is_some_and(|board| board.id == *agent);
-                there && told.incarnation == inbox.incarnation && told.seq <= inbox.acked
+                let agent = self.boards.iter().find(on).and_then(|board| board.agent.as_ref());
+                agent.is_some() && agent.map(Agent::session) == session
+            };
+            let kept = |told: &Told| {
+                let its = told.incarnation == inbox.incarnation && told.seq <= inbox.acked;
+                its && speaks(told)
             };
             let taken: Vec<TaskId> = self
                 .watch
