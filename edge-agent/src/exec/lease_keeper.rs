@@ -185,6 +185,17 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_that_comes_when_the_lease_is_over_revives_nothing() {
+        let (_root, file, mut keeper) = keeper();
+        file.renew(5_901).expect("a renewal");
+        assert!(!keeper.has_room(6_000));
+        assert_eq!(keeper.step(6_000), Some(LeaseStep::Kill));
+        let mut in_time = LeaseKeeper::new(LEASE, Some(file.clone()));
+        file.renew(5_900).expect("a renewal");
+        assert_eq!(in_time.step(6_000), None);
+    }
+
+    #[test]
     fn a_renewal_from_the_future_is_none() {
         let (_root, file, mut keeper) = keeper();
         file.renew(50_000).expect("a renewal");

@@ -136,9 +136,11 @@ fn a_task_whose_lease_is_over_is_not_started() {
             assert_eq!(record.end, End::LeaseEnded { ran: false });
         }
         assert!(!world.path("ran").exists());
-        // What was renewed before it started has room.
-        agent.executor.renew_leases(boottime_ms()).expect("renewed");
-        let late = Lease { lease_ms: 60_000, renewed_ms: 0, grace_ms: 0, margin_ms: 0 };
+        // The same without room, but renewed while the lease still held.
+        let now_ms = boottime_ms();
+        agent.executor.renew_leases(now_ms).expect("renewed");
+        let renewed_ms = now_ms.saturating_sub(59_900);
+        let late = Lease { lease_ms: 60_000, grace_ms: 1_000, margin_ms: 0, renewed_ms };
         let record = agent.run(&ExecOrder { lease: Some(late), ..command(9, "true", &[]) }).await;
         assert_eq!(record.end, End::Exited { code: 0 });
     });
