@@ -250,7 +250,7 @@ impl AttemptDir {
     /// How much room its log takes on the disk, in bytes.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
-        let found = self.log_paths().map(|path| fs::symlink_metadata(path));
+        let found = self.log_paths().map(fs::symlink_metadata);
         found.into_iter().flatten().map(|found| found.blocks().saturating_mul(512)).sum()
     }
 

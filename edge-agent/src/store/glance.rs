@@ -12,9 +12,9 @@ use shared::report::{End, ProgressMark, Report, ReportEvent};
 use shared::time::Timestamp;
 use shared_runtime::sqlite;
 
-use super::read::head;
+use super::read::{flash, head};
 use super::rows::{id, number, parse, signed};
-use super::{MIGRATIONS, StoreError};
+use super::{FlashDay, MIGRATIONS, StoreError};
 
 /// What an agent's database says about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,6 +47,8 @@ pub struct Glance {
     pub link_since: Option<Timestamp>,
     /// When the core was last heard, as far as it was written down.
     pub last_contact: Option<Timestamp>,
+    /// What was written to flash on the day that it last counted, as far as it was written down.
+    pub flash: Option<FlashDay>,
     /// What it holds.
     pub tasks: Vec<HeldTask>,
 }
@@ -132,6 +134,8 @@ impl Reader {
         let transaction = self.connection.transaction()?;
         let head = head(&transaction)?;
         let tasks = held(&transaction)?;
+        // A database that an earlier program wrote has no place for it.
+        let flash = flash(&transaction).unwrap_or_default();
         let acked = signed(head.acked_seq.0);
         let count = |sql| transaction.query_row(sql, [acked], |row| row.get(0));
         let waiting = count("SELECT count(*) FROM outbox WHERE seq > ?1")?;
@@ -150,6 +154,7 @@ impl Reader {
             link: head.link,
             link_since: head.link_at,
             last_contact: head.heard_at,
+            flash,
             tasks,
         })
     }

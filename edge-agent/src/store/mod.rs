@@ -10,7 +10,8 @@ mod write;
 use std::path::Path;
 
 use edge_agent_logic::change::{Change, Stored};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
 use shared::id::{AgentId, Boot, Incarnation, Sequence};
 use shared::mailbox::Outbox;
 use shared::wire::uplink::NumberedReport;
@@ -72,7 +73,10 @@ UPDATE outbox SET
 /// More statements than there are, so that each is prepared once.
 const STATEMENTS_MAX: usize = 64;
 
-const MIGRATIONS: [&str; 2] = [SCHEMA_1, SCHEMA_2];
+/// What is written wears the flash, and is counted.
+const SCHEMA_3: &str = "ALTER TABLE head ADD COLUMN flash TEXT;";
+
+const MIGRATIONS: [&str; 3] = [SCHEMA_1, SCHEMA_2, SCHEMA_3];
 
 /// Why the store cannot do what it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,42 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it may be that there was no room on the disk: `Some(true)` if SQLite says so,
+    /// `Some(false)` if it says something that can come of it, `None` if it is something else.
+    #[must_use]
+    pub fn is_want_of_room(&self) -> Option<bool> {
+        let code = match self {
+            Self::Sql(error) => error.sqlite_error_code(),
+            Self::Open(
+                DatabaseError::Unwritable { source, .. } | DatabaseError::Migration { source, .. },
+            ) => source.sqlite_error_code(),
+            Self::Open(DatabaseError::Create { source, .. }) => {
+                return Some(crate::room::is_want_of_room(source)).filter(|out| *out);
+            }
+            _ => None,
+        };
+        match code? {
+            ErrorCode::DiskFull => Some(true),
+            // Its index beside the log could not be made or grow.
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// How much was written to flash in a day, as far as it was counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlashDay {
+    /// Which, in days since 1970.
+    pub day: u64,
+    /// How much, in bytes.
+    pub bytes: u64,
+    /// How long the agent has run in it, in milliseconds: where nobody knows the date, a day is
+    /// over when it has run for one.
+    pub ran_ms: u64,
+}
+
 /// The agent's database, opened by the one agent that writes it.
 pub struct Store {
     connection: Connection,
@@ -119,6 +159,9 @@ impl Store {
     pub fn open(path: &Path, agent: &AgentId, fresh: Incarnation) -> Result<Self, StoreError> {
         let connection = sqlite::open(path, &MIGRATIONS)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        // What SQLite sets aside within a statement is never worth a file, least of all on a disk
+        // that is full.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         let owner: Option<String> =
             connection.query_row("SELECT agent FROM head", [], |row| row.get(0)).optional()?;
         match owner {
@@ -173,12 +216,35 @@ impl Store {
     /// # Errors
     /// The database cannot be written; nothing is changed then.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.commit_with(changes, None)
+    }
+
+    /// The same, and what was written to flash so far.
+    ///
+    /// # Errors
+    /// The database cannot be written; nothing is changed then.
+    pub fn commit_with(
+        &mut self,
+        changes: &[Change],
+        flash: Option<FlashDay>,
+    ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         for change in changes {
             write::apply(&transaction, change)?;
         }
+        if let Some(flash) = flash {
+            write::put_flash(&transaction, flash)?;
+        }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// What was written to flash, as far as it was counted.
+    ///
+    /// # Errors
+    /// The database is damaged.
+    pub fn flash(&self) -> Result<Option<FlashDay>, StoreError> {
+        read::flash(&self.connection)
     }
 
     /// The first outbox entries with `after < seq <= upto`, at most `items_max` of them and about

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence};
 use shared::time::Timestamp;
 
-use super::StoreError;
 use super::rows::{damaged, id, number, parse};
+use super::{FlashDay, StoreError};
 
 /// The one row that says where the agent stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +64,12 @@ pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
         clock: clock.map_or(Ok(Trust::Trusted), |clock| parse("its clock", &clock))?,
         clock_offset_ms,
     })
+}
+
+pub(super) fn flash(connection: &Connection) -> Result<Option<FlashDay>, StoreError> {
+    let text: Option<String> =
+        connection.query_row("SELECT flash FROM head", [], |row| row.get(0))?;
+    optional("what was written to flash", text)
 }
 
 type Attempts = (Vec<AttemptRow>, Vec<(AssignmentId, Sequence)>);

@@ -232,3 +232,17 @@ fn people_can_read_beside_the_agent_and_without_it() {
     let without = Reader::open(&path).expect("open").glance().expect("glance");
     assert_eq!(without, beside);
 }
+
+#[test]
+fn what_is_written_to_flash_is_counted_by_day() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("agent.sqlite");
+    let mut store = Store::open(&path, &agent("a"), fresh()).expect("open");
+    assert_eq!(store.flash().expect("read"), None);
+    let today = FlashDay { day: 20_778, bytes: 4_096, ran_ms: 7 };
+    store.commit_with(&[added(1)], Some(today)).expect("commit");
+    store.commit(&[added(2)]).expect("commit");
+    assert_eq!(store.flash().expect("read"), Some(today));
+    let glance = Reader::open(&path).expect("open").glance().expect("glance");
+    assert_eq!((glance.flash, glance.tasks.len()), (Some(today), 2));
+}

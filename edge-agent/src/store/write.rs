@@ -7,8 +7,8 @@ use shared::id::{AssignmentId, Sequence};
 use shared::report::Report;
 use shared::time::Timestamp;
 
-use super::StoreError;
 use super::rows::{kind_text, signed, text};
+use super::{FlashDay, StoreError};
 
 /// Makes a change.
 pub(super) fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
@@ -52,6 +52,11 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<()
             rows.set("clock = ?1, clock_offset_ms = ?2", &[&text(trust)?, offset_ms])
         }
     }
+}
+
+/// Writes down how much was written to flash.
+pub(super) fn put_flash(transaction: &Transaction<'_>, flash: FlashDay) -> Result<(), StoreError> {
+    Rows { transaction }.set("flash = ?1", &[&text(&flash)?])
 }
 
 /// The rows within one transaction.
