@@ -219,6 +219,9 @@ pub struct AgentRow {
     pub session: Session,
     /// The connection of that process that last said hello.
     pub link: u64,
+    /// Whether no lease is renewed yet, because an earlier process of this name may hold one.
+    #[serde(default)]
+    pub withheld: bool,
     /// How far its reports have been taken, and of which incarnation.
     pub inbox: Inbox,
     /// Databases that spoke under this name before and were replaced, the latest last.

@@ -140,6 +140,7 @@ impl Channel {
             boot: self.boot,
             session: self.session,
             link: self.link,
+            withheld: self.lease_from.is_some(),
             inbox: self.inbox,
             former: self.former.clone(),
             desired_rev: self.desired_rev,

@@ -141,6 +141,8 @@ impl Cloud {
         if cloud.recovering {
             cloud.timers.set(Alarm::Recovered, cloud.recovered_at);
         }
+        let withheld = stored.agents.iter().filter(|row| row.withheld);
+        let withheld: Vec<AgentId> = withheld.map(|row| row.id.clone()).collect();
         for row in stored.agents {
             cloud.channels.insert(row.id.clone(), Channel::restore(&row, now.mono));
             cloud.timers.set(Alarm::Silence(row.id.clone()), now.mono);
@@ -165,6 +167,9 @@ impl Cloud {
         }
         for row in stored.assignments {
             cloud.restore_assignment(row, now);
+        }
+        for agent in withheld {
+            cloud.withhold_lease(&agent);
         }
         cloud
     }

@@ -240,6 +240,19 @@ impl Cloud {
         answered.unwrap_or_default() + self.settings.lease_over_ms(lost_after_s)
     }
 
+    /// Renews no lease of an agent before those are over that an earlier process of its name may
+    /// hold.
+    pub(crate) fn withhold_lease(&mut self, id: &AgentId) {
+        let leases = self.assigned_to(id).into_iter().filter_map(|(assignment, _)| {
+            let spec = self.spec(assignment.task).filter(|spec| spec.exclusive)?;
+            Some(self.lease_over(id, spec.disconnect.lost_after_s))
+        });
+        let over = leases.max();
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.lease_from = channel.lease_from.max(over);
+        }
+    }
+
     /// A copy whose end nobody confirmed may run on under its lease; until that is over, no other
     /// may.
     pub(crate) fn hold_for_its_lease(&mut self, id: TaskId) {

@@ -69,7 +69,8 @@ pub(crate) fn stop(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &
     };
     let (agent, assignment) = (row.agent.clone(), row.id);
     let status = cloud.fleet.get(&agent).map(|agent| agent.status);
-    if status == Some(AgentStatus::Offline) && !cloud.waits_for_its_end(id, reason) {
+    let waits = cloud.waits_for_its_end(id, reason) || cloud.may_be_told_yet(reason, context);
+    if status == Some(AgentStatus::Offline) && !waits {
         withdraw(cloud, id, reason, context);
         return;
     }
@@ -86,6 +87,10 @@ pub(crate) fn unheard(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
     let TaskState::Stopping { reason, .. } = task.row.life.state else {
         return;
     };
+    if cloud.may_be_told_yet(reason, context) {
+        cloud.timers.set(Alarm::Stop(id), cloud.patient_until());
+        return;
+    }
     let over = cloud.waits_for_its_end(id, reason).then(|| cloud.attempt_lease_over(id)).flatten();
     match over {
         // Its agent may be heard, and renew the lease meanwhile: then this is asked again.
@@ -103,6 +108,13 @@ fn withdraw(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Con
 }
 
 impl Cloud {
+    /// Whether a stop that only moves a task may still be answered by an outcome: the agents of a
+    /// restored core have their time to tell what they hold.
+    fn may_be_told_yet(&self, reason: StopReason, context: &Context) -> bool {
+        let settles = matches!(reason, StopReason::Canceled | StopReason::DeadlinePassed);
+        !settles && self.patient_until() > context.now.mono
+    }
+
     /// Until when the current attempt of a task may run under its lease.
     fn attempt_lease_over(&self, id: TaskId) -> Option<Monotonic> {
         let task = self.tasks.get(&id)?;

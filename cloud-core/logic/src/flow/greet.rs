@@ -153,14 +153,7 @@ fn withhold_lease(cloud: &mut Cloud, id: &AgentId, hello: &Hello) {
     if same_process || channel.board == Some(hello.stamp.board) {
         return;
     }
-    let leases = cloud.assigned_to(id).into_iter().filter_map(|(assignment, _)| {
-        let spec = cloud.spec(assignment.task).filter(|spec| spec.exclusive)?;
-        Some(cloud.lease_over(id, spec.disconnect.lost_after_s))
-    });
-    let over = leases.max();
-    if let Some(channel) = cloud.channels.get_mut(id) {
-        channel.lease_from = channel.lease_from.max(over);
-    }
+    cloud.withhold_lease(id);
 }
 
 /// The first part of what the agent holds.

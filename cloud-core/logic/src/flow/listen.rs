@@ -82,6 +82,7 @@ pub(crate) fn ping(
         && channel.session == session
     {
         channel.liveness.hear(context.now.mono);
+        let withheld = channel.lease_from.is_some();
         channel.lease_from = channel.lease_from.filter(|from| *from > context.now.mono);
         let lease = channel.lease_from.is_none();
         if lease {
@@ -89,6 +90,9 @@ pub(crate) fn ping(
         }
         let message = Downlink::Pong { nonce, desired_rev: channel.desired_rev, lease };
         context.effect(Effect::Send { agent: id.clone(), message });
+        if withheld && lease {
+            cloud.put_agent(id, context);
+        }
         cloud.follow_status(id, context);
     }
 }

@@ -4,6 +4,7 @@ mod agents;
 mod client;
 mod explained;
 mod hostile;
+mod logs;
 mod malformed;
 mod serving;
 mod showing;
@@ -33,7 +34,7 @@ use uuid::Uuid;
 use super::{HttpSettings, ServerHandle, start};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::observe::Metrics;
-use crate::store::{LogBounds, MemoryStore, Store};
+use crate::store::{LogBounds, MemoryStore, Reader, Store};
 use client::Reply;
 
 /// The database of every agent that says hello.
@@ -44,6 +45,7 @@ struct Served {
     runtime: Runtime,
     handle: ServerHandle,
     address: SocketAddr,
+    core: Core,
     uplinks: Uplinks,
     driver: DriverHandle,
 }
@@ -73,9 +75,9 @@ impl Served {
         let (core, uplinks, driver) = core(store, pending_max);
         let (handle, address) = runtime.block_on(async {
             uplinks.send(Input::Broker { up: true }).await.expect("a driver");
-            start(core, Registry::default(), &settings).expect("start")
+            start(core.clone(), Registry::default(), &settings).expect("start")
         });
-        Self { runtime, handle, address, uplinks, driver }
+        Self { runtime, handle, address, core, uplinks, driver }
     }
 
     /// Lets an agent that nobody knew say hello: it is online from then on.
@@ -100,6 +102,10 @@ impl Served {
         });
         let input = Input::Uplink { agent: name.parse().expect("id"), message };
         self.runtime.block_on(self.uplinks.send(input)).expect("a driver");
+    }
+
+    fn reader(&self) -> std::sync::Arc<dyn Reader> {
+        self.core.reader()
     }
 
     /// Waits for what comes about by itself.
@@ -214,6 +220,7 @@ fn agent(name: &str) -> Change {
         link: 1,
         inbox: Inbox { incarnation: NO_INCARNATION, acked: Sequence(0) },
         former: Vec::new(),
+        withheld: false,
         desired_rev: Revision(0),
         last_seen: None,
     }))

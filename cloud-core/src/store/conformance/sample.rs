@@ -135,6 +135,7 @@ pub fn agent_row(name: &str) -> AgentRow {
         flags: Flags { draining: true, ..Flags::default() },
         boot: Boot(3),
         session: Session(u32::MAX),
+        withheld: true,
         former: vec![Incarnation(Uuid::from_u128(4))],
         link: 4,
         inbox: Inbox { incarnation: Incarnation(Uuid::from_u128(5)), acked: Sequence(6) },

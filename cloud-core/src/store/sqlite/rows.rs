@@ -159,7 +159,7 @@ pub(super) fn assignment(row: &Row<'_>) -> Result<AssignmentRow> {
 }
 
 /// The columns that [`agent`] reads.
-pub(super) const AGENT_COLUMNS: &str = "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen, session, former";
+pub(super) const AGENT_COLUMNS: &str = "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen, session, former, withheld";
 
 /// An agent as stored.
 pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
@@ -176,6 +176,7 @@ pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
         last_seen: time_option(row, 9)?,
         session: Session(row.get(10)?),
         former: from_json(row, 11)?,
+        withheld: row.get(12)?,
     })
 }
 

@@ -44,6 +44,7 @@ UPDATE assignments SET ended = 1 WHERE json_extract(state, '$.state') = 'ended';
 CREATE INDEX assignments_live ON assignments (task, attempt) WHERE ended = 0;
 ALTER TABLE agents ADD COLUMN session BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE agents ADD COLUMN former TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE agents ADD COLUMN withheld BIGINT NOT NULL DEFAULT 0;
 ";
 
 const VERSION_1: &str = "

@@ -193,14 +193,14 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO agents (id, joined_at, facts, flags, boot, link, incarnation, \
-             acked_seq, desired_rev, last_seen, session, former) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             acked_seq, desired_rev, last_seen, session, former, withheld) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (id) DO UPDATE SET joined_at = excluded.joined_at, \
              facts = excluded.facts, flags = excluded.flags, boot = excluded.boot, \
              link = excluded.link, incarnation = excluded.incarnation, \
              acked_seq = excluded.acked_seq, desired_rev = excluded.desired_rev, \
              last_seen = excluded.last_seen, session = excluded.session, \
-             former = excluded.former",
+             former = excluded.former, withheld = excluded.withheld",
         )?
         .execute(params![
             row.id.as_str(),
@@ -215,6 +215,7 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
             milliseconds(row.last_seen),
             row.session.0,
             json(&row.former)?,
+            row.withheld,
         ])?;
     Ok(())
 }
