@@ -411,10 +411,17 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_disk_that_has_room_again_is_written_after_what_it_refused() {
-    let Some(disk) = SmallDisk::new() else {
-        eprintln!("no file system can be mounted here (not root?), so no disk was filled");
-        return;
-    };
+    for emptied in [false, true] {
+        let Some(disk) = SmallDisk::new() else {
+            eprintln!("no file system can be mounted here (not root?), so no disk was filled");
+            return;
+        };
+        write_before_and_after_a_full_disk(&disk, emptied);
+    }
+}
+
+/// The log may be emptied while the disk is full.
+fn write_before_and_after_a_full_disk(disk: &SmallDisk, emptied: bool) {
     let dir = AttemptDir::at(&disk.0.path().join("attempt"));
     dir.create().expect("create");
     let mut log = LogWriter::new(dir.log_paths(), 1_000_000, None);
@@ -426,9 +433,15 @@ fn a_disk_that_has_room_again_is_written_after_what_it_refused() {
     };
     write(&mut log, 10_000, 0);
     let filling = disk.0.path().join("filling");
-    fs::write(&filling, vec![0; 40_000]).expect("write");
-    // Half of this fits, and that half has to go again.
-    write(&mut log, 20_000, 0);
+    let mut file = fs::File::create(&filling).expect("create");
+    let pages = std::iter::repeat_with(|| std::io::Write::write_all(&mut file, &[0; 4096]));
+    let filled = pages.take_while(Result::is_ok).count() as u64;
+    file.set_len((filled - 2) * 4096).expect("shrink");
+    if emptied {
+        assert!(dir.empty_logs());
+    }
+    // Some of this fits, and that has to go again.
+    write(&mut log, 30_000, 0);
     fs::remove_file(&filling).expect("remove");
     write(&mut log, 5_000, 60_000);
     let pieces = LogReader::open(&dir).read_from(0, usize::MAX).expect("readable");
@@ -436,7 +449,8 @@ fn a_disk_that_has_room_again_is_written_after_what_it_refused() {
         .iter()
         .map(|piece| (matches!(piece, LogPiece::Data { .. }), piece.end_offset()))
         .collect();
-    assert_eq!(shape, [(true, 10_000), (false, 30_000), (true, 35_000)]);
-    let LogPiece::Data { bytes, .. } = &pieces[2] else { panic!("no data") };
-    assert!((30_000..).zip(bytes).all(|(at, &byte)| byte == byte_at(at)));
+    let kept = [(true, 10_000), (false, 40_000), (true, 45_000)];
+    assert_eq!(shape, if emptied { &kept[1..] } else { &kept[..] });
+    let Some(LogPiece::Data { bytes, .. }) = pieces.last() else { panic!("no data") };
+    assert!((40_000..).zip(bytes).all(|(at, &byte)| byte == byte_at(at)));
 }

@@ -172,9 +172,12 @@ impl LogWriter {
         let Some(segment) = self.segment.as_mut().filter(|_| !batch.is_empty()) else {
             return Ok(());
         };
+        // Not what was counted: it may have been emptied.
+        let length = segment.file.metadata()?.len();
         if let Err(error) = segment.file.write_all(batch) {
-            // What would follow half a record could not be read.
-            if segment.file.set_len(segment.bytes as u64).is_err() {
+            // What would follow half a record could not be read, nor what follows a hole.
+            let is_longer = segment.file.metadata().is_ok_and(|found| found.len() >= length);
+            if !is_longer || segment.file.set_len(length).is_err() {
                 self.segment = None;
             }
             return Err(error);
