@@ -31,13 +31,14 @@ const STEADY_MS: u64 = 30_000;
 /// core forgot it, or the join token, if that is the one that no longer holds. In milliseconds,
 /// unless [`Line::with_patience_ms`] says otherwise.
 const PATIENCE_MS: u64 = 20_000;
-/// How long a connection may be up without a word of the core before the other identity is tried,
-/// in milliseconds: a core that was put back to a backup may not know the credential any more, and
-/// an external broker would never say so.
-const UNANSWERED_MS: u64 = 300_000;
-/// The same for the join token: a core that is down answers nobody, and the credential is the one
-/// to wait with.
-const JOIN_UNANSWERED_MS: u64 = 60_000;
+/// How many times that long a connection may be up without a word of the core before the other
+/// identity is tried: a core that was put back to a backup may not know the credential any more,
+/// and an external broker would never say so. Less for the join token: a core that is down answers
+/// nobody, and the credential is the one to wait with.
+const UNANSWERED_TIMES: u64 = 15;
+const JOIN_UNANSWERED_TIMES: u64 = 3;
+/// An answer is given this long at least, in milliseconds.
+const UNANSWERED_MS_MIN: u64 = 1_000;
 
 /// Who speaks.
 #[derive(Debug, Clone)]
@@ -256,10 +257,12 @@ impl Line {
     /// When the present identity will have gone unanswered for too long, if there is another.
     fn unanswered_at(&self) -> Option<Monotonic> {
         let heard = self.open.as_ref()?.heard?;
-        match &self.role {
-            Role::Member(_) => self.token.as_ref().map(|_| heard + UNANSWERED_MS),
-            Role::Joining(_) => self.was_member.then(|| heard + JOIN_UNANSWERED_MS),
-        }
+        let times = match &self.role {
+            Role::Member(_) => self.token.as_ref().map(|_| UNANSWERED_TIMES),
+            Role::Joining(_) => self.was_member.then_some(JOIN_UNANSWERED_TIMES),
+        };
+        let wait_ms = times? * self.patience_ms;
+        Some(heard + wait_ms.max(UNANSWERED_MS_MIN))
     }
 
     fn on_silence(&mut self) -> Option<LineEvent> {

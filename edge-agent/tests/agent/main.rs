@@ -237,6 +237,34 @@ async fn an_agent_that_the_core_has_forgotten_joins_again_after_a_while() {
     line.close(Duration::from_secs(1)).await;
 }
 
+/// A core that was put back to a backup may not know a credential, and no broker says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_nobody_answers_tries_its_join_token_and_goes_back_to_its_credential() {
+    let root = tempfile::tempdir().expect("a folder");
+    let token = JoinToken::from_text("0123456789abcdef").expect("a token");
+    let file = CredentialFile::of(&credential_in(root.path()), &agent_id());
+    file.write(&token.root(&agent_id(), &Nonce::fresh())).expect("write");
+    let hub = Hub::new();
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let dial = Box::new(move |caller: edge_agent::link::Caller| {
+        calls.send(caller.client_id.clone()).expect("heard");
+        Ok(hub.link(&caller.client_id, vec![], None))
+    });
+    let incarnation = Incarnation(new_uuid_v4());
+    let me = Me { agent: agent_id(), incarnation, boot: Boot(1), session: Session(1) };
+    let mut line = Line::new(me, dial, file, Some(token)).expect("a line").with_patience_ms(50);
+    for expected in ["board-7", "join-board-7-", "board-7", "join-board-7-"] {
+        let client = loop {
+            tokio::select! {
+                client = called.recv() => break client.expect("called"),
+                event = line.next() => drop(event.expect("told")),
+            }
+        };
+        assert!(client.starts_with(expected), "{client}");
+    }
+    line.close(Duration::from_secs(1)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_core_that_does_not_answer_is_greeted_again() {
     let bench = Bench::new();
