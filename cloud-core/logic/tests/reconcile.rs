@@ -354,6 +354,26 @@ fn a_core_put_back_to_a_backup_gives_nothing_up_before_its_agents_had_their_time
 }
 
 #[test]
+fn of_two_forgotten_attempts_one_may_be_over_and_the_other_run() {
+    let mut world = World::new();
+    let mut a = Board::new("a");
+    let (task, _) = world.submit(spec(Reconcile::BestScore));
+    let backup = world.maps.clone();
+    world.hello(&mut a);
+    put_back(&mut world, backup);
+    a.inventory = Some(vec![Held { assignment: attempt(task, 2), running_ms: Some(9) }]);
+    // The report comes first, and what is held is compared in the same step.
+    let message =
+        a.queue(attempt(task, 1), shared::time::Timestamp(0), finished(End::Exited { code: 3 }));
+    world.hello(&mut a);
+    world.say(&a, message);
+    assert_eq!(world.state(task).attempt(), Some(Attempt(2)));
+    assert_eq!(world.task(task).life.failures, 1);
+    world.report(&mut a, attempt(task, 2), finished(End::Exited { code: 0 }));
+    assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
 fn a_found_attempt_that_was_decided_about_does_not_come_back_with_its_last_words() {
     let mut world = World::new();
     let (mut a, mut b) = (Board::new("a"), Board::new("b"));

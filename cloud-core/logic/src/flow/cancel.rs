@@ -103,7 +103,7 @@ pub(crate) fn unheard(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
 fn withdraw(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
     let tombstone = Some(Wanted::Stop { reason });
     if cloud.end_assignment(id, context, Ending::Withdrawn, tombstone) {
-        context.then(Event::AttemptEnded { task: id });
+        context.next(Event::AttemptEnded { task: id });
     }
 }
 

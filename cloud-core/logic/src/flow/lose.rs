@@ -127,6 +127,6 @@ pub(crate) fn lose(
         cloud.hold_for_its_lease(id);
     }
     if cloud.end_assignment(id, context, Ending::Lost { detail }, tombstone) {
-        context.then(Event::AttemptEnded { task: id });
+        context.next(Event::AttemptEnded { task: id });
     }
 }

@@ -99,6 +99,12 @@ impl Context {
         self.events.push_back(event);
     }
 
+    /// Leaves something to another flow, before whatever was left before: nothing else may be
+    /// decided about what it is about meanwhile.
+    pub(crate) fn next(&mut self, event: Event) {
+        self.events.push_front(event);
+    }
+
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -205,7 +205,7 @@ pub(crate) fn stray_finished(
     if take_the_place(cloud, stray, context)
         && cloud.end_assignment(stray.task, context, ending, None)
     {
-        context.then(Event::AttemptEnded { task: stray.task });
+        context.next(Event::AttemptEnded { task: stray.task });
     }
 }
 

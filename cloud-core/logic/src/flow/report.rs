@@ -184,7 +184,7 @@ fn ended(
         return;
     }
     cloud.end_assignment(assignment.task, context, ending, None);
-    context.then(Event::AttemptEnded { task: assignment.task });
+    context.next(Event::AttemptEnded { task: assignment.task });
 }
 
 fn never_ran(event: &ReportEvent) -> bool {

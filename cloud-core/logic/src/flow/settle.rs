@@ -32,7 +32,7 @@ pub(crate) fn attempt_ended(cloud: &mut Cloud, id: TaskId, context: &mut Context
     let Some(task) = cloud.tasks.get_mut(&id) else {
         return;
     };
-    let Some(row) = task.assignment.take() else {
+    let Some(row) = task.assignment.take_if(|row| row.state.is_ended()) else {
         return;
     };
     let AssignmentState::Ended { ending, .. } = row.state else {
