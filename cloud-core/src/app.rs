@@ -185,6 +185,7 @@ impl RunningApp {
     /// # Errors
     /// When the driver had ended by itself.
     pub async fn stop(mut self) -> Result<(), AppError> {
+        self.core.close();
         self.server.stop(true).await;
         let ended = self.driver.stop().await;
         self.link.shutdown_after_flush(FLUSH_MAX).await;

@@ -186,6 +186,18 @@ impl Core {
         }
     }
 
+    /// Lets whoever waits for something that may never come, such as a follower of a log, wait no
+    /// longer: the core is about to stop.
+    pub fn close(&self) {
+        Status::set(&self.status.closing, true);
+    }
+
+    /// Whether the core is about to stop, or has stopped.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        Status::is(&self.status.closing) || Status::is(&self.status.stopping)
+    }
+
     async fn ask<T>(
         &self,
         ask: impl FnOnce(oneshot::Sender<Result<T, CoreBusy>>) -> Ask,

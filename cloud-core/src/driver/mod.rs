@@ -148,6 +148,7 @@ impl DriverHandle {
 /// What the handle and the driver share.
 #[derive(Debug, Default)]
 struct Status {
+    closing: AtomicBool,
     stopping: AtomicBool,
     store_failing: AtomicBool,
     broker_up: AtomicBool,

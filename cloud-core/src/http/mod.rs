@@ -5,6 +5,8 @@ mod agents;
 mod body;
 mod explain;
 mod health;
+mod line;
+mod logs;
 mod metrics;
 mod origin;
 mod page;

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, web};
 use shared::border::nearest;
 use shared::id::AgentId;
 use shared::label;
+use shared::time::Timestamp;
 
 use super::problem::{ApiError, ApiResult, Kind};
 
@@ -87,19 +88,44 @@ impl Query {
 
     /// How many items a page may hold, as `limit`.
     pub fn limit(&mut self) -> usize {
-        let Some(value) = self.take("limit") else {
-            return LIMIT_DEFAULT;
-        };
+        let limit = self.number("limit", 1, LIMIT_MAX as u64);
+        limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT)
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
+        let value = self.take(name)?;
         // Rust also reads "+5"; one number has one spelling here.
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-        match value.parse::<usize>() {
-            Ok(limit) if digits && (1..=LIMIT_MAX).contains(&limit) => limit,
+        match value.parse::<u64>() {
+            Ok(number) if digits && (least..=most).contains(&number) => Some(number),
             _ => {
                 let found = quote(&value);
                 self.note(format!(
-                    "`limit` must be a whole number from 1 to {LIMIT_MAX}, not {found}"
+                    "`{name}` must be a whole number from {least} to {most}, not {found}"
                 ));
-                LIMIT_DEFAULT
+                None
+            }
+        }
+    }
+
+    /// Yes or no; no when it is left out.
+    pub fn flag(&mut self, name: &str) -> bool {
+        self.word(name, &[("true", true), ("false", false)]).unwrap_or(false)
+    }
+
+    /// A time.
+    pub fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let value = self.take(name)?;
+        match serde_json::from_value(serde_json::Value::String(value.clone())) {
+            Ok(time) => Some(time),
+            Err(_) => {
+                let found = quote(&value);
+                self.note(format!(
+                    "`{name}` must be a time in RFC 3339, such as 2026-11-21T01:02:03Z, with `+` \
+                     written as %2B, not {found}"
+                ));
+                None
             }
         }
     }
@@ -237,6 +263,36 @@ mod tests {
         }
         let long = format!("name={}", "a".repeat(TEXT_BYTES_MAX + 1));
         assert!(wrong(&long).contains("at most 512 bytes"), "{}", wrong(&long));
+    }
+
+    #[test]
+    fn numbers_flags_and_times_are_read_in_one_spelling() {
+        let mut query = Query::parse(
+            "a=7&b=true&c=2026-11-21T01:02:03.5Z&d=2026-11-21T02:02:03.5%2B01:00",
+            &["a", "b", "c", "d", "e"],
+        );
+        assert_eq!((query.number("a", 0, 7), query.flag("b")), (Some(7), true));
+        assert_eq!(query.time("c"), query.time("d"));
+        assert_eq!(
+            (query.number("e", 1, 2), query.flag("e"), query.time("e")),
+            (None, false, None)
+        );
+        query.finish().expect("nothing wrong");
+        let wrong = |text: &str| {
+            let mut query = Query::parse(text, &["a", "b", "c"]);
+            query.number("a", 1, 9);
+            query.flag("b");
+            query.time("c");
+            query.finish().expect_err("wrong").detail().to_owned()
+        };
+        for (text, sentence) in [
+            ("a=0", "`a` must be a whole number from 1 to 9, not \"0\""),
+            ("b=1", "`b` must be one of true, false"),
+            ("c=yesterday", "`c` must be a time in RFC 3339, such as 2026"),
+            ("c=2026-11-21T02:02:03+01:00", "with `+` written as %2B"),
+        ] {
+            assert!(wrong(text).contains(sentence), "{text}: {}", wrong(text));
+        }
     }
 
     #[test]

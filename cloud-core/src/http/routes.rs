@@ -8,16 +8,17 @@ use shared::border::nearest;
 
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::quote;
-use super::{agents, health, placement, tasks};
+use super::{agents, health, logs, placement, tasks};
 
 /// Every path, for hints.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "/",
     "/v1/tasks",
     "/v1/tasks/plan",
     "/v1/tasks/{id}",
     "/v1/tasks/{id}/explain",
     "/v1/tasks/{id}/cancel",
+    "/v1/tasks/{id}/logs",
     "/v1/agents",
     "/v1/agents/{id}",
     "/v1/agents/{id}/cordon",
@@ -42,6 +43,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(get("/v1/tasks/{id}", tasks::show))
         .service(get("/v1/tasks/{id}/explain", placement::explain))
         .service(post("/v1/tasks/{id}/cancel", tasks::cancel))
+        .service(get("/v1/tasks/{id}/logs", logs::show))
         .service(get("/v1/agents", agents::list))
         .service(get("/v1/agents/{id}", agents::show))
         .service(post("/v1/agents/{id}/cordon", agents::cordon))

@@ -12,6 +12,8 @@ use actix_web::{App, Error, HttpServer, ResponseError, web};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use super::line::Line;
+use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::{self, Hosts};
 use super::problem;
@@ -91,7 +93,8 @@ pub fn start(
 ) -> Result<(ServerHandle, SocketAddr), HttpError> {
     let metrics = HttpMetrics::register(&mut registry);
     let hosts = Hosts::for_listener(settings.listen.ip(), &settings.hosts);
-    let state = web::Data::new(State { core, registry, metrics, hosts });
+    let log_room = LogRoom::default();
+    let state = web::Data::new(State { core, registry, metrics, hosts, log_room });
     let failed = |source| HttpError::Listen { address: settings.listen, source };
     let workers = settings.workers.max(1);
     let server = HttpServer::new(move || {
@@ -113,6 +116,7 @@ pub fn start(
     .client_disconnect_timeout(Duration::from_millis(DISCONNECT_TIMEOUT_MS))
     .shutdown_timeout(settings.stop_timeout_s)
     .tcp_nodelay(true)
+    .on_connect(Line::keep)
     .disable_signals()
     .bind(settings.listen)
     .map_err(failed)?;

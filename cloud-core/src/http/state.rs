@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::web;
 use prometheus_client::registry::Registry;
 
+use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::Hosts;
 use super::problem::{ApiError, ApiResult, Kind};
@@ -25,6 +26,8 @@ pub struct State {
     pub metrics: HttpMetrics,
     /// The names it answers to.
     pub hosts: Hosts,
+    /// Room for those who read logs.
+    pub log_room: LogRoom,
 }
 
 impl State {

@@ -83,8 +83,8 @@ pub(super) fn a_log_is_taken_once_however_often_it_comes(store: &mut dyn Store) 
     let id = assignment_id(1, 1);
     let (one, two) = (text(0, "one\n"), text(4, "two\n"));
     let chunk = |pieces: &[LogPiece]| logs("a", 1, 1, pieces, false);
-    assert_eq!(keep(store, chunk(&[one.clone()])), taken(4, 4));
-    assert_eq!(keep(store, chunk(&[one.clone()])), taken(4, 0), "again");
+    assert_eq!(keep(store, chunk(std::slice::from_ref(&one))), taken(4, 4));
+    assert_eq!(keep(store, chunk(std::slice::from_ref(&one))), taken(4, 0), "again");
     assert_eq!(keep(store, chunk(&[one, two])), taken(8, 4), "overlapping");
     assert_eq!(keep(store, chunk(&[text(5, "wo\nmore")])), taken(12, 4), "in the middle");
     // What lies between was never kept by the agent.

@@ -57,7 +57,7 @@ impl TextPiece {
 
     /// The piece from an offset within it on. Where bytes were replaced, which byte became which
     /// character is not known: then a little is told twice rather than lost.
-    fn from_offset(mut self, offset: u64) -> Self {
+    fn cut_at(mut self, offset: u64) -> Self {
         let rest = self.end().saturating_sub(offset);
         let mut from = self.text.len();
         let mut counted = 0;
@@ -117,7 +117,7 @@ pub(super) fn fresh_of(chunk: &[LogPiece], upto: u64, may_skip: bool) -> Result<
     let pieces = chunk.iter().filter(|piece| piece.end() > upto).filter_map(text_of);
     let pieces = pieces.filter(|piece| piece.bytes > 0);
     let cut = |piece: TextPiece| match piece.offset < upto {
-        true => piece.from_offset(upto),
+        true => piece.cut_at(upto),
         false => piece,
     };
     Ok(Fresh { pieces: pieces.map(cut).collect(), upto: end.max(upto) })
