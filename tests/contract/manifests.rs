@@ -21,6 +21,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("edge-agent", &["shared", "shared-runtime", "edge-agent-logic"]),
     // Where the two towers may be seen together.
     ("simulator", &["shared", "cloud-core-logic", "edge-agent-logic"]),
+    (
+        "benchmarks",
+        &[
+            "shared",
+            "shared-runtime",
+            "cloud-core-logic",
+            "cloud-core",
+            "edge-agent-logic",
+            "edge-agent",
+            "simulator",
+            "tests",
+        ],
+    ),
 ];
 
 /// The package of the tests may name everything.

@@ -22,8 +22,9 @@ pub fn agent() -> PathBuf {
 
 fn find(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the path of the test program");
-    // target/PROFILE/deps/e2e-0123456789abcdef
-    let folder = tests.parent().and_then(Path::parent).expect("a folder above deps/");
+    // target/PROFILE/deps/e2e-0123456789abcdef, or a program beside them
+    let folder = tests.parent().expect("a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let path = folder.join(name);
     assert!(
         path.is_file(),

@@ -1,0 +1,34 @@
+//! What the system knows of a process: its memory, and what it has written.
+
+use std::fs;
+
+/// A value of `/proc/PID/status` in KiB: `VmRSS` is the memory in use, `VmHWM` the most that ever
+/// was.
+pub fn memory_kib(pid: u32, name: &str) -> u64 {
+    value(&format!("/proc/{pid}/status"), name)
+}
+
+/// The bytes that a process has had written to the disk.
+pub fn bytes_written(pid: u32) -> u64 {
+    let path = format!("/proc/{pid}/io");
+    value(&path, "write_bytes").saturating_sub(value(&path, "cancelled_write_bytes"))
+}
+
+fn value(path: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_uses_memory_and_its_peak_is_no_less() {
+        let pid = std::process::id();
+        let now = memory_kib(pid, "VmRSS");
+        assert!(now > 0 && memory_kib(pid, "VmHWM") >= now);
+        assert_eq!(memory_kib(pid, "VmNothing"), 0);
+    }
+}
