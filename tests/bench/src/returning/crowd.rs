@@ -183,8 +183,9 @@ impl Board {
             let items = self.store.reports(after, upto, ITEMS_MAX);
             let last = items.last().map_or(upto, |item| item.seq);
             self.traffic.reports_sent += items.len() as u64;
-            let incarnation = self.agent.incarnation();
-            self.send(&Uplink::Reports(Reports { incarnation, after, items, upto: last }), out);
+            let (incarnation, session) = (self.agent.incarnation(), self.agent.session());
+            let reports = Reports { incarnation, session, after, items, upto: last };
+            self.send(&Uplink::Reports(reports), out);
             after = last;
         }
     }

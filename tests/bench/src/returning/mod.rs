@@ -92,7 +92,7 @@ pub fn measure() -> Measured {
         after(&heard, "synced_at"),
         after(&told, "settled_at")
     ));
-    note_traffic(&mut measured, &told, &heard);
+    note_traffic(&mut measured, &told, &heard, agents * CANCELLED);
     measured
 }
 
@@ -102,15 +102,17 @@ fn patience() -> Duration {
 }
 
 /// Whether it was a stampede.
-fn note_traffic(measured: &mut Measured, told: &Status, heard: &Status) {
+fn note_traffic(measured: &mut Measured, told: &Status, heard: &Status, cancelled: usize) {
     measured.note(format!(
-        "hellos: {} in all, at most {} of one agent; reports: {} sent for {} that waited; wishes \
-         sent: {} rows; messages up {}, down {}; dropped by the core's link: {}",
+        "hellos: {} in all, at most {} of one agent; reports sent: {} for {} that waited and {} of \
+         tasks called off; wishes sent: {} rows for {}; messages up {}, down {}; dropped: {}",
         heard.get("hellos"),
         heard.get("hellos_max"),
         heard.get("reports_sent"),
         heard.get("reports_waited"),
+        cancelled,
         heard.get("rows"),
+        cancelled,
         heard.get("up"),
         heard.get("down"),
         told.get("dropped")
