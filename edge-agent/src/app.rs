@@ -9,6 +9,7 @@ use edge_agent_logic::{Agent, Start};
 use shared::id::Incarnation;
 use shared::time::{Timestamp, mix};
 use shared_runtime::clock::{Clock, new_uuid_v4};
+use shared_runtime::link::Believed;
 use shared_runtime::shutdown::Shutdown;
 use shared_runtime::telemetry;
 
@@ -23,6 +24,7 @@ use crate::link::{self, Line, LineError, Me};
 use crate::look;
 use crate::observe;
 use crate::probe::{HostFacts, HostProbe, PositionProbe};
+use crate::room::Room;
 use crate::store::{Store, StoreError};
 
 /// The binary as the system's link to it, which stays right when the file is replaced.
@@ -144,6 +146,24 @@ fn board() -> u32 {
     u32::try_from(folded >> 32).unwrap_or_default()
 }
 
+/// Does something with the database; when there is no room for it, lets go what may be let go.
+fn with_room<T>(
+    room: &Room,
+    mut work: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        let error = match work() {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let out = error.is_want_of_room().is_some_and(|sure| sure || room.is_out());
+        match out.then(|| room.give_way()).flatten() {
+            Some(what) => observe::gave_way(what),
+            None => return Err(error),
+        }
+    }
+}
+
 /// Builds an agent that speaks over the links that `dial` makes. `own_exe` is the program that
 /// supervises tasks. Must be called inside a tokio runtime.
 ///
@@ -151,9 +171,16 @@ fn board() -> u32 {
 /// A part of it cannot be made.
 pub fn assemble(config: &Config, dial: link::Dial, own_exe: &Path) -> Result<Driver, AppError> {
     let fresh = Incarnation(new_uuid_v4());
-    let mut store = Store::open(&database_in(&config.data), &config.id, fresh)?;
-    let stored = store.begin_boot()?;
+    let room = Room::new(&config.data, config.ballast_mib);
+    let (store, stored, flash) = with_room(&room, || {
+        let mut store = Store::open(&database_in(&config.data), &config.id, fresh)?;
+        let stored = store.begin_boot()?;
+        let flash = store.flash()?;
+        Ok((store, stored, flash))
+    })?;
     let now = Clock::new().now();
+    let floor = stored.floor;
+    let believed = Believed { wall: floor.unwrap_or(BUILT_AT).max(BUILT_AT), mono: now.mono };
     let facts = config.facts(&HostFacts::of(&config.data));
     let (settings, board) = (config.settings.clone(), board());
     let agent = Agent::restore(Start { stored, settings, facts, board, built_at: BUILT_AT, now });
@@ -166,17 +193,24 @@ pub fn assemble(config: &Config, dial: link::Dial, own_exe: &Path) -> Result<Dri
     let broker = config.broker.to_string();
     observe::started(&me.agent, me.incarnation, me.boot, &config.data, &broker);
     let credential = CredentialFile::of(&credential_in(&config.data), &config.id);
-    let line = Line::new(me, dial, credential, config.join_token.clone())?;
+    let mut line = Line::new(me, dial, credential, config.join_token.clone())?;
+    line.believe(believed);
     let (executor, exec_events) = Executor::new(&config.data, own_exe)?;
     Ok(Driver::new(Parts {
         agent,
         store,
+        flash,
+        floor,
         line,
         executor,
         exec_events,
         host: HostProbe::new(&config.data),
         position: config.position_file.as_deref().map(PositionProbe::new),
-        environment: TaskEnvironment::new(config.id.clone(), config.tail_bytes),
+        environment: TaskEnvironment::new(config),
+        data: config.data.clone(),
+        room,
         disk_reserve_mib: config.disk_reserve_mib,
+        flash_bytes_per_day: config.flash_bytes_per_day,
+        logs: config.logs,
     }))
 }

@@ -14,4 +14,5 @@ pub mod look;
 pub mod observe;
 pub mod probe;
 pub mod room;
+pub mod shelf;
 pub mod store;

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use edge_agent_logic::Notice;
 use edge_agent_logic::attempt::Cause;
-use shared::id::{AgentId, Boot, Incarnation, Sequence};
+use shared::id::{AgentId, AssignmentId, Boot, Incarnation, Sequence};
 use shared_runtime::link::Unsent;
 use tracing::{debug, error, info, warn};
+
+use crate::room::GaveWay;
 
 /// The agent begins.
 pub fn started(agent: &AgentId, incarnation: Incarnation, boot: Boot, data: &Path, broker: &str) {
@@ -165,6 +167,66 @@ pub fn disk(full: bool, free_mib: Option<u64>) {
     } else {
         info!(free_mib, "the disk has room again");
     }
+}
+
+/// Something was let go, so that what matters can be written.
+pub fn gave_way(what: GaveWay) {
+    match what {
+        GaveWay::LogsOfEnded => warn!("the disk is full; the logs of tasks that are over give way"),
+        GaveWay::LogsOfRunning => warn!("the disk is full; the logs of tasks that run give way"),
+        GaveWay::Ballast => warn!("the disk is full; the ballast gives way"),
+    }
+}
+
+/// The ballast is there.
+pub fn ballast(held_bytes: u64) {
+    debug!(held_bytes, "there is ballast to let go when the disk is full");
+}
+
+/// The ballast cannot be made.
+pub fn no_ballast(reason: &dyn std::fmt::Display) {
+    warn!(%reason, "the ballast cannot be made");
+}
+
+/// Only what matters is written from now on, or everything again.
+pub fn thrift(used_up: bool, tight: bool) {
+    if used_up {
+        warn!("flash.bytes_per_day is used up; no logs are kept until tomorrow");
+    } else if tight {
+        warn!("the disk is almost full; no logs are kept");
+    } else {
+        info!("logs are kept again");
+    }
+}
+
+/// The switch for logs cannot be set.
+pub fn logs_not_switched(reason: &dyn std::fmt::Display) {
+    warn!(%reason, "supervisors cannot be told whether to keep logs");
+}
+
+/// A task cannot be started for want of room, and waits for it.
+pub fn start_waits(assignment: AssignmentId, reason: &str) {
+    warn!(%assignment, reason, "the disk is full; the task is started when there is room");
+}
+
+/// Leases cannot be renewed: tasks that have one will end.
+pub fn leases_not_renewed(reason: &dyn std::fmt::Display) {
+    error!(%reason, "leases cannot be renewed; tasks that run under one will end");
+}
+
+/// What a task wrote cannot be kept.
+pub fn logs_lost(assignment: AssignmentId, reason: &dyn std::fmt::Display) {
+    warn!(%assignment, %reason, "what the task wrote cannot be kept");
+}
+
+/// What a task wrote is dropped, because it is old or too much.
+pub fn logs_dropped(assignment: AssignmentId, bytes: u64) {
+    info!(%assignment, bytes, "a log that the core did not take is dropped");
+}
+
+/// What a task wrote cannot be read.
+pub fn log_unreadable(assignment: AssignmentId, reason: &dyn std::fmt::Display) {
+    debug!(%assignment, %reason, "a log cannot be read");
 }
 
 /// The position file says nothing.

@@ -2,28 +2,42 @@
 //! one transaction, and only then does what follows. Knows no decision; everything it waits for
 //! comes in one place.
 
+mod act;
+mod keep;
 mod process;
+mod recover;
 mod reports;
+mod ship;
+mod soft;
+mod wear;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use edge_agent_logic::input::Found;
-use edge_agent_logic::{Agent, Change, Effect, Input};
-use shared::backoff::delay_ms;
-use shared::id::Sequence;
-use shared::time::Monotonic;
+use edge_agent_logic::clock::Trust;
+use edge_agent_logic::{Agent, Effect, Input};
+use shared::id::{AssignmentId, Sequence};
+use shared::report::ProgressMark;
+use shared::time::{Monotonic, Now, Timestamp};
+use shared::wire::Downlink;
 use shared::wire::uplink::Load;
 use shared_runtime::clock::Clock;
-use shared_runtime::link::LinkConfigError;
+use shared_runtime::link::{Believed, LinkConfigError};
 use shared_runtime::shutdown::Shutdown;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::exec::{ExecEvent, Executor, Signal};
+use crate::config::LogLimits;
+use crate::exec::{ExecEvent, ExecEventKind, ExecOrder, Executor, Progress, ProgressWatch};
 use crate::link::{Line, LineEvent};
 use crate::observe;
 use crate::probe::{HostProbe, PositionProbe};
-use crate::store::Store;
+use crate::room::Room;
+use crate::store::{FlashDay, Store};
+use ship::Shipper;
+use soft::Soft;
+use wear::Wear;
 
 pub use process::TaskEnvironment;
 
@@ -31,18 +45,18 @@ pub use process::TaskEnvironment;
 const BATCH_MAX: usize = 256;
 /// How often the machine is measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
-/// The first wait before a failed commit is tried again, in milliseconds.
-const COMMIT_RETRY_MS: u64 = 200;
-/// The longest such wait, in milliseconds.
-const COMMIT_RETRY_MS_MAX: u64 = 5_000;
-/// How long the disk counts as full after a failed commit, in milliseconds, whatever it says.
-const COMMIT_FAILED_MS: u64 = 30_000;
+/// How often it is looked at what running tasks have written, while there are any.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How many such looks lie between two at what is kept of logs.
+const LOOKS_TO_TEND: u32 = 30;
 /// The longest sleep: timers stand still while a board is suspended, the agent's clock does not.
 const SLEEP_MS_MAX: u64 = 30_000;
 /// How long an orderly stop waits for the core to acknowledge what it was told.
 const LAST_WORDS: Duration = Duration::from_millis(1_500);
 /// How long the goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Room in the link that is left to everything else before logs are sent.
+const ROOM_KEPT: usize = 16;
 
 /// What the driver drives.
 pub struct Parts {
@@ -50,6 +64,10 @@ pub struct Parts {
     pub agent: Agent,
     /// Where it is kept.
     pub store: Store,
+    /// What it says of flash, and the last wall time that it believed.
+    pub flash: Option<FlashDay>,
+    /// The last wall time that the store believed.
+    pub floor: Option<Timestamp>,
     /// The way to the core.
     pub line: Line,
     /// What runs tasks.
@@ -62,8 +80,16 @@ pub struct Parts {
     pub position: Option<PositionProbe>,
     /// What tasks are given beside their orders.
     pub environment: TaskEnvironment,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Its room.
+    pub room: Room,
     /// How much of the disk is to stay free, MiB.
     pub disk_reserve_mib: u64,
+    /// How much may be written to flash in a day, in bytes.
+    pub flash_bytes_per_day: Option<u64>,
+    /// How much is kept of what tasks write.
+    pub logs: LogLimits,
 }
 
 /// What ended the agent before it was asked to end.
@@ -79,8 +105,15 @@ enum Arrived {
     Line(LineEvent),
     Process(ExecEvent),
     Measure,
+    Look,
     Time,
     Stop,
+}
+
+/// What makes the driver look around.
+struct Timers {
+    measure: Interval,
+    look: Interval,
 }
 
 /// Runs an agent.
@@ -89,8 +122,21 @@ pub struct Driver {
     clock: Clock,
     /// What follows from effects, to be stepped next.
     pending: VecDeque<Input>,
+    /// Tasks that were asked for and have not been seen to run or end.
+    starting: BTreeMap<AssignmentId, ExecOrder>,
+    /// Those of them that wait for room on the disk.
+    held_back: BTreeMap<AssignmentId, ExecOrder>,
+    progress: ProgressWatch,
+    shipper: Shipper,
+    soft: Soft,
+    wear: Wear,
     commit_failed: Option<Monotonic>,
     disk_full: bool,
+    /// The disk is so full that not even logs are written.
+    tight: bool,
+    /// Whether supervisors were told to keep no logs.
+    thrifty: bool,
+    looks: u32,
 }
 
 impl Driver {
@@ -98,7 +144,24 @@ impl Driver {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let clock = Clock::new();
-        Self { parts, clock, pending: VecDeque::new(), commit_failed: None, disk_full: false }
+        let now = clock.now().mono;
+        let live = |id| parts.agent.live().any(|(other, _)| other == id);
+        Self {
+            progress: parts.executor.progress_watch(),
+            shipper: Shipper::new(&parts.data, parts.logs, live),
+            soft: Soft::new(parts.floor, now),
+            wear: Wear::new(parts.flash_bytes_per_day, parts.flash, now),
+            parts,
+            clock,
+            pending: VecDeque::new(),
+            starting: BTreeMap::new(),
+            held_back: BTreeMap::new(),
+            commit_failed: None,
+            disk_full: false,
+            tight: false,
+            thrifty: false,
+            looks: 0,
+        }
     }
 
     /// Runs until it is asked to stop.
@@ -106,13 +169,18 @@ impl Driver {
     /// # Errors
     /// The agent cannot work as it is configured.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), DriverError> {
+        self.switch_logs(self.wear.is_used_up(), true);
         self.clear_ended_runs().await;
         self.recover(&shutdown).await;
         self.sweep().await;
-        let mut measuring = tokio::time::interval(MEASURE_EVERY);
-        measuring.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let interval = |every| {
+            let mut interval = tokio::time::interval(every);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let mut timers = Timers { measure: interval(MEASURE_EVERY), look: interval(LOOK_EVERY) };
         while !shutdown.is_requested() {
-            let arrived = self.arrive(&mut measuring, &shutdown).await?;
+            let arrived = self.arrive(&mut timers, &shutdown).await?;
             if matches!(arrived, Arrived::Stop) {
                 break;
             }
@@ -120,21 +188,24 @@ impl Driver {
             self.take(arrived, &mut inputs);
             self.take_waiting(&mut inputs);
             self.turn(inputs, &shutdown).await;
+            self.send_logs();
         }
         self.leave(&shutdown).await
     }
 
     async fn arrive(
         &mut self,
-        measuring: &mut tokio::time::Interval,
+        timers: &mut Timers,
         shutdown: &Shutdown,
     ) -> Result<Arrived, DriverError> {
         let wait = self.until_wakeup();
+        let looks = self.shipper.has_work() || !self.starting.is_empty();
         let parts = &mut self.parts;
         Ok(tokio::select! {
             event = parts.line.next() => Arrived::Line(event?),
             Some(event) = parts.exec_events.recv() => Arrived::Process(event),
-            _ = measuring.tick() => Arrived::Measure,
+            _ = timers.measure.tick() => Arrived::Measure,
+            _ = timers.look.tick(), if looks => Arrived::Look,
             () = tokio::time::sleep(wait) => Arrived::Time,
             () = shutdown.requested() => Arrived::Stop,
         })
@@ -148,9 +219,10 @@ impl Driver {
 
     fn take(&mut self, arrived: Arrived, inputs: &mut Vec<Input>) {
         match arrived {
-            Arrived::Line(event) => inputs.push(process::input_of_line(event)),
-            Arrived::Process(event) => inputs.push(process::input_of_process(event)),
+            Arrived::Line(event) => inputs.push(self.hear(event)),
+            Arrived::Process(event) => inputs.extend(self.notice(event)),
             Arrived::Measure => self.measure(inputs),
+            Arrived::Look => self.look(inputs),
             Arrived::Time => inputs.push(Input::Tick),
             Arrived::Stop => {}
         }
@@ -160,25 +232,62 @@ impl Driver {
     fn take_waiting(&mut self, inputs: &mut Vec<Input>) {
         while inputs.len() < BATCH_MAX {
             if let Ok(event) = self.parts.exec_events.try_recv() {
-                inputs.push(process::input_of_process(event));
+                inputs.extend(self.notice(event));
             } else if let Some(event) = self.parts.line.try_next() {
-                inputs.push(process::input_of_line(event));
+                inputs.push(self.hear(event));
             } else {
                 return;
             }
         }
     }
 
+    /// Takes what happened on the line.
+    fn hear(&mut self, event: LineEvent) -> Input {
+        match &event {
+            LineEvent::Down { .. } => self.shipper.link_down(),
+            LineEvent::Message(message) => {
+                if let Downlink::LogsAcked { assignment, upto } = **message {
+                    self.shipper.acknowledged(assignment, upto, self.clock.now());
+                }
+            }
+            LineEvent::Up { .. } => {}
+        }
+        process::input_of_line(event)
+    }
+
+    /// Takes what happened to an attempt's process. `None` if that is no news, because it will be
+    /// tried again.
+    fn notice(&mut self, event: ExecEvent) -> Option<Input> {
+        let id = event.id;
+        let order = self.starting.remove(&id);
+        match &event.kind {
+            ExecEventKind::Started { .. } => {
+                self.shipper.begin(id, &self.parts.executor.attempt_dir(id));
+            }
+            ExecEventKind::Ended(record) => {
+                self.wear.supervisor(id, record.written_bytes, false);
+                self.wear.forget(id);
+            }
+            ExecEventKind::SpawnFailed { message } => {
+                // What is wrong with the task itself was written down.
+                let began = self.parts.executor.attempt_dir(id).has_exit();
+                if let Some(order) = order.filter(|_| !began && self.parts.room.is_out()) {
+                    observe::start_waits(id, message);
+                    self.held_back.insert(id, order);
+                    return None;
+                }
+            }
+            ExecEventKind::Gone => self.wear.forget(id),
+        }
+        Some(process::input_of_process(event))
+    }
+
     fn measure(&mut self, inputs: &mut Vec<Input>) {
         let sample = self.parts.host.sample();
-        let now = self.clock.now().mono;
-        let failed = self.commit_failed.is_some_and(|at| now.since_ms(at) < COMMIT_FAILED_MS);
-        let short = sample.disk_free_mib.is_some_and(|free| free < self.parts.disk_reserve_mib);
-        let disk_full = failed || short;
-        if disk_full != self.disk_full {
-            self.disk_full = disk_full;
-            observe::disk(disk_full, sample.disk_free_mib);
-        }
+        let (disk_full, now) = (self.look_at_disk(sample.disk_free_mib), self.clock.now());
+        self.wear.look(self.trusted(now), now.mono);
+        self.switch_logs(self.wear.is_used_up(), false);
+        self.start_held_back();
         let load = Load {
             cpu: sample.cpu_load.unwrap_or(0.0),
             memory: sample.memory_used.unwrap_or(0.0),
@@ -192,6 +301,24 @@ impl Driver {
         }
     }
 
+    /// Looks at what running tasks have written.
+    fn look(&mut self, inputs: &mut Vec<Input>) {
+        let active = self.parts.agent.live().filter(|(_, state)| state.is_active());
+        let active: Vec<AssignmentId> = active.map(|(id, _)| id).collect();
+        for (assignment, progress) in self.progress.poll(active) {
+            inputs.push(Input::Progress { assignment, mark: mark_of(progress) });
+        }
+        self.shipper.round();
+        self.looks = self.looks.wrapping_add(1);
+        if self.looks.is_multiple_of(LOOKS_TO_TEND) {
+            let now = self.clock.now();
+            self.shipper.tend(self.parts.agent.clock().confirmed(now));
+            for (id, written) in self.shipper.written() {
+                self.wear.supervisor(id, written, false);
+            }
+        }
+    }
+
     /// Steps, commits, acts; and again with what follows at once from acting.
     async fn turn(&mut self, inputs: Vec<Input>, shutdown: &Shutdown) {
         self.pending.extend(inputs);
@@ -202,7 +329,7 @@ impl Driver {
                 changes.extend(outcome.changes);
                 effects.extend(outcome.effects);
             }
-            if !changes.is_empty() && !self.commit(&changes, shutdown).await {
+            if !self.write_down(changes, shutdown).await {
                 return;
             }
             for effect in join_runs(effects) {
@@ -211,103 +338,21 @@ impl Driver {
         }
     }
 
-    /// Commits, however long that takes: nothing may be said or started before. `false` if the
-    /// agent was asked to stop meanwhile; it then stops as if the power had failed.
-    async fn commit(&mut self, changes: &[Change], shutdown: &Shutdown) -> bool {
-        let mut tries = 0;
-        loop {
-            let Err(error) = self.parts.store.commit(changes) else {
-                if tries > 0 {
-                    observe::commit_works_again(tries);
-                }
-                return true;
-            };
-            tries += 1;
-            observe::commit_failed(&error, tries);
-            let now = self.clock.now();
-            self.commit_failed = Some(now.mono);
-            let wait_ms = delay_ms(tries, COMMIT_RETRY_MS, COMMIT_RETRY_MS_MAX, now.chance);
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-                () = shutdown.requested() => return false,
-            }
-        }
+    /// The wall clock, unless it is doubted.
+    fn trusted(&self, now: Now) -> Option<Timestamp> {
+        (self.parts.agent.clock().trust() == Trust::Trusted).then_some(now.wall)
     }
 
-    async fn act(&mut self, effect: Effect) {
-        let parts = &mut self.parts;
-        match effect {
-            // What is lost here is said again, or was not worth more.
-            Effect::Send(message) => drop(parts.line.send(&message)),
-            Effect::SendReports { after, upto } => {
-                let who = (parts.agent.incarnation(), parts.agent.session());
-                let cut = reports::send(&parts.store, &parts.line, who, after, upto);
-                self.pending.extend(cut.map(|sent| Input::ReportsCut { sent }));
-            }
-            Effect::Spawn { assignment, order, .. } => {
-                let dir = parts.executor.attempt_dir(assignment);
-                let order = parts.environment.order(assignment, &order, &dir);
-                if let Err(error) = parts.executor.start(&order) {
-                    self.pending.push_back(process::not_spawned(assignment, error.message));
-                }
-            }
-            // One that is not running any more has said so, or will.
-            Effect::Terminate { assignment } => drop(parts.executor.stop(assignment, Signal::Term)),
-            Effect::Kill { assignment } => drop(parts.executor.stop(assignment, Signal::Kill)),
-            Effect::Forget { assignment } => {
-                if let Err(error) = parts.executor.forget(assignment).await {
-                    observe::not_forgotten(&error);
-                }
-            }
-            Effect::RenewLease { .. } => {}
-            Effect::Note(notice) => observe::notice(&notice),
+    /// Sends what tasks have written, if nothing more important waits.
+    fn send_logs(&mut self) {
+        let (agent, now) = (&self.parts.agent, self.clock.now());
+        if let Some(wall) = agent.clock().confirmed(now) {
+            self.parts.line.believe(Believed { wall, mono: now.mono });
         }
-    }
-
-    /// Removes what is left of runs that are over and are followed by others: the agent went down
-    /// between deciding so and removing it.
-    async fn clear_ended_runs(&mut self) {
-        let live = self.parts.agent.live();
-        let waiting: Vec<_> =
-            live.filter(|(_, state)| !state.is_active()).map(|(id, _)| id).collect();
-        for assignment in waiting {
-            self.act(Effect::Forget { assignment }).await;
-        }
-    }
-
-    /// Finds out what became of the tasks of the time before the restart.
-    async fn recover(&mut self, shutdown: &Shutdown) {
-        let unresolved = self.parts.agent.unresolved();
-        if unresolved.is_empty() {
-            return;
-        }
-        let mut counts = [0_usize; 4];
-        let mut inputs = Vec::new();
-        for assignment in unresolved {
-            let found = self.parts.executor.adopt(assignment).await;
-            let dir = self.parts.executor.attempt_dir(assignment);
-            let found = process::found(found, &dir, self.clock.now());
-            let which = match &found {
-                Found::Running { .. } => 0,
-                Found::Ended(_) => 1,
-                Found::NeverStarted => 2,
-                Found::Gone => 3,
-            };
-            counts[which] += 1;
-            inputs.push(Input::Found { assignment, found });
-        }
-        let [adopted, ended, never_started, gone] = counts;
-        observe::recovered(adopted, ended, never_started, gone);
-        self.turn(inputs, shutdown).await;
-    }
-
-    /// Removes what is left of attempts that nobody remembers: the agent went down between
-    /// forgetting and removing.
-    async fn sweep(&mut self) {
-        for assignment in self.parts.executor.list() {
-            if !self.parts.agent.remembers(assignment) {
-                self.act(Effect::Forget { assignment }).await;
-            }
+        let outbox = agent.outbox();
+        if agent.is_met() && outbox.sent == outbox.last && self.parts.line.room() > ROOM_KEPT {
+            let line = &self.parts.line;
+            self.shipper.send(now, |message| line.send(message));
         }
     }
 
@@ -318,17 +363,24 @@ impl Driver {
         while self.parts.agent.is_met() && self.parts.agent.reports_waiting() > 0 {
             let mut inputs = Vec::new();
             tokio::select! {
-                event = self.parts.line.next() => inputs.push(process::input_of_line(event?)),
+                event = self.parts.line.next() => inputs.push(self.hear(event?)),
                 () = tokio::time::sleep_until(until) => break,
             }
             self.turn(inputs, shutdown).await;
         }
         self.turn(vec![Input::Stop], shutdown).await;
+        self.write_rest(shutdown).await;
         let running = self.parts.agent.live().filter(|(_, state)| state.is_active()).count();
         observe::stopped(running, self.parts.agent.reports_waiting());
         self.parts.line.close(GOODBYE).await;
         Ok(())
     }
+}
+
+fn mark_of(Progress { fraction, text }: Progress) -> ProgressMark {
+    // 0 to 1, so that it fits.
+    let thousandths = fraction.map(|fraction| (fraction * 1_000.0) as u16);
+    ProgressMark { thousandths, text }
 }
 
 /// Joins runs of reports that follow on one another, so that a batch sends few large messages.

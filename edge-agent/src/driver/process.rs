@@ -8,10 +8,11 @@ use edge_agent_logic::input::{Exit, Found, ProcessEnd, ProcessEvent};
 use shared::id::{AgentId, AssignmentId};
 use shared::report::Output;
 use shared::spec::{Exec, Run};
-use shared::time::{Now, Timestamp};
+use shared::time::{Monotonic, Now, Timestamp};
 use shared::wire::downlink::Order;
 
-use crate::exec::{self, AttemptDir, End, ExecEvent, ExecEventKind, ExecOrder, ExitRecord};
+use crate::config::Config;
+use crate::exec::{self, AttemptDir, End, ExecEvent, ExecEventKind, ExecOrder, ExitRecord, Lease};
 use crate::link::LineEvent;
 
 /// Where programs are looked for when the agent itself was not told.
@@ -28,19 +29,36 @@ pub struct TaskEnvironment {
     pub path: String,
     /// How much of the end of each output stream is reported, in bytes.
     pub tail_bytes: u32,
+    /// How much of what one attempt writes is kept on the disk, in bytes.
+    pub log_bytes_max: u64,
+    /// How much earlier than its lease ends a task under one is over, in milliseconds.
+    pub lease_margin_ms: u64,
 }
 
 impl TaskEnvironment {
     /// The environment on this machine.
     #[must_use]
-    pub fn new(agent: AgentId, tail_bytes: u32) -> Self {
+    pub fn new(config: &Config) -> Self {
         let path = std::env::var("PATH").ok().filter(|path| !path.is_empty());
-        Self { agent, path: path.unwrap_or_else(|| PATH_DEFAULT.to_owned()), tail_bytes }
+        Self {
+            agent: config.id.clone(),
+            path: path.unwrap_or_else(|| PATH_DEFAULT.to_owned()),
+            tail_bytes: config.tail_bytes,
+            log_bytes_max: config.logs.attempt_bytes_max,
+            lease_margin_ms: config.settings.lease_margin_ms,
+        }
     }
 
     /// An order as the executor takes it. What the task says of its environment wins, but for the
     /// names that tell it who it is.
-    pub(super) fn order(&self, id: AssignmentId, order: &Order, dir: &AttemptDir) -> ExecOrder {
+    /// `renewed` is the moment from which its lease counts, if it has one.
+    pub(super) fn order(
+        &self,
+        id: AssignmentId,
+        order: &Order,
+        dir: &AttemptDir,
+        renewed: Option<Monotonic>,
+    ) -> ExecOrder {
         let Exec { command, args, env, dir: work } = match &order.run {
             Run::Exec(exec) => exec.clone(),
             // Other kinds are refused when they are offered, or never get a process.
@@ -63,8 +81,14 @@ impl TaskEnvironment {
             dir: work,
             stdout_tail_bytes: self.tail_bytes,
             stderr_tail_bytes: self.tail_bytes,
-            log_bytes_max: exec::LOG_BYTES_MAX,
-            lease: None,
+            log_bytes_max: self.log_bytes_max,
+            lease: order.lease_ms.map(|lease_ms| Lease {
+                lease_ms,
+                grace_ms: order.grace_ms,
+                margin_ms: self.lease_margin_ms,
+                // Without a renewal it has ended already, and is told so.
+                renewed_ms: renewed.map_or(0, |renewed| renewed.0),
+            }),
         }
     }
 }
@@ -158,7 +182,13 @@ mod tests {
 
     fn given(exec: Exec) -> ExecOrder {
         let agent = "board-7".parse().expect("an agent id");
-        let environment = TaskEnvironment { agent, path: "/bin".to_owned(), tail_bytes: 10 };
+        let environment = TaskEnvironment {
+            agent,
+            path: "/bin".to_owned(),
+            tail_bytes: 10,
+            log_bytes_max: 2_048,
+            lease_margin_ms: 7,
+        };
         let order = Order {
             name: Some("sample".to_owned()),
             run: Run::Exec(exec),
@@ -167,10 +197,11 @@ mod tests {
             timeout_ms: None,
             grace_ms: 0,
             stop_after_ms: None,
-            lease_ms: None,
+            lease_ms: Some(9_000),
             retry: LocalRetry::default(),
         };
-        environment.order(assignment(), &order, &AttemptDir::at(Path::new("/data/attempts/x")))
+        let dir = AttemptDir::at(Path::new("/data/attempts/x"));
+        environment.order(assignment(), &order, &dir, Some(Monotonic(5)))
     }
 
     #[test]
@@ -181,6 +212,8 @@ mod tests {
             ..Exec::default()
         });
         assert_eq!(order.env["PATH"], "/mine");
+        let lease = Lease { lease_ms: 9_000, grace_ms: 0, margin_ms: 7, renewed_ms: 5 };
+        assert_eq!((order.lease, order.log_bytes_max), (Some(lease), 2_048));
         assert_eq!(order.env["HOME"], "/data/attempts/x/work");
         assert_eq!(order.env["AMBIT_ATTEMPT"], "2");
         assert_eq!(order.env["AMBIT_TASK_ID"], assignment().task.to_string());

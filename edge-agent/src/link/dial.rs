@@ -22,6 +22,8 @@ pub struct Caller {
     pub password: BrokerPassword,
     /// The last will.
     pub will: Option<Will>,
+    /// A time that was believed, for certificates.
+    pub believed: Option<Believed>,
 }
 
 /// Makes a link. A test gives one in memory.
@@ -35,7 +37,7 @@ pub fn mqtt(config: &Config) -> Dial {
     Box::new(move |caller| {
         let mut link =
             LinkConfig::for_agent(broker.host.clone(), broker.port, caller.client_id.clone());
-        link.tls = tls.clone();
+        (link.tls, link.believed) = (tls.clone(), caller.believed);
         // An external broker's users are its operator's, whatever the agent's credential is.
         let (username, password) = match &user {
             Some(user) => (user.username.clone(), user.password.clone()),

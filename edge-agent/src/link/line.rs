@@ -10,7 +10,7 @@ use shared::wire::uplink::Gone;
 use shared::wire::{Downlink, Uplink, decode, encode};
 use shared_runtime::clock::Clock;
 use shared_runtime::link::{
-    LinkConfigError, LinkEvent, LinkEvents, LinkRefused, LinkSender, PublishError, Will,
+    Believed, LinkConfigError, LinkEvent, LinkEvents, LinkRefused, LinkSender, PublishError, Will,
 };
 use shared_runtime::seal::{JoinToken, Root, SealKey, open, seal};
 use tokio::task::JoinHandle;
@@ -112,6 +112,8 @@ pub struct Line {
     links: u64,
     /// Whether there is a credential to go back to.
     was_member: bool,
+    /// A time that was believed, for certificates.
+    believed: Option<Believed>,
 }
 
 impl Line {
@@ -151,6 +153,7 @@ impl Line {
             patience_ms: PATIENCE_MS,
             links: 0,
             was_member,
+            believed: None,
         })
     }
 
@@ -159,6 +162,11 @@ impl Line {
     #[must_use]
     pub fn with_patience_ms(self, patience_ms: u64) -> Self {
         Self { patience_ms, ..self }
+    }
+
+    /// Takes note of a wall time that is believed, from now on instead of the one before.
+    pub fn believe(&mut self, believed: Believed) {
+        self.believed = Some(believed);
     }
 
     /// Waits for what happens next. Losing the race in a `select!` loses nothing.
@@ -211,12 +219,14 @@ impl Line {
 
     fn caller(&mut self) -> Caller {
         let username = self.me.agent.as_str().to_owned();
+        let believed = self.believed;
         match &self.role {
             Role::Joining(joining) => Caller {
                 client_id: joining.client_id(),
                 username,
                 password: joining.password.clone(),
                 will: None,
+                believed,
             },
             Role::Member(root) => {
                 self.links += 1;
@@ -232,7 +242,8 @@ impl Line {
                     .ok()
                     .map(|body| Will { payload: seal(&root.seal_key(), &topic, &body), topic });
                 let client_id = username.clone();
-                Caller { client_id, username, password: root.broker_password(), will }
+                let password = root.broker_password();
+                Caller { client_id, username, password, will, believed }
             }
         }
     }

@@ -4,6 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use crate::exec::AttemptDir;
+use crate::shelf::Shelf;
+
+/// Drops what is on the shelf. Answers whether there was anything.
+pub(super) fn drop_shelved(data: &Path) -> bool {
+    let lost: Vec<bool> =
+        Shelf::in_folder(data).list().iter().map(|shelved| shelved.lose()).collect();
+    lost.contains(&true)
+}
 
 /// Drops the logs of all attempts that are over. Answers whether there were any.
 pub(super) fn drop_ended(attempts: &Path) -> bool {

@@ -71,7 +71,7 @@ impl Room {
     #[must_use]
     pub fn give_way(&self) -> Option<GaveWay> {
         let attempts = self.data.join("attempts");
-        if logs::drop_ended(&attempts) {
+        if logs::drop_shelved(&self.data) | logs::drop_ended(&attempts) {
             Some(GaveWay::LogsOfEnded)
         } else if logs::drop_running(&attempts) {
             Some(GaveWay::LogsOfRunning)
