@@ -178,8 +178,8 @@ fn restore(config: &Config, file: &Path) -> Result<String, AppError> {
     let (taken_at, seconds) = (backup.taken_at, config.core.recovery_ms.div_ceil(1_000));
     Ok(format!(
         "the database {database} is now the backup of {taken_at}; {kept}\n\
-         Start the core. It waits for its agents to say what they hold, {seconds} s at most, before\n\
-         it places anything. What was submitted after the backup is forgotten: submit it again.\n"
+         Start the core. It gives its agents {seconds} s to say what they hold before it places\n\
+         anything. What was submitted after the backup is forgotten: submit it again.\n"
     ))
 }
 

@@ -269,6 +269,19 @@ impl Cloud {
         &self.policy
     }
 
+    /// Until when nothing is placed because the agents of a restored core have their time to say what
+    /// they hold.
+    #[must_use]
+    pub fn recovering_until(&self) -> Option<Monotonic> {
+        self.recovering.then_some(self.recovered_at)
+    }
+
+    /// Before when a task must not run anywhere because a copy of it may still run under its lease.
+    #[must_use]
+    pub fn held_until(&self, task: TaskId) -> Option<Monotonic> {
+        self.tasks.get(&task).and_then(|task| task.hold_until)
+    }
+
     /// How much of what there is.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -10,6 +10,7 @@ use cloud_core_logic::input::Operation;
 use cloud_core_logic::placement::Policy;
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
+use shared::time::Timestamp;
 use shared_runtime::clock::{Clock, new_uuid_v7};
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,6 +52,19 @@ pub struct FleetView {
     pub fleet: Fleet,
     /// The placement policy in force.
     pub policy: Policy,
+    /// Until when nothing is placed because the agents of a core that was put back to a backup have
+    /// their time to say what they hold.
+    pub recovering_until: Option<Timestamp>,
+}
+
+/// A look at the fleet, and at one task in it.
+#[derive(Debug, Clone)]
+pub struct TaskView {
+    /// The fleet.
+    pub fleet: Arc<FleetView>,
+    /// Before when the task must not run anywhere, because a copy of it may still run under its
+    /// lease.
+    pub held_until: Option<Timestamp>,
 }
 
 /// Whether the core can do its work.
@@ -86,6 +100,9 @@ impl Readiness {
 /// Where a caller waits.
 pub(super) type Slot = oneshot::Sender<Result<Answer, CoreBusy>>;
 
+/// Where one waits who only looks.
+pub(super) type LookSlot = oneshot::Sender<Result<TaskView, CoreBusy>>;
+
 /// What a caller asks.
 #[derive(Debug)]
 pub(super) enum Ask {
@@ -95,8 +112,8 @@ pub(super) enum Ask {
     Cancel { task: TaskId, slot: Slot },
     /// To do something to an agent.
     Operate { agent: AgentId, operation: Operation, slot: Slot },
-    /// To see the fleet as it is after everything asked before.
-    Fleet { slot: oneshot::Sender<Result<Arc<FleetView>, CoreBusy>> },
+    /// To see the fleet, and a task in it, as it is after everything asked before.
+    Look { task: Option<TaskId>, slot: LookSlot },
 }
 
 impl Ask {
@@ -106,7 +123,7 @@ impl Ask {
             Self::Submit { slot, .. } | Self::Cancel { slot, .. } | Self::Operate { slot, .. } => {
                 let _ = slot.send(Err(busy));
             }
-            Self::Fleet { slot } => {
+            Self::Look { slot, .. } => {
                 let _ = slot.send(Err(busy));
             }
         }
@@ -167,7 +184,15 @@ impl Core {
     /// # Errors
     /// When the core does not answer.
     pub async fn fleet(&self) -> Result<Arc<FleetView>, CoreBusy> {
-        self.ask(|slot| Ask::Fleet { slot }).await
+        self.ask(|slot| Ask::Look { task: None, slot }).await.map(|look| look.fleet)
+    }
+
+    /// The same, with what is known of one task that waits.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn look_at(&self, task: TaskId) -> Result<TaskView, CoreBusy> {
+        self.ask(|slot| Ask::Look { task: Some(task), slot }).await
     }
 
     /// A way to read what is committed. Its calls block.

@@ -26,7 +26,7 @@ use crate::store::{AgentLogs, LogBounds, LogDrop, Store, StoreError};
 use logs::{LogLane, Logs};
 use run::Run;
 
-pub use handle::{Core, CoreBusy, FleetView, Readiness};
+pub use handle::{Core, CoreBusy, FleetView, Readiness, TaskView};
 pub use outbound::Outbound;
 
 /// The driver's own bounds.

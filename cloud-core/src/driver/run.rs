@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use cloud_core_logic::change::Change;
 use cloud_core_logic::effect::Outcome;
 use cloud_core_logic::{Cloud, Input, ReplyTo, Submission};
-use shared::time::Monotonic;
+use shared::id::TaskId;
+use shared::time::{Monotonic, Now};
 use shared_runtime::clock::Clock;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::handle::{Ask, CoreBusy, FleetView, Slot};
+use super::handle::{Ask, CoreBusy, FleetView, LookSlot, Slot, TaskView};
 use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
 use crate::observe::{BatchCommitted, CommitFailed, CommitRecovered, InputTaken, Metrics};
@@ -65,7 +66,8 @@ pub(super) struct Run {
     deaf: bool,
 }
 
-type FleetSlot = oneshot::Sender<Result<Arc<FleetView>, CoreBusy>>;
+/// Who only looks, and at which task.
+type Look = (Option<TaskId>, LookSlot);
 
 /// What is decided together.
 #[derive(Default)]
@@ -160,7 +162,7 @@ impl Run {
         let idle = batch.uplinks.is_empty() && batch.asks.is_empty();
         let due = self.inside.cloud.next_wakeup().is_some_and(|due| due <= now.mono);
         if !idle || due || deaf {
-            let (mut inputs, fleet_slots) = self.inputs(batch);
+            let (mut inputs, looks) = self.inputs(batch);
             if deaf {
                 // As after a loss of the link: every agent is given its time again.
                 inputs.insert(0, Input::Broker { up: Status::is(&self.inside.status.broker_up) });
@@ -170,7 +172,7 @@ impl Run {
             if let Wait::Stop = self.commit(&outcome.changes, count).await? {
                 return Ok(Wait::Stop);
             }
-            self.speak(outcome, fleet_slots);
+            self.speak(outcome, looks, now);
             self.uncounted = true;
         }
         self.keep_logs();
@@ -181,9 +183,9 @@ impl Run {
     }
 
     /// Turns what was gathered into inputs, and puts callers where their answers find them.
-    fn inputs(&mut self, batch: Batch) -> (Vec<Input>, Vec<FleetSlot>) {
+    fn inputs(&mut self, batch: Batch) -> (Vec<Input>, Vec<Look>) {
         let mut inputs = batch.uplinks;
-        let mut fleet_slots = Vec::new();
+        let mut looks = Vec::new();
         for ask in batch.asks {
             let input = match ask {
                 Ask::Submit { id, spec, key, slot } => {
@@ -194,8 +196,8 @@ impl Run {
                 Ask::Operate { agent, operation, slot } => {
                     Input::Operate { agent, operation, reply: self.keep(slot) }
                 }
-                Ask::Fleet { slot } => {
-                    fleet_slots.push(slot);
+                Ask::Look { task, slot } => {
+                    looks.push((task, slot));
                     continue;
                 }
             };
@@ -207,7 +209,7 @@ impl Run {
                 Status::set(&self.inside.status.broker_up, *up);
             }
         }
-        (inputs, fleet_slots)
+        (inputs, looks)
     }
 
     fn keep(&mut self, slot: Slot) -> ReplyTo {
@@ -272,20 +274,29 @@ impl Run {
     }
 
     /// Says what follows from a batch that is on disk, in order.
-    fn speak(&mut self, outcome: Outcome, fleet_slots: Vec<FleetSlot>) {
+    fn speak(&mut self, outcome: Outcome, looks: Vec<Look>, now: Now) {
         let Inside { cloud, outbound, metrics, .. } = &mut self.inside;
         speak::observe(&outcome.changes, metrics);
         speak::put_credentials(&outcome.changes, outbound.as_mut());
         for effect in outcome.effects {
             speak::perform(effect, outbound.as_mut(), &mut self.slots);
         }
-        if !fleet_slots.is_empty() {
-            let view = FleetView { fleet: cloud.fleet().clone(), policy: cloud.policy().clone() };
-            let view = Arc::new(view);
-            for slot in fleet_slots {
-                // A caller who is gone does not mind.
-                let _ = slot.send(Ok(Arc::clone(&view)));
-            }
+        if looks.is_empty() {
+            return;
+        }
+        let wall = |at: Monotonic| {
+            now.wall.plus_ms(i64::try_from(at.since_ms(now.mono)).unwrap_or(i64::MAX))
+        };
+        let fleet = Arc::new(FleetView {
+            fleet: cloud.fleet().clone(),
+            policy: cloud.policy().clone(),
+            recovering_until: cloud.recovering_until().map(wall),
+        });
+        for (task, slot) in looks {
+            let held = task.and_then(|task| cloud.held_until(task));
+            let held_until = held.filter(|until| *until > now.mono).map(wall);
+            // A caller who is gone does not mind.
+            let _ = slot.send(Ok(TaskView { fleet: Arc::clone(&fleet), held_until }));
         }
     }
 
@@ -308,7 +319,8 @@ impl Run {
         if !self.uncounted || begun < self.counting_at {
             return;
         }
-        self.inside.metrics.count(&self.inside.cloud.counts());
+        let cloud = &self.inside.cloud;
+        self.inside.metrics.count(&cloud.counts(), cloud.recovering_until().is_some());
         let took = begun.elapsed();
         self.counting_at = begun + (took * COUNTING_SHARE).max(COUNTING_INTERVAL);
         self.uncounted = false;

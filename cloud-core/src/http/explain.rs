@@ -6,6 +6,7 @@ use cloud_core_logic::placement::explain_placed;
 use shared::api::{AssignmentDocument, Explanation, TaskDocument};
 use shared::assignment::AssignmentStatus;
 use shared::task::TaskStatus;
+use shared::time::Timestamp;
 
 /// Whether a task waits for a place, so that what it could get now is worth telling.
 #[must_use]
@@ -36,6 +37,39 @@ pub fn placed(task: &TaskDocument) -> Explanation {
     let why = explain_placed(id, status, &last.agent, &decided(last));
     let summary = format!("{}. {}", why.summary, became(task, last));
     Explanation { summary, ..why }
+}
+
+/// Says of a waiting task that it is held back, whatever place there is for it: on a core that was
+/// put back to a backup while its agents have their time to speak, and while a copy of it may still run.
+#[must_use]
+pub fn held_back(
+    now: Explanation,
+    recovering_until: Option<Timestamp>,
+    held_until: Option<Timestamp>,
+) -> Explanation {
+    let (why, help) = match (recovering_until, held_until) {
+        (Some(until), _) => (
+            format!(
+                "It is held back: this core was put back to a backup and places nothing until \
+                 {until}, so that its agents have time to say what they hold"
+            ),
+            format!("Nothing is needed: it goes on at {until} (`core.recovery_ms`)"),
+        ),
+        (None, Some(until)) => (
+            format!(
+                "It is held back: it is exclusive, and a copy of it that nobody can hear may run \
+                 under its lease until {until}"
+            ),
+            format!("Nothing is needed: it goes on at {until}"),
+        ),
+        (None, None) => return now,
+    };
+    let mut what_helps = vec![help];
+    // What would be in the way afterwards; a place it could have now is no help.
+    if now.plan.as_ref().is_some_and(|plan| plan.chosen.is_none()) {
+        what_helps.extend(now.what_helps);
+    }
+    Explanation { summary: format!("{why}. {}", now.summary), what_helps, ..now }
 }
 
 /// Adds to the explanation of a waiting task what became of its attempts so far.
@@ -82,11 +116,15 @@ fn became(task: &TaskDocument, last: &AssignmentDocument) -> String {
 fn unknown(task: &TaskDocument, last: &AssignmentDocument) -> String {
     let (attempt, agent, policy) = (last.attempt, &last.agent, &task.spec.disconnect);
     let next = match (task.spec.exclusive, policy.replace) {
-        (true, _) => "it is exclusive, so it waits for that agent".to_owned(),
+        (true, true) => format!(
+            "it is exclusive, so another copy starts only when the lease of this one is over, after \
+             {} s of silence at least",
+            policy.lost_after_s
+        ),
         (false, true) => {
             format!("it is replaced after {} s of silence", policy.lost_after_s)
         }
-        (false, false) => {
+        (_, false) => {
             format!("it fails after {} s of silence (`replace` is false)", policy.lost_after_s)
         }
     };

@@ -8,7 +8,7 @@ use shared::api::{Explanation, Plan};
 use super::problem::ApiResult;
 use super::state::{State, blocking};
 use super::{body, explain, query, tasks};
-use crate::driver::FleetView;
+use crate::driver::TaskView;
 use crate::store::PlacementInput;
 
 /// The most candidates that a plan shows.
@@ -44,18 +44,19 @@ pub async fn explain(request: HttpRequest, state: web::Data<State>) -> ApiResult
     let explanation = match explain::waits(&input.task) {
         false => explain::placed(&input.task),
         true => {
-            let view = state.core.fleet().await?;
+            let view = state.core.look_at(id).await?;
             blocking(move || waiting(&input, &view)).await?
         }
     };
     Ok(HttpResponse::Ok().json(explanation))
 }
 
-fn waiting(input: &PlacementInput, view: &FleetView) -> Explanation {
-    let task = &input.task;
+fn waiting(input: &PlacementInput, view: &TaskView) -> Explanation {
+    let (task, TaskView { fleet: view, held_until }) = (&input.task, view);
     let waiting =
         Waiting { task: task.summary.id, status: task.summary.status, not_before: task.not_before };
     let request = Request { spec: &task.spec, avoid: &input.refused_by };
     let now = placement::explain_waiting(waiting, &view.fleet, &request, &view.policy);
+    let now = explain::held_back(now, view.recovering_until, *held_until);
     explain::after_attempts(task, now)
 }

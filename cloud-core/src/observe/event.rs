@@ -105,7 +105,7 @@ impl Event for BackupTakenUp<'_> {
             taken_at = self.taken_at,
             tasks = self.tasks,
             "this store is a backup put in place: what came after it is forgotten, and nothing is \
-             placed before the agents have said what they hold, or core.recovery_ms has passed"
+             placed for core.recovery_ms, in which the agents say what they hold"
         );
     }
 }

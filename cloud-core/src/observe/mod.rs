@@ -90,6 +90,7 @@ struct Inner {
     link_losses: Counter,
     tasks: Family<StatusLabel, Gauge>,
     agents: Family<StatusLabel, Gauge>,
+    recovering: Gauge,
     logs: LogMetrics,
     /// One for each cause of [`DropCause`].
     drops_told: [Throttle; DropCause::COUNT],
@@ -117,6 +118,7 @@ impl Metrics {
             link_losses: Counter::default(),
             tasks: Family::default(),
             agents: Family::default(),
+            recovering: Gauge::default(),
             logs: LogMetrics::new(),
             drops_told: Default::default(),
         };
@@ -135,13 +137,15 @@ impl Metrics {
         event.record(self);
     }
 
-    /// Brings the gauges of tasks and agents up to date.
-    pub fn count(&self, counts: &Counts) {
+    /// Brings the gauges of tasks and agents up to date; `recovering` says whether nothing is placed
+    /// because the core was put back to a backup.
+    pub fn count(&self, counts: &Counts, recovering: bool) {
         let set = |family: &Family<StatusLabel, Gauge>, status, count: u64| {
             let label = StatusLabel { status: Status(status) };
             family.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
         };
         let Inner { tasks, agents, .. } = &*self.inner;
+        self.inner.recovering.set(i64::from(recovering));
         set(tasks, "pending", counts.pending);
         set(tasks, "backing_off", counts.backing_off);
         set(tasks, "assigned", counts.assigned);
@@ -175,6 +179,8 @@ impl Inner {
         registry.register("link_losses", help, self.link_losses.clone());
         registry.register("tasks", "Tasks that are not settled, by state", self.tasks.clone());
         registry.register("agents", "Agents, by status", self.agents.clone());
+        let help = "Whether nothing is placed while agents have their time to say what they hold";
+        registry.register("recovering", help, self.recovering.clone());
     }
 
     fn register_driver(&self, registry: &mut Registry) {
@@ -215,7 +221,7 @@ mod tests {
         };
         metrics.record(LogsDropped { agent: &agent, assignment, cause: LogDrop::LaneFull });
         metrics.record(LogsNotKept { chunks: 3, error: &"full" });
-        metrics.count(&Counts { pending: 7, agents_online: 3, ..Counts::default() });
+        metrics.count(&Counts { pending: 7, agents_online: 3, ..Counts::default() }, true);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("encode");
         for line in [
@@ -228,6 +234,7 @@ mod tests {
             "ambit_logs_kept_bytes 500",
             "ambit_log_chunks_dropped_total{cause=\"lane_full\"} 1",
             "ambit_log_chunks_dropped_total{cause=\"store_failing\"} 3",
+            "ambit_recovering 1",
             "ambit_link_up 1",
             "ambit_tasks{status=\"pending\"} 7",
             "ambit_agents{status=\"online\"} 3",

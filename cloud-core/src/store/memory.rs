@@ -41,6 +41,7 @@ struct State {
     wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     late_reports: BTreeMap<TaskId, Vec<HistoryDocument>>,
     logs: Logs,
+    recovering: bool,
 }
 
 impl MemoryStore {
@@ -58,8 +59,21 @@ impl MemoryStore {
             wanted: BTreeMap::new(),
             late_reports: BTreeMap::new(),
             logs: Logs::default(),
+            recovering: false,
         };
         Self { shared: Arc::new(RwLock::new(state)) }
+    }
+
+    /// Does what opening a backup that was put in place does, with the state as it is: it is the
+    /// store of another core from now on.
+    pub fn put_back(&self, fresh: CoreId) {
+        let mut state = self.write();
+        (state.core, state.recovering) = (fresh, true);
+        for id in state.live.clone() {
+            if let Some(row) = state.tasks.get_mut(&id) {
+                row.life.restore_from_backup();
+            }
+        }
     }
 
     // A panic in a reader leaves the state as it was; the writer undoes what it began.
@@ -96,8 +110,7 @@ impl Store for MemoryStore {
                 .map(|(agent, credential)| (agent.clone(), credential.clone()))
                 .collect(),
             wanted,
-            // What ends with the process is not backed up.
-            recovering: false,
+            recovering: state.recovering,
         })
     }
 
@@ -178,7 +191,11 @@ impl State {
                 }
                 Ok(())
             }
-            Change::Recovered => Ok(()),
+            Change::Recovered => {
+                let before = std::mem::take(&mut self.recovering);
+                undo.0.push(Box::new(move |state| state.recovering = before));
+                Ok(())
+            }
             Change::LateReport { task, entry } => {
                 self.add_late_report(*task, entry, undo);
                 Ok(())

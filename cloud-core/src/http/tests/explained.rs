@@ -7,8 +7,9 @@ use shared::id::Attempt;
 use shared::report::{End, Finish, Output, ReportEvent};
 use shared::time::Timestamp;
 
-use super::{Served, client, noop};
+use super::{CoreId, HttpSettings, MemoryStore, Served, Settings, Store, Uuid, client, noop};
 use crate::http::explain;
+use crate::store::conformance::sample::{added, task_id, task_row};
 
 #[test]
 fn a_plan_names_every_refusal_and_stores_nothing() {
@@ -156,4 +157,39 @@ fn a_placed_task_says_why_there_and_what_became_of_it() {
     let explained = explain::after_attempts(&task, now);
     assert_eq!(explained.summary, "Attempt 1 failed on board-1: exited with code 1. It waits.");
     assert_eq!(explained.placed.expect("the last placement").agent.as_str(), "board-1");
+}
+
+#[test]
+fn a_task_that_is_held_back_says_why_and_until_when() {
+    let mut store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+    let (mut exclusive, plain) = (task_row(1), task_row(2));
+    let mut spec = (*exclusive.spec).clone();
+    spec.exclusive = true;
+    exclusive.spec = spec.into();
+    store.commit(&[added(&exclusive), added(&plain)]).expect("commit");
+    store.put_back(CoreId(Uuid::from_u128(2)));
+    let settings = Settings { recovery_ms: 6_000, ..Settings::default() };
+    let served = Served::deciding(store, HttpSettings::default(), settings);
+    let explain = |number| served.get(&format!("/v1/tasks/{}/explain", task_id(number))).json();
+    let summary = |number| explain(number)["summary"].as_str().expect("summary").to_owned();
+    for number in [1, 2] {
+        let told = summary(number);
+        assert!(
+            told.starts_with("It is held back: this core was put back to a backup")
+                && told.contains("It waits for a place"),
+            "{told}"
+        );
+        let help = &explain(number)["what_helps"];
+        assert!(help[0].as_str().expect("help").contains("core.recovery_ms"), "{help}");
+        assert!(help[1].as_str().expect("help").contains("ambit-agent run"), "{help}");
+    }
+    // The agents have had their time.
+    served.greet("lamp-1");
+    let status = |number| served.get(&format!("/v1/tasks/{}", task_id(number))).json();
+    served.until(|| status(2)["status"] == "assigned");
+    let told = summary(1);
+    assert!(told.starts_with("It is held back: it is exclusive"), "{told}");
+    assert!(told.contains("under its lease until 20"), "{told}");
+    let help = explain(1)["what_helps"].clone();
+    assert_eq!(help.as_array().map(Vec::len), Some(1), "{help}");
 }

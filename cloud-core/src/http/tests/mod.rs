@@ -65,6 +65,11 @@ impl Served {
 
     /// One that goes on with what a store holds.
     fn over(store: MemoryStore, settings: HttpSettings, pending_max: u64) -> Self {
+        Self::deciding(store, settings, Settings { pending_max, ..Settings::default() })
+    }
+
+    /// The same, and decides by these settings.
+    fn deciding(store: MemoryStore, settings: HttpSettings, deciding: Settings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -72,7 +77,7 @@ impl Served {
             .expect("runtime");
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = HttpSettings { listen, ..settings };
-        let (core, uplinks, driver) = core(store, pending_max);
+        let (core, uplinks, driver) = core(store, deciding);
         let (handle, address) = runtime.block_on(async {
             uplinks.send(Input::Broker { up: true }).await.expect("a driver");
             start(core.clone(), Registry::default(), &settings).expect("start")
@@ -154,12 +159,12 @@ impl Drop for Served {
 }
 
 /// A core without a way to agents.
-fn core(mut store: MemoryStore, pending_max: u64) -> (Core, Uplinks, DriverHandle) {
+fn core(mut store: MemoryStore, settings: Settings) -> (Core, Uplinks, DriverHandle) {
     let parts = Parts {
         stored: store.load().expect("load"),
         store: Box::new(store),
         outbound: Box::new(Nowhere),
-        settings: Settings { pending_max, ..Settings::default() },
+        settings,
         policy: Policy::default(),
         bounds: Bounds::default(),
         logs: LogBounds::default(),

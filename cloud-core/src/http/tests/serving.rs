@@ -104,7 +104,7 @@ fn an_address_in_use_is_told_with_what_to_do() {
     let error = served.runtime.block_on(async {
         let settings = HttpSettings { listen: served.address, ..HttpSettings::default() };
         let store = super::MemoryStore::new(super::CoreId(super::Uuid::from_u128(2)));
-        let (core, _uplinks, _driver) = super::core(store, 1);
+        let (core, _uplinks, _driver) = super::core(store, super::Settings::default());
         super::start(core, super::Registry::default(), &settings).map(drop)
     });
     let text = error.expect_err("in use").to_string();
