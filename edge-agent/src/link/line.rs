@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use shared::backoff::delay_ms;
-use shared::id::{AgentId, Boot, Incarnation, Session};
 use shared::time::{Monotonic, Now};
 use shared::wire::uplink::Gone;
 use shared::wire::{Downlink, Uplink, decode, encode};
@@ -16,8 +15,9 @@ use shared_runtime::seal::{JoinToken, Root, SealKey, open, seal};
 use tokio::task::JoinHandle;
 
 use super::dial::{Caller, Dial, down_topic, up_topic, will_topic};
+use super::event::{LineError, LineEvent, Me};
 use super::join::{Answer, Joining};
-use crate::identity::{CredentialError, CredentialFile};
+use crate::identity::CredentialFile;
 use crate::observe;
 
 /// The first wait before a broken connection is made anew, in milliseconds.
@@ -39,36 +39,6 @@ const UNANSWERED_TIMES: u64 = 15;
 const JOIN_UNANSWERED_TIMES: u64 = 3;
 /// An answer is given this long at least, in milliseconds.
 const UNANSWERED_MS_MIN: u64 = 1_000;
-
-/// Who speaks.
-#[derive(Debug, Clone)]
-pub struct Me {
-    /// The agent.
-    pub agent: AgentId,
-    /// Which database.
-    pub incarnation: Incarnation,
-    /// Which start of the process.
-    pub boot: Boot,
-    /// Which process of that start.
-    pub session: Session,
-}
-
-/// What happened on the line.
-#[derive(Debug)]
-pub enum LineEvent {
-    /// The agent's own connection is up.
-    Up {
-        /// Its number; its last will carries the same.
-        link: u64,
-    },
-    /// There is no connection, or it does not speak for the agent yet.
-    Down {
-        /// Why, for people.
-        reason: String,
-    },
-    /// The core said something: the seal is right.
-    Message(Box<Downlink>),
-}
 
 /// As whom the line connects.
 enum Role {
@@ -492,17 +462,4 @@ impl Line {
 fn read(key: &SealKey, topic: &str, payload: &[u8]) -> Result<Downlink, String> {
     let body = open(key, topic, payload).map_err(|error| error.to_string())?;
     decode(body).map_err(|error| error.to_string())
-}
-
-/// Why there can be no line.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// The credential cannot be used.
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    /// There is nothing to connect with.
-    #[error(
-        "this agent has not joined a core yet; name the file with the core's join token: --join-token-file FILE"
-    )]
-    NoCredential,
 }

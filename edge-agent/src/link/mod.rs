@@ -6,8 +6,10 @@
 //! next connection needs another will. Until a connection is up, the link below goes on trying.
 
 mod dial;
+mod event;
 mod join;
 mod line;
 
 pub use dial::{Caller, Dial, mqtt, reach};
-pub use line::{Line, LineError, LineEvent, Me};
+pub use event::{LineError, LineEvent, Me};
+pub use line::Line;
