@@ -284,21 +284,6 @@ impl AttemptDir {
         Ok(moved)
     }
 
-    /// Removes the directory if there is little in it, which is the usual case and cheap.
-    /// Answers whether it is gone; `false` means that [`Self::remove`] has work to do.
-    #[must_use]
-    pub fn remove_if_small(&self) -> bool {
-        for name in [SPEC, CHILD, EXIT, LOCK, PROGRESS] {
-            let _ = fs::remove_file(self.path.join(name));
-        }
-        self.remove_logs();
-        let _ = fs::remove_dir(self.path.join(WORK));
-        match fs::remove_dir(&self.path) {
-            Ok(()) => true,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
-    }
-
     /// Gives the directory a name that no attempt has, so that the attempt can be started anew while
     /// what it left is still being removed.
     ///

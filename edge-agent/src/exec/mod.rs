@@ -41,6 +41,7 @@ mod process;
 mod progress;
 mod record;
 mod remains;
+mod remover;
 mod reserve;
 mod run;
 mod runtime_dir;

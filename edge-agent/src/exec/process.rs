@@ -18,6 +18,7 @@ use super::identity::kernel_boot_id;
 use super::lease::LeaseFile;
 use super::progress::ProgressWatch;
 use super::record::{ExecOrder, Lock, RuntimePaths, Spec};
+use super::remover::Remover;
 use super::runtime_dir::RuntimeDir;
 use super::supervisor::SUBCOMMAND;
 use super::sys::watch_readable;
@@ -39,6 +40,7 @@ pub struct Executor {
     other_leases: Mutex<BTreeSet<LeaseFile>>,
     own_exe: PathBuf,
     boot_noted: std::sync::OnceLock<()>,
+    remover: Remover,
 }
 
 impl Executor {
@@ -63,7 +65,8 @@ impl Executor {
             path: data_dir.join("runtime"),
             source,
         })?;
-        AttemptDir::left_aside(&attempts_dir).into_iter().for_each(remove_in_background);
+        let remover = Remover::of(&attempts_dir);
+        remover.wake();
         // Left behind by attempts whose directories are gone.
         for id in runtime.attempts() {
             if !attempts_dir.join(id.to_string()).exists() {
@@ -78,7 +81,7 @@ impl Executor {
         let boot_noted = std::sync::OnceLock::new();
         let own_exe = own_exe.to_owned();
         let other_leases = Mutex::default();
-        Ok((Self { watch, runtime, other_leases, own_exe, boot_noted }, receiver))
+        Ok((Self { watch, runtime, other_leases, own_exe, boot_noted, remover }, receiver))
     }
 
     /// Starts an attempt. However often it is called for the same attempt, in this process or
@@ -143,8 +146,8 @@ impl Executor {
         self.watch.signal(id, signal)
     }
 
-    /// Removes an attempt's directory, for when its outcome is kept elsewhere. A large one is
-    /// removed in the background. The attempt may be started anew at once.
+    /// Removes an attempt's directory, for when its outcome is kept elsewhere. Only its name is
+    /// gone at once; what is in it goes in the background. The attempt may be started anew at once.
     ///
     /// # Errors
     /// The attempt is still running.
@@ -159,8 +162,12 @@ impl Executor {
             return Err(ExecutorError::StillRunning { id });
         }
         self.runtime.forget(id);
-        if !dir.remove_if_small() {
-            remove_in_background(dir.set_aside().unwrap_or(dir));
+        match dir.set_aside() {
+            Ok(_) => self.remover.wake(),
+            Err(error) if dir.path().exists() => {
+                tracing::warn!(%error, "an attempt's directory is left behind");
+            }
+            Err(_) => {}
         }
         Ok(())
     }
@@ -281,14 +288,6 @@ impl Executor {
         let _ = self.boot_noted.set(());
         Ok(())
     }
-}
-
-fn remove_in_background(dir: AttemptDir) {
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = dir.remove() {
-            tracing::warn!(%error, "an attempt's directory is left behind");
-        }
-    });
 }
 
 impl Drop for Executor {
