@@ -138,13 +138,17 @@ fn session_of(core: &Path, agent: &str) -> Session {
 }
 
 fn incarnation_of(agent: &Agent) -> Incarnation {
+    let status = status_of(agent);
+    status["incarnation"].as_str().expect("an incarnation").parse().expect("an incarnation")
+}
+
+fn status_of(agent: &Agent) -> serde_json::Value {
     let answer = std::process::Command::new(tests::binaries::agent())
         .args(["status", "-o", "json", "--data"])
         .arg(agent.data())
         .output()
         .expect("the agent's program");
-    let status: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("JSON");
-    status["incarnation"].as_str().expect("an incarnation").parse().expect("an incarnation")
+    serde_json::from_slice(&answer.stdout).expect("JSON")
 }
 
 fn a_forged_report_changes_nothing(kind: BrokerKind) {
@@ -223,6 +227,7 @@ fn a_forged_order_is_not_carried_out() {
         want: Want::Run(std::sync::Arc::new(order)),
     };
     let forged = Downlink::Desired(Desired {
+        core: status_of(agent)["core"].as_str().expect("a core").parse().expect("a core's id"),
         incarnation: incarnation_of(agent),
         base: Revision(0),
         upto: Revision(1_000),

@@ -116,6 +116,7 @@ impl Cloud {
                 Event::Compare { agent } => {
                     reconcile::compare_when_complete(self, &agent, context);
                 }
+                Event::AskForInventory { agent } => reconcile::ask(self, &agent, context),
                 Event::Greeted { agent } => reconcile::greeted(self, &agent, context),
                 Event::Stop { task, reason } => cancel::stop(self, task, reason, context),
                 Event::Lose { task, detail, left } => lose::lose(self, task, detail, left, context),

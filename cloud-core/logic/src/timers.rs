@@ -53,6 +53,11 @@ impl Timers {
         }
     }
 
+    /// Whether an alarm is set.
+    pub(crate) fn is_set(&self, alarm: &Alarm) -> bool {
+        self.by_alarm.contains_key(alarm)
+    }
+
     /// Takes an alarm back.
     pub(crate) fn clear(&mut self, alarm: &Alarm) {
         if let Some(at) = self.by_alarm.remove(alarm) {

@@ -192,6 +192,21 @@ fn an_attempt_that_its_agent_never_heard_of_is_not_begun_when_it_comes_back() {
 }
 
 #[test]
+fn an_agent_that_is_heard_again_without_a_hello_is_asked_what_it_holds() {
+    let (mut world, mut a, mut b, task) = two_copies(Reconcile::KeepOriginal);
+    // Its heartbeats come through again, on the connection that never broke.
+    let effects = wait(&mut world, 3, &mut [&mut a, &mut b]);
+    let asked = |effect: &Effect| match effect {
+        Effect::Send { agent, message: Downlink::WhoIsThere } => *agent == a.id,
+        _ => false,
+    };
+    assert_eq!(effects.iter().filter(|effect| asked(effect)).count(), 1, "once is enough");
+    a.running_ms = Some(1);
+    world.hello(&mut a);
+    assert_eq!(world.state(task).attempt(), Some(Attempt(1)));
+}
+
+#[test]
 fn a_settled_task_waits_for_no_copy_and_leaves_it_a_tombstone() {
     let (mut world, mut a, mut b, task) = two_copies(Reconcile::KeepOriginal);
     world.report(&mut b, attempt(task, 2), finished(End::Exited { code: 0 }));

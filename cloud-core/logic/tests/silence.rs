@@ -67,7 +67,7 @@ fn a_short_silence_costs_nothing() {
 
 #[test]
 fn a_late_ping_of_a_silent_agent_puts_off_its_silence_and_no_more() {
-    let (mut world, mut a, _, _) = running_on_a(patient(600, true));
+    let (mut world, a, _, _) = running_on_a(patient(600, true));
     wait(&mut world, 5, &mut []);
     assert_eq!(agent_status(&world, &a), AgentStatus::Offline);
     let session = a.session;

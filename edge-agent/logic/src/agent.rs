@@ -204,6 +204,12 @@ impl Agent {
         self.session
     }
 
+    /// The core that it last spoke with.
+    #[must_use]
+    pub fn core(&self) -> Option<CoreId> {
+        self.core
+    }
+
     /// The number of its last hello or heartbeat.
     #[must_use]
     pub fn beat(&self) -> u64 {

@@ -88,7 +88,7 @@ impl Agent {
                 offline::heard(self, now);
                 self.apply(desired, out, now);
             }
-            Downlink::Acked { incarnation, seq } => {
+            Downlink::Acked { incarnation, seq, .. } => {
                 offline::heard(self, now);
                 report::acknowledged(self, incarnation, seq, out, now);
             }
@@ -114,9 +114,10 @@ impl Agent {
                 (welcome.incarnation, welcome.session) == (self.incarnation, self.session)
             }
             Downlink::Refused(refusal) => refusal.session.is_none_or(|it| it == self.session),
-            Downlink::Desired(Desired { incarnation, .. })
-            | Downlink::Acked { incarnation, .. } => {
-                *incarnation == self.incarnation && self.link.is_met()
+            Downlink::Desired(Desired { core, incarnation, .. })
+            | Downlink::Acked { core, incarnation, .. } => {
+                let ours = (self.core, self.incarnation);
+                (Some(*core), *incarnation) == ours && self.link.is_met()
             }
             Downlink::LogsAcked { .. } | Downlink::Pong { .. } => self.link.is_met(),
         }

@@ -26,6 +26,9 @@ use tokio::task::JoinHandle;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ambit-agent");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// The core that is played.
+const CORE: CoreId = CoreId(uuid::Uuid::from_u128(5));
+
 /// Far longer than anything here takes on any machine.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -217,7 +220,7 @@ impl Memory {
         let (base, upto) = (Revision(0), Revision(self.applied));
         let rows = self.wanted.clone();
         let incarnation = self.met?;
-        Some(Downlink::Desired(Desired { incarnation, base, upto, rows }))
+        Some(Downlink::Desired(Desired { core: CORE, incarnation, base, upto, rows }))
     }
 
     pub fn finish_of(&self, assignment: AssignmentId) -> Option<Finish> {
@@ -255,7 +258,11 @@ impl Memory {
                         self.reports.push(item);
                     }
                 }
-                let acked = Downlink::Acked { incarnation: inbox.incarnation, seq: inbox.acked };
+                let acked = Downlink::Acked {
+                    core: CORE,
+                    incarnation: inbox.incarnation,
+                    seq: inbox.acked,
+                };
                 if self.acknowledges { vec![acked] } else { vec![] }
             }
             Uplink::Ping { nonce, .. } => {
@@ -282,7 +289,7 @@ impl Memory {
         }
         self.met = Some(incarnation);
         let welcome = Downlink::Welcome(Welcome {
-            core: CoreId(uuid::Uuid::from_u128(5)),
+            core: CORE,
             incarnation,
             session,
             beat,

@@ -26,6 +26,8 @@ pub enum Downlink {
     Desired(Desired),
     /// Outbox entries that the core has committed.
     Acked {
+        /// Which core: one that was put back to a backup has forgotten what it said before.
+        core: CoreId,
         /// Whose numbers these are.
         incarnation: Incarnation,
         /// Everything up to here is committed.
@@ -111,6 +113,8 @@ pub enum RefusedBecause {
 /// Every live row of the agent's desired state with `base < rev <= upto`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
+    /// Whose wishes these are: one that was put back to a backup has forgotten those of before.
+    pub core: CoreId,
     /// The incarnation it is meant for: another one knows nothing of these revisions.
     pub incarnation: Incarnation,
     /// What the agent must have applied for this to follow on.
@@ -210,6 +214,7 @@ mod tests {
         };
         let stop = Want::Stop { reason: StopReason::Canceled };
         Downlink::Desired(Desired {
+            core: CoreId(Uuid::from_u128(9)),
             incarnation: Incarnation(Uuid::from_u128(1)),
             base: Revision(0),
             upto: Revision(rev),

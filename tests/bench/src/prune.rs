@@ -129,10 +129,11 @@ impl Bench {
         });
         let rows = rows.collect();
         let incarnation = self.agent.incarnation();
-        let desired = Desired { incarnation, base, upto: self.rev, rows };
+        let core = self.agent.core().expect("it met one");
+        let desired = Desired { core, incarnation, base, upto: self.rev, rows };
         self.turn(Input::Downlink(Downlink::Desired(desired)));
         let seq = self.agent.outbox().last;
-        self.turn(Input::Downlink(Downlink::Acked { incarnation, seq }));
+        self.turn(Input::Downlink(Downlink::Acked { core, incarnation, seq }));
         assert_eq!((self.agent.reports_waiting(), self.agent.live().count()), (0, 0));
     }
 

@@ -43,6 +43,7 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
     let Some(channel) = cloud.channels.get(agent).filter(|channel| channel.greeted) else {
         return;
     };
+    let core = cloud.core;
     let mut base = channel.sent_rev;
     let last = channel.desired_rev;
     let incarnation = channel.inbox.incarnation;
@@ -54,7 +55,13 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
         if !rows.is_empty() && (bytes + size > ROWS_BYTES_MAX || rows.len() == ROWS_MAX) {
             // Everything below this row is in the message, so it ends right before it.
             let upto = Revision(row.rev.0 - 1);
-            messages.push(Desired { incarnation, base, upto, rows: std::mem::take(&mut rows) });
+            messages.push(Desired {
+                core,
+                incarnation,
+                base,
+                upto,
+                rows: std::mem::take(&mut rows),
+            });
             (base, bytes) = (upto, 0);
             if messages.len() == MESSAGES_MAX {
                 break;
@@ -64,7 +71,7 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
         rows.extend(cloud.message_row(row));
     }
     if messages.len() < MESSAGES_MAX && base < last {
-        messages.push(Desired { incarnation, base, upto: last, rows });
+        messages.push(Desired { core, incarnation, base, upto: last, rows });
     }
     let Some(sent) = messages.last().map(|message| message.upto) else {
         return;

@@ -31,7 +31,11 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     channel.beat = beat.beat;
     channel.liveness.beat(now.mono, &cloud.settings);
     if beat.acked_seq < channel.inbox.acked {
-        let message = Downlink::Acked { incarnation: beat.incarnation, seq: channel.inbox.acked };
+        let message = Downlink::Acked {
+            core: cloud.core,
+            incarnation: beat.incarnation,
+            seq: channel.inbox.acked,
+        };
         context.effect(Effect::Send { agent: id.clone(), message });
     }
     let applied = beat.applied_rev.min(channel.desired_rev).max(channel.applied_rev);

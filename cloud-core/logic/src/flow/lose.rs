@@ -42,6 +42,7 @@ pub(crate) fn heard_again(cloud: &mut Cloud, agent: &AgentId, context: &mut Cont
         cloud.timers.clear(&Alarm::Lost(id));
         cloud.timers.set(Alarm::Offer(id), context.now.mono + cloud.settings.offer_timeout_ms);
     }
+    context.then(Event::AskForInventory { agent: agent.clone() });
 }
 
 /// A task's agent has been silent for as long as the task allows.

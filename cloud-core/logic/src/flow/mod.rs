@@ -39,6 +39,8 @@ pub(crate) enum Event {
     StrayFinished { stray: AssignmentId, ending: Ending },
     /// What an agent holds may be known now: reconcile.
     Compare { agent: AgentId },
+    /// An agent that is heard holds a copy that may have to stop: reconcile asks what it holds.
+    AskForInventory { agent: AgentId },
     /// An agent has said hello: reconcile looks at what it holds.
     Greeted { agent: AgentId },
     /// A task's attempt is to be stopped: cancel.

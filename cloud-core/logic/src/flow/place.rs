@@ -40,11 +40,23 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
     let now = context.now.mono;
     task.avoid.retain(|(_, until)| *until > now);
     task.hold_until = task.hold_until.filter(|until| *until > now);
+    if task.row.spec.exclusive && !task.strays.is_empty() {
+        // Found again by a restored core: each may run under a lease that goes on being renewed.
+        let lost_after_s = task.row.spec.disconnect.lost_after_s;
+        let agents: Vec<_> = task.strays.iter().map(|row| row.agent.clone()).collect();
+        let over = agents.iter().map(|agent| cloud.lease_over(agent, lost_after_s)).max();
+        let over = over.filter(|over| *over > now);
+        if let Some(task) = cloud.tasks.get_mut(&id) {
+            task.hold_until = task.hold_until.max(over);
+        }
+    }
+    let Some(task) = cloud.tasks.get(&id) else {
+        return true;
+    };
     if task.hold_until.is_some() {
         park(cloud, id);
         return true;
     }
-    let task = &*task;
     let avoid = Cloud::avoided(task, now);
     let request = Request { spec: &task.row.spec, avoid: &avoid };
     match cloud.chooser.best(&cloud.fleet, &request, &cloud.policy) {

@@ -24,6 +24,8 @@ use crate::timers::Alarm;
 
 /// How long the parts of an inventory may take, in milliseconds.
 const PARTS_MS_MAX: u64 = 30_000;
+/// How long an agent that was asked for its inventory may take, in milliseconds.
+const ASKED_MS: u64 = 5_000;
 
 /// A hello has brought the first part.
 pub(crate) fn greeted(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
@@ -32,6 +34,21 @@ pub(crate) fn greeted(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
         cloud.timers.set(Alarm::Inventory(id.clone()), context.now.mono + PARTS_MS_MAX);
     }
     compare_when_complete(cloud, id, context);
+}
+
+/// An agent may hold copies about which only its inventory decides, and has told none since they
+/// were given up.
+pub(crate) fn ask(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
+    let Some(channel) = cloud.channels.get(id) else {
+        return;
+    };
+    let asked = cloud.timers.is_set(&Alarm::Inventory(id.clone()));
+    if channel.greeted && channel.inventory.is_none() && cloud.strays_on.contains_key(id) && !asked
+    {
+        let message = Downlink::WhoIsThere;
+        context.effect(Effect::Send { agent: id.clone(), message });
+        cloud.timers.set(Alarm::Inventory(id.clone()), context.now.mono + ASKED_MS);
+    }
 }
 
 /// A further part has come.
@@ -62,7 +79,11 @@ pub(crate) fn parts_missing(cloud: &mut Cloud, id: &AgentId, context: &mut Conte
     let Some(channel) = cloud.channels.get(id) else {
         return;
     };
-    let missing = channel.inventory.as_ref().is_some_and(|inventory| !inventory.is_complete());
+    let missing = match &channel.inventory {
+        Some(inventory) => !inventory.is_complete(),
+        // It was asked for one, and there is still something to decide.
+        None => cloud.strays_on.contains_key(id),
+    };
     if channel.greeted && missing {
         let message = Downlink::WhoIsThere;
         context.effect(Effect::Send { agent: id.clone(), message });

@@ -85,7 +85,7 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
             context.change(Change::InboxMoved { agent: agent.clone(), inbox });
         }
     }
-    let message = Downlink::Acked { incarnation: run.incarnation, seq: acked };
+    let message = Downlink::Acked { core: cloud.core, incarnation: run.incarnation, seq: acked };
     context.effect(Effect::Send { agent: agent.clone(), message });
     context.then(Event::Compare { agent: agent.clone() });
     cloud.follow_status(agent, context);
@@ -97,6 +97,7 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
     let Report { assignment, at, stamp, event } = report;
     if !cloud.is_under_way(agent, assignment) && cloud.may_have_forgotten(assignment) {
         cloud.adopt(agent, assignment, context);
+        context.then(Event::AskForInventory { agent: agent.clone() });
     }
     if cloud.is_under_way(agent, assignment) {
         let at = cloud.by_our_clock(agent, assignment, at, stamp, context.now.wall);

@@ -6,7 +6,7 @@ use shared::report::{End, ReportEvent, StopReason};
 use shared::time::Now;
 
 use crate::agent::Agent;
-use crate::attempt::{Live, Remains, State};
+use crate::attempt::{Cause, Live, Remains, State};
 use crate::effect::{Notice, Outcome};
 use crate::input::{Exit, ProcessEnd, ProcessEvent};
 
@@ -52,7 +52,12 @@ pub(crate) fn ended(
         return out.nonsense(id, None);
     };
     let ProcessEnd { exit, started_at, ran_ms, output } = process;
+    // An agent that was held up takes a run for too long whose end it has not heard of yet.
+    let in_time = ran_ms.zip(live.order.timeout_ms).is_some_and(|(ran, most)| ran < most);
     let end = match (live.state, exit) {
+        (State::Stopping { cause: Cause::TimedOut, .. }, Exit::Code(code)) if in_time => {
+            End::Exited { code }
+        }
         // What the agent brought about is told as what it is, whatever the process made of it.
         (State::Stopping { cause, .. }, _) => cause.end(),
         (_, Exit::Code(code)) => End::Exited { code },

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence, TaskId};
+use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence, TaskId};
 use shared::mailbox::{Admission, Inbox};
 use shared::report::{End, ReportEvent, StopReason};
 use shared::wire::downlink::{Desired, DesiredRow, Want};
@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::things::order;
 
+/// The core that is played.
+pub const CORE: CoreId = CoreId(Uuid::from_u128(0xC));
 pub const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(0xA));
 
 /// A run of outbox entries.
@@ -79,7 +81,7 @@ impl Core {
             self.wanted.values().filter(|row| row.rev.0 > base).cloned().collect();
         rows.sort_by_key(|row| row.rev);
         let (base, upto) = (Revision(base), Revision(self.rev));
-        Desired { incarnation: INCARNATION, base, upto, rows }
+        Desired { core: CORE, incarnation: INCARNATION, base, upto, rows }
     }
 
     /// Its side of the mailbox.

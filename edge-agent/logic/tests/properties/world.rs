@@ -8,15 +8,14 @@ use edge_agent_logic::attempt::State;
 use edge_agent_logic::input::{Found, ProcessEvent};
 use edge_agent_logic::memory::MemoryStore;
 use edge_agent_logic::{Agent, Change, Effect, Input, Outcome, Settings, invariant};
-use shared::id::{AssignmentId, CoreId, Revision, Sequence};
+use shared::id::{AssignmentId, Revision, Sequence};
 use shared::report::ProgressMark;
 use shared::time::{Monotonic, Now, Timestamp, mix};
 use shared::wire::downlink::Welcome;
 use shared::wire::uplink::Load;
 use shared::wire::{Downlink, Uplink};
-use uuid::Uuid;
 
-use super::core::{Core, INCARNATION, Run};
+use super::core::{CORE, Core, INCARNATION, Run};
 use super::things::{end, start, true_wall};
 
 const REPEATS_KEPT: usize = 40;
@@ -280,7 +279,7 @@ impl World {
             12..=14 => self.deliver_up(pick),
             15 => {
                 let seq = Sequence(pick % (self.core.told.inbox.acked.0 + 1));
-                self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
+                self.hear(Downlink::Acked { core: CORE, incarnation: INCARNATION, seq });
             }
             16 | 17 => {
                 self.clock_ms += pick % 20_000;
@@ -325,7 +324,7 @@ impl World {
 
     fn welcome(&mut self) {
         let welcome = Welcome {
-            core: CoreId(Uuid::from_u128(0xC)),
+            core: CORE,
             incarnation: INCARNATION,
             session: self.agent.session(),
             beat: self.agent.beat(),
@@ -385,7 +384,7 @@ impl World {
         self.core.take(run);
         if pick & 0x200 == 0 {
             let seq = self.core.told.inbox.acked;
-            self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
+            self.hear(Downlink::Acked { core: CORE, incarnation: INCARNATION, seq });
         }
     }
 
@@ -430,7 +429,7 @@ impl World {
                 self.core.take(run);
             }
             let seq = self.core.told.inbox.acked;
-            self.hear(Downlink::Acked { incarnation: INCARNATION, seq });
+            self.hear(Downlink::Acked { core: CORE, incarnation: INCARNATION, seq });
             let quiet = self.agent.holds().next().is_none() && self.agent.reports_waiting() == 0;
             if quiet && round > 0 {
                 return;

@@ -46,7 +46,7 @@ pub fn exited(code: i32) -> ProcessEnd {
     ProcessEnd {
         exit: Exit::Code(code),
         started_at: Some(Timestamp(1)),
-        ran_ms: Some(5),
+        ran_ms: None,
         output: Output::default(),
     }
 }
@@ -153,7 +153,13 @@ impl Bench {
         self.rev += 1;
         let (base, upto) = (Revision(self.rev - 1), Revision(self.rev));
         let rows = vec![DesiredRow { rev: upto, assignment, want }];
-        self.hear(Downlink::Desired(Desired { incarnation: INCARNATION, base, upto, rows }))
+        self.hear(Downlink::Desired(Desired {
+            core: CORE,
+            incarnation: INCARNATION,
+            base,
+            upto,
+            rows,
+        }))
     }
 
     pub fn run(&mut self, assignment: AssignmentId, order: Order) -> Outcome {
@@ -178,7 +184,7 @@ impl Bench {
 }
 
 pub fn acked(seq: u64) -> Downlink {
-    Downlink::Acked { incarnation: INCARNATION, seq: Sequence(seq) }
+    Downlink::Acked { core: CORE, incarnation: INCARNATION, seq: Sequence(seq) }
 }
 
 pub fn reports(outcome: &Outcome) -> Vec<&Report> {

@@ -202,7 +202,13 @@ fn a_run_of_desired_state_too_long_for_the_outbox_is_applied_in_parts() {
         let base = bench.agent.applied_rev();
         let rows = rows.iter().filter(|row| row.rev > base).cloned().collect();
         let (incarnation, upto) = (INCARNATION, Revision(30));
-        bench.hear(Downlink::Desired(Desired { incarnation, base, upto, rows }));
+        bench.hear(Downlink::Desired(Desired {
+            core: super::bench::CORE,
+            incarnation,
+            base,
+            upto,
+            rows,
+        }));
         assert!(bench.agent.applied_rev() > base, "it never goes on from {base}");
         assert!(bench.agent.outbox().waiting() <= 10);
         bench.hear(acked(bench.agent.outbox().last.0));

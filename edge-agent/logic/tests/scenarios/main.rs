@@ -264,6 +264,7 @@ fn desired_state_is_applied_once_in_order_and_never_over_a_gap() {
             want: want.clone(),
         };
         Downlink::Desired(Desired {
+            core: bench::CORE,
             incarnation: bench::INCARNATION,
             base: Revision(base),
             upto: Revision(upto),

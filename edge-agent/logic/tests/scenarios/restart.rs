@@ -2,7 +2,7 @@
 
 use edge_agent_logic::Input;
 use edge_agent_logic::attempt::State;
-use edge_agent_logic::input::Found;
+use edge_agent_logic::input::{Found, ProcessEnd};
 use shared::id::Boot;
 use shared::report::{End, ReportEvent, StopReason};
 use shared::time::Timestamp;
@@ -44,6 +44,21 @@ fn end(outcome: &edge_agent_logic::Outcome) -> Option<&End> {
 }
 
 const RUNS: Found = Found::Running { started_at: Timestamp(1_000_500), ran_ms: 4_000 };
+
+#[test]
+fn what_ended_in_time_is_told_so_by_an_agent_that_was_held_up() {
+    let mut bench = Bench::met();
+    bench.run(id(1, 1), Order { timeout_ms: Some(10_000), ..exec() });
+    bench.started(id(1, 1));
+    // A stuck commit: what happened meanwhile is heard only after the timeout.
+    bench.tick_at(20_000);
+    let outcome = bench.ended(id(1, 1), ProcessEnd { ran_ms: Some(9_000), ..exited(0) });
+    let ended = |event: &&ReportEvent| matches!(event, ReportEvent::Finished(_));
+    let Some(ReportEvent::Finished(finish)) = events(&outcome).into_iter().find(ended) else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(finish.end, End::Exited { code: 0 });
+}
 
 #[test]
 fn what_runs_is_adopted_with_the_time_it_has_left() {
