@@ -1,6 +1,7 @@
 //! The promises, held against real processes: the core, agents, and each of the two brokers.
 
 mod agent_death;
+mod backup;
 mod chaos;
 mod core_death;
 mod offline;

@@ -141,7 +141,11 @@ fn configuration(
             )
         }
     };
-    let quick = if setup.patient { "" } else { "resend_ms = 500\noffer_timeout_ms = 20000\n" };
+    let quick = if setup.patient {
+        ""
+    } else {
+        "resend_ms = 500\noffer_timeout_ms = 20000\nrecovery_ms = 15000\n"
+    };
     let CoreSetup { heartbeat_ms, pending_max, grace_ms, .. } = setup;
     format!(
         "[join]\ntoken_file = \"{token}\"\n\n{broker}\n[core]\nheartbeat_ms = {heartbeat_ms}\n\
