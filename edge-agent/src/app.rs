@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use edge_agent_logic::{Agent, Start};
@@ -30,6 +31,9 @@ use crate::store::{Store, StoreError};
 /// The binary as the system's link to it, which stays right when the file is replaced.
 const OWN_EXE: &str = "/proc/self/exe";
 
+/// How often it is tried to begin on a disk that has no room at all.
+const ROOM_RETRY: Duration = Duration::from_secs(5);
+
 /// No right clock has ever shown less to this program: 2026-11-01. To be moved on with releases.
 pub(crate) const BUILT_AT: Timestamp = Timestamp(1_793_491_200_000);
 
@@ -51,6 +55,9 @@ pub enum AppError {
     /// It has no way to its core.
     #[error(transparent)]
     Line(#[from] LineError),
+    /// There is no log to show.
+    #[error(transparent)]
+    Logs(#[from] look::LogsError),
     /// It cannot go on.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -85,6 +92,11 @@ pub fn main() -> ExitCode {
         Command::Tasks(args) => show(&args, look::tasks_json, |data| {
             look::tasks_table(data, look::terminal_width(), Clock::new().now())
         }),
+        Command::Logs(args) => {
+            let data = args.data.clone().unwrap_or_else(data_default);
+            let (mut out, mut aside) = (std::io::stdout().lock(), std::io::stderr().lock());
+            look::show_logs(&data, &args, &mut out, &mut aside).map_err(AppError::from)
+        }
         Command::Doctor(args) => return examine(&args),
     };
     match done {
@@ -134,9 +146,26 @@ fn run(args: &RunArgs) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;
-        let driver = assemble(&config, link::mqtt(&config), Path::new(OWN_EXE))?;
+        let driver = loop {
+            match assemble(&config, link::mqtt(&config), Path::new(OWN_EXE)) {
+                Err(AppError::Store(error)) if is_out_of_room(&config, &error) => {
+                    // Tasks run on, and their supervisors keep how they ended.
+                    observe::cannot_start_yet(&error);
+                }
+                assembled => break assembled?,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ROOM_RETRY) => {}
+                () = shutdown.requested() => return Ok(()),
+            }
+        };
         Ok(driver.run(shutdown).await?)
     })
+}
+
+fn is_out_of_room(config: &Config, error: &StoreError) -> bool {
+    let room = Room::new(&config.data, config.ballast_mib);
+    error.is_want_of_room().is_some_and(|sure| sure || room.is_out())
 }
 
 /// Which start of the kernel this is, as a number: all that is asked of it is to differ.
@@ -172,12 +201,15 @@ fn with_room<T>(
 pub fn assemble(config: &Config, dial: link::Dial, own_exe: &Path) -> Result<Driver, AppError> {
     let fresh = Incarnation(new_uuid_v4());
     let room = Room::new(&config.data, config.ballast_mib);
-    let (store, stored, flash) = with_room(&room, || {
-        let mut store = Store::open(&database_in(&config.data), &config.id, fresh)?;
-        let stored = store.begin_boot()?;
-        let flash = store.flash()?;
-        Ok((store, stored, flash))
+    let mut store =
+        with_room(&room, || Store::open(&database_in(&config.data), &config.id, fresh))?;
+    let stored = with_room(&room, || match store.begin_boot() {
+        Err(error) if error.is_want_of_room().is_some() && store.use_log_anew() => {
+            store.begin_boot()
+        }
+        other => other,
     })?;
+    let flash = store.flash()?;
     let now = Clock::new().now();
     let floor = stored.floor;
     let believed = Believed { wall: floor.unwrap_or(BUILT_AT).max(BUILT_AT), mono: now.mono };

@@ -28,10 +28,47 @@ pub enum Command {
     /// List the tasks the agent holds, from its own database: needs no network and no running
     /// agent.
     Tasks(LookArgs),
+    /// Show what a task writes, from this board's own disk: while it runs, and until the core has
+    /// it. Needs no network and no running agent.
+    Logs(LogsArgs),
     /// Check whether an agent that is started with these arguments can do its work here, and say
     /// what to do if not: needs no network and no running agent, and changes nothing. Exit code 0,
     /// or 1 if something fails.
     Doctor(Box<DoctorArgs>),
+}
+
+/// Whose log to show, and what of it.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The task: its id, a part of it that is no other's (4 characters or more), or its name.
+    pub task: String,
+    /// Which attempt [default: the last one held here].
+    #[arg(long, value_name = "N")]
+    pub attempt: Option<u32>,
+    /// Only the last lines.
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<usize>,
+    /// Go on showing what comes, until the task is over.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only one of its two streams.
+    #[arg(long, value_name = "STREAM")]
+    pub stream: Option<StreamName>,
+    /// The agent's data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The text as it was written, or JSON, one record a line, as the core's API has it.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// One of a task's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StreamName {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// Whom to examine, and how to say what was found.

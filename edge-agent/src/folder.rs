@@ -61,12 +61,11 @@ impl Folder {
             }
             Err(error) => return Err(unusable(error.into())),
         }
-        // For people; the lock is what counts.
-        let noted = lock
+        // For people; the lock is what counts, also on a disk that has no room for a number.
+        let _ = lock
             .set_len(0)
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        noted.map_err(unusable)?;
         Ok(Self { _lock: lock })
     }
 

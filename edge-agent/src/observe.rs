@@ -18,6 +18,11 @@ pub fn started(agent: &AgentId, incarnation: Incarnation, boot: Boot, data: &Pat
     info!(%agent, version, broker, %data, %incarnation, %boot, "agent starts");
 }
 
+/// The disk is so full that the agent cannot even open its database for writing.
+pub fn cannot_start_yet(reason: &dyn std::fmt::Display) {
+    error!(%reason, "the disk is full; the agent begins when there is room, and tasks run on");
+}
+
 /// What was left of the time before the restart.
 pub fn recovered(adopted: usize, ended: usize, never_started: usize, gone: usize) {
     if gone > 0 {

@@ -23,19 +23,19 @@ const TIGHT: u64 = 4;
 
 impl Driver {
     /// Commits what has to be committed, however long that takes: nothing may be said or started
-    /// before. `false` if the agent was asked to stop meanwhile; it then stops as if the power had
-    /// failed.
-    pub(super) async fn write_down(&mut self, changes: Vec<Change>, shutdown: &Shutdown) -> bool {
+    /// before. Answers what that was; `None` if the agent was asked to stop meanwhile: it then
+    /// stops as if the power had failed.
+    pub(super) async fn write_down(
+        &mut self,
+        changes: Vec<Change>,
+        shutdown: &Shutdown,
+    ) -> Option<Vec<Change>> {
         let now = self.clock.now().mono;
         let changes = self.soft.take(changes, self.thrifty, now);
         if changes.is_empty() && !self.wear.is_due() {
-            return true;
+            return Some(changes);
         }
-        if !self.commit(&changes, shutdown).await {
-            return false;
-        }
-        self.put_away(&changes).await;
-        true
+        self.commit(&changes, shutdown).await.then_some(changes)
     }
 
     /// Commits what waits for something else to be committed.
@@ -83,6 +83,9 @@ impl Driver {
             _ => return false,
         }
         let gave_way = room.give_way();
+        if gave_way.is_none() {
+            return self.parts.store.use_log_anew();
+        }
         self.tight = true;
         self.switch_logs(self.wear.is_used_up(), false);
         self.shipper.recount();
@@ -100,6 +103,8 @@ impl Driver {
         if disk_full != self.disk_full {
             self.disk_full = disk_full;
             observe::disk(disk_full, free_mib);
+            // While there is room for it.
+            self.parts.store.use_log_anew();
         }
         self.tight = failed || free_mib.is_some_and(|free| free < reserve_mib / TIGHT);
         if let Some(free_mib) = free_mib.filter(|_| !disk_full) {

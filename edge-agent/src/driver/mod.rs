@@ -11,7 +11,7 @@ mod ship;
 mod soft;
 mod wear;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,10 +145,10 @@ impl Driver {
     pub fn new(parts: Parts) -> Self {
         let clock = Clock::new();
         let now = clock.now().mono;
-        let live = |id| parts.agent.live().any(|(other, _)| other == id);
+        let live: BTreeSet<AssignmentId> = parts.agent.live().map(|(id, _)| id).collect();
         Self {
             progress: parts.executor.progress_watch(),
-            shipper: Shipper::new(&parts.data, parts.logs, live),
+            shipper: Shipper::new(&parts.data, parts.logs, &live),
             soft: Soft::new(parts.floor, now),
             wear: Wear::new(parts.flash_bytes_per_day, parts.flash, now),
             parts,
@@ -329,12 +329,11 @@ impl Driver {
                 changes.extend(outcome.changes);
                 effects.extend(outcome.effects);
             }
-            if !self.write_down(changes, shutdown).await {
-                return;
-            }
+            let Some(written) = self.write_down(changes, shutdown).await else { return };
             for effect in join_runs(effects) {
                 self.act(effect).await;
             }
+            self.put_away(&written).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! After a start: what became of the tasks of the time before, and what they left behind.
 
+use std::collections::BTreeSet;
+
 use edge_agent_logic::input::Found;
 use edge_agent_logic::{Effect, Input};
 use shared::id::AssignmentId;
@@ -55,12 +57,12 @@ impl Driver {
     /// Removes what is left of attempts that are over: the agent went down between writing that
     /// down and removing it.
     pub(super) async fn sweep(&mut self) {
+        let live: BTreeSet<AssignmentId> = self.parts.agent.live().map(|(id, _)| id).collect();
         for assignment in self.parts.executor.list() {
-            if !self.parts.agent.live().any(|(live, _)| live == assignment) {
+            if !live.contains(&assignment) {
                 self.act(Effect::Forget { assignment }).await;
             }
         }
-        let live: Vec<AssignmentId> = self.parts.agent.live().map(|(id, _)| id).collect();
         let over = self.parts.agent.holds().filter(|id| !live.contains(id));
         for assignment in over.collect::<Vec<_>>() {
             self.shipper.is_over(assignment);

@@ -1,6 +1,7 @@
 //! What people see of an agent on its own board, with and without a network, with and without an
 //! agent that runs: `status`, `tasks` and `logs`. Reads files only.
 
+mod logs;
 mod status;
 mod table;
 mod tasks;
@@ -13,6 +14,7 @@ use shared::time::{Now, Timestamp};
 use crate::config::database_in;
 use crate::store::{Glance, Reader, StoreError};
 
+pub use logs::{LogsError, show_logs};
 pub(crate) use status::doubt;
 pub use status::{status_json, status_table};
 pub use tasks::{tasks_json, tasks_table};

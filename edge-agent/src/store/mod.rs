@@ -239,6 +239,16 @@ impl Store {
         Ok(())
     }
 
+    /// Writes what is in the log of the database to its place, so that the log is written anew
+    /// from its beginning: what is committed next needs no more room than the log has. Answers
+    /// whether that was done, and anything was there to do.
+    pub fn use_log_anew(&self) -> bool {
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        done.is_ok_and(|(busy, frames, moved)| busy == 0 && frames > 0 && frames == moved)
+    }
+
     /// What was written to flash, as far as it was counted.
     ///
     /// # Errors

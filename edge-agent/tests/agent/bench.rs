@@ -1,11 +1,12 @@
 //! A data folder, a broker in memory, a core of a few lines, and agents that come and go.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use edge_agent::app::assemble;
+use edge_agent::app::{AppError, assemble};
 use edge_agent::config::Config;
 use edge_agent::link::{Caller, Dial};
 use shared::capacity::Resources;
@@ -15,7 +16,7 @@ use shared::report::{Finish, ReportEvent};
 use shared::spec::{Exec, Run};
 use shared::time::Timestamp;
 use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want, Welcome};
-use shared::wire::uplink::{Gone, Hello, NumberedReport};
+use shared::wire::uplink::{AttemptProgress, Gone, Hello, LogChunk, LogPiece, NumberedReport};
 use shared::wire::{Downlink, Topic, Uplink, decode, encode};
 use shared_runtime::clock::new_uuid_v4;
 use shared_runtime::link::loopback::Hub;
@@ -42,6 +43,11 @@ pub struct Bench {
     pub hub: Hub,
     /// While set, connections of the agent break at once.
     pub cut_off: Arc<AtomicBool>,
+    /// What stands in its configuration before and among the tables, beside what is always there.
+    pub keys: String,
+    pub tables: String,
+    /// What stands in the table of limits.
+    pub limits: String,
     pub core: Core,
 }
 
@@ -56,9 +62,49 @@ pub struct Memory {
     pub reports: Vec<NumberedReport>,
     pub acknowledges: bool,
     pub welcomes: bool,
+    pub logs: BTreeMap<AssignmentId, Log>,
+    pub progress: Vec<AttemptProgress>,
     wanted: Vec<DesiredRow>,
     applied: u64,
     met: Option<Incarnation>,
+}
+
+/// The log of an attempt as a core has it.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    pub upto: u64,
+    pub text: String,
+    pub gaps: u64,
+    pub complete: bool,
+}
+
+impl Log {
+    /// Takes what is new, and answers how far it is.
+    fn take(&mut self, chunk: LogChunk) -> u64 {
+        let ends = chunk.pieces.windows(2).all(|pair| pair[0].end() == begin(&pair[1]));
+        assert!(ends, "{chunk:?}");
+        if chunk.pieces.first().is_some_and(|first| begin(first) > self.upto) {
+            return self.upto;
+        }
+        for piece in chunk.pieces {
+            if piece.end() <= self.upto {
+                continue;
+            }
+            assert_eq!(begin(&piece), self.upto, "a piece was cut elsewhere than before");
+            self.upto = piece.end();
+            match piece {
+                LogPiece::Text { text, .. } => self.text.push_str(&text),
+                LogPiece::Gap { bytes, .. } => self.gaps += bytes,
+            }
+        }
+        self.complete |= chunk.last;
+        self.upto
+    }
+}
+
+fn begin(piece: &LogPiece) -> u64 {
+    let (LogPiece::Text { offset, .. } | LogPiece::Gap { offset, .. }) = piece;
+    *offset
 }
 
 /// A core of a few lines: joins, welcomes, wants, acknowledges.
@@ -74,7 +120,8 @@ impl Bench {
         shared_runtime::secret::write_secret_file(&token, TOKEN.as_bytes()).expect("token");
         let hub = Hub::new();
         let core = Core::start(&hub);
-        Self { root, hub, cut_off: Arc::default(), core }
+        let (keys, tables, limits) = Default::default();
+        Self { root, hub, cut_off: Arc::default(), keys, tables, limits, core }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -87,10 +134,13 @@ impl Bench {
 
     pub fn config(&self) -> Config {
         let toml = format!(
-            "id = 'board-7'\ndata = '{}'\njoin_token_file = '{}'\n[capacity]\ncpu_millis = 4000\n\
-             [limits]\nresend_ms = 500\nhello_ms = 500\n",
+            "id = 'board-7'\ndata = '{}'\njoin_token_file = '{}'\n{}\n[capacity]\ncpu_millis = 4000\n{}\n\
+             [limits]\nresend_ms = 500\nhello_ms = 500\n{}\n",
             self.data().display(),
-            self.path("token").display()
+            self.path("token").display(),
+            self.keys,
+            self.tables,
+            self.limits,
         );
         let file = self.path("edge.toml");
         std::fs::write(&file, toml).expect("write");
@@ -116,6 +166,11 @@ impl Bench {
             assert_eq!(caller.username, "board-7");
             Ok(link)
         })
+    }
+
+    /// Whether an agent could be made now.
+    pub fn try_agent(&self) -> Result<(), AppError> {
+        assemble(&self.config(), self.dial(), BINARY.as_ref()).map(drop)
     }
 
     /// Starts an agent. Aborting the task is a SIGKILL, as far as the agent can tell.
@@ -163,11 +218,16 @@ impl Core {
 
     /// Wants a shell command to run.
     pub async fn run(&self, script: &str) -> AssignmentId {
+        self.run_with(script, |_| {}).await
+    }
+
+    /// The same with other conditions.
+    pub async fn run_with(&self, script: &str, change: impl FnOnce(&mut Order)) -> AssignmentId {
         let task = TaskId(new_uuid_v4());
         let assignment = AssignmentId { task, attempt: Attempt(1) };
         let args = vec!["-c".to_owned(), script.to_owned()];
         let exec = Exec { command: "/bin/sh".to_owned(), args, ..Exec::default() };
-        let order = Order {
+        let mut order = Order {
             name: Some("probe".to_owned()),
             run: Run::Exec(exec),
             needs: Resources::default(),
@@ -178,6 +238,7 @@ impl Core {
             lease_ms: None,
             retry: LocalRetry::default(),
         };
+        change(&mut order);
         self.see(|memory| memory.want(assignment, Want::Run(Arc::new(order))));
         self.push().await;
         assignment
@@ -199,6 +260,13 @@ impl Core {
     pub async fn finish_of(&self, assignment: AssignmentId) -> Finish {
         self.until("the end", |memory| memory.finish_of(assignment).is_some()).await;
         self.see(|memory| memory.finish_of(assignment)).expect("finished")
+    }
+
+    pub async fn log_of(&self, assignment: AssignmentId) -> Log {
+        let complete =
+            |memory: &Memory| memory.logs.get(&assignment).is_some_and(|log| log.complete);
+        self.until("the whole log", complete).await;
+        self.see(|memory| memory.logs[&assignment].clone())
     }
 
     pub async fn started(&self, assignment: AssignmentId) {
@@ -272,11 +340,17 @@ impl Memory {
                 self.gone.push(gone);
                 vec![]
             }
-            Uplink::Heartbeat(_)
-            | Uplink::Join(_)
-            | Uplink::Inventory(_)
-            | Uplink::Progress(_)
-            | Uplink::Logs(_) => vec![],
+            Uplink::Heartbeat(_) | Uplink::Join(_) | Uplink::Inventory(_) => vec![],
+            Uplink::Progress(news) => {
+                self.progress.extend(news.items);
+                vec![]
+            }
+            Uplink::Logs(chunk) => {
+                let assignment = chunk.assignment;
+                let upto = self.logs.entry(assignment).or_default().take(chunk);
+                let acked = Downlink::LogsAcked { assignment, upto };
+                if self.acknowledges { vec![acked] } else { vec![] }
+            }
         };
         answers.into_iter().map(|answer| (key.clone(), answer)).collect()
     }

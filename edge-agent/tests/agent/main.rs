@@ -2,6 +2,10 @@
 //! memory. What it promises is looked at from the core's side.
 
 mod bench;
+mod full_disk;
+mod leases;
+mod logs;
+mod thrift;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

@@ -53,12 +53,12 @@ pub(super) struct Shipper {
 
 impl Shipper {
     /// Finds what is on the shelf. What belongs to attempts that are not over goes on.
-    pub fn new(data: &Path, limits: LogLimits, is_live: impl Fn(AssignmentId) -> bool) -> Self {
+    pub fn new(data: &Path, limits: LogLimits, live: &BTreeSet<AssignmentId>) -> Self {
         let shelf = Shelf::in_folder(data);
         let mut logs: BTreeMap<AssignmentId, Log> = BTreeMap::new();
         for shelved in shelf.list() {
             let log = logs.entry(shelved.id).or_default();
-            log.over = !is_live(shelved.id);
+            log.over = !live.contains(&shelved.id);
             log.push(Part::of(shelved));
         }
         let mut shipper = Self {

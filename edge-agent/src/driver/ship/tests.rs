@@ -48,7 +48,7 @@ impl World {
     }
 
     fn shipper(&self, live: &[AssignmentId]) -> Shipper {
-        Shipper::new(self.data.path(), LIMITS, |id| live.contains(&id))
+        Shipper::new(self.data.path(), LIMITS, &live.iter().copied().collect())
     }
 }
 
