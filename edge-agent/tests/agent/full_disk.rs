@@ -84,6 +84,34 @@ fn refused(memory: &Memory, task: AssignmentId) -> Option<RefusalReason> {
     })
 }
 
+/// Asks for small tasks until one of them is answered like this.
+async fn ask_until(bench: &Bench, what: &str, so: impl Fn(&Memory, AssignmentId) -> bool) {
+    let begun = std::time::Instant::now();
+    loop {
+        let next = bench.core.run("echo small").await;
+        let answered = |memory: &Memory| {
+            let accepted = |item: &NumberedReport| {
+                item.report.assignment == next && item.report.event == ReportEvent::Accepted
+            };
+            refused(memory, next).is_some() || memory.reports.iter().any(accepted)
+        };
+        bench.core.until("an answer", answered).await;
+        if bench.core.see(|memory| so(memory, next)) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// A task has ended as it should, and its end was told whole.
+async fn done(bench: &Bench, task: AssignmentId, code: i32, said: &str) {
+    let finish = bench.core.finish_of(task).await;
+    assert_eq!(finish.end, End::Exited { code });
+    let tail = finish.output.stdout_tail;
+    assert!(tail.ends_with(said), "{said}: {tail}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_costs_logs_and_ballast_but_no_outcome() {
     let mut bench = Bench::new();
@@ -111,38 +139,14 @@ async fn a_full_disk_costs_logs_and_ballast_but_no_outcome() {
     bench.core.until("the acceptance", has).await;
 
     disk.fill();
-    // The agent looks at its disk every five seconds.
-    let begun = std::time::Instant::now();
-    loop {
-        let next = bench.core.run("echo more").await;
-        let answered = |memory: &Memory| {
-            let accepted = |item: &NumberedReport| {
-                item.report.assignment == next && item.report.event == ReportEvent::Accepted
-            };
-            refused(memory, next).is_some() || memory.reports.iter().any(accepted)
-        };
-        bench.core.until("an answer", answered).await;
-        if let Some(reason) = bench.core.see(|memory| refused(memory, next)) {
-            assert_eq!(reason, RefusalReason::DiskFull);
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is refused");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-
+    let full = Some(RefusalReason::DiskFull);
+    ask_until(&bench, "a refusal", |memory, task| refused(memory, task) == full).await;
     fs::write(&open_quiet, "").expect("open");
-    let finish = bench.core.finish_of(quiet).await;
-    assert_eq!(
-        (finish.end, finish.output.stdout_tail.as_str()),
-        (End::Exited { code: 7 }, "quiet\n")
-    );
+    done(&bench, quiet, 7, "quiet\n").await;
     disk.fill();
     fs::write(&open_loud, "").expect("open");
-    let finish = bench.core.finish_of(loud).await;
-    assert_eq!(finish.end, End::Exited { code: 0 });
-    assert!(finish.output.stdout_tail.ends_with("90000\n"));
-    let log = bench.core.log_of(loud).await;
-    assert!(log.gaps > 0, "something had to go");
+    done(&bench, loud, 0, "90000\n").await;
+    assert!(bench.core.log_of(loud).await.gaps > 0, "something had to go");
     assert_eq!(disk.ballast_bytes(), 0, "and that was not enough");
 
     // Power goes while there is not a byte, and comes back.
@@ -159,24 +163,9 @@ async fn a_full_disk_costs_logs_and_ballast_but_no_outcome() {
     bench.core.until("the return", |memory| memory.hellos.len() > hellos).await;
 
     disk.empty();
-    let finish = bench.core.finish_of(waits).await;
-    assert_eq!(
-        (finish.end, finish.output.stdout_tail.as_str()),
-        (End::Exited { code: 0 }, "waited\n")
-    );
+    done(&bench, waits, 0, "waited\n").await;
     until("the ballast again", || disk.ballast_bytes() >= 2 << 20).await;
-    let begun = std::time::Instant::now();
-    loop {
-        let again = bench.core.run("echo again").await;
-        let told =
-            |memory: &Memory| refused(memory, again).is_some() || memory.finish_of(again).is_some();
-        bench.core.until("an answer", told).await;
-        if bench.core.see(|memory| memory.finish_of(again)).is_some() {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "new work is refused for ever");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    ask_until(&bench, "new work", |memory, task| refused(memory, task).is_none()).await;
     shutdown.request();
     running.await.expect("ends");
 }
