@@ -390,7 +390,7 @@ mod tests {
             4 => state.try_again(Some(Timestamp(1))),
             5 => state.queue_again(),
             6 => state.begin_again(),
-            7 => state.take_back(Attempt(count), count % 2 == 0),
+            7 => state.take_back(Attempt(count), count.is_multiple_of(2)),
             _ => state.settle(outcome(i64::from(count))),
         }
     }

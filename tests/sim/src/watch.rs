@@ -143,8 +143,8 @@ impl World {
             };
             let succeeded = outcome.verdict == Verdict::Succeeded;
             let replaced = now.spec.disconnect.reconcile == Reconcile::KeepReplacement;
-            let told = self.watch.told.get(task).into_iter().flatten();
-            let told = told.filter(|told| Some(told.attempt) == outcome.attempt).next_back();
+            let mut told = self.watch.told.get(task).into_iter().flatten();
+            let told = told.rfind(|told| Some(told.attempt) == outcome.attempt);
             if let Some(told) = told.filter(|_| succeeded && !replaced) {
                 self.watch.forgotten.insert(*task, *told);
             }
