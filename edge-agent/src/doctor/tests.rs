@@ -16,7 +16,7 @@ use super::*;
 use crate::config::credential_in;
 use crate::folder::Folder;
 use crate::identity::CredentialFile;
-use crate::store::Store;
+use crate::store::{FlashDay, Store};
 
 /// A board with an agent that has joined.
 struct Board {
@@ -205,4 +205,25 @@ fn lines_are_wrapped_where_words_allow() {
     assert_eq!(wrapped("a bb ccc", 4), ["a bb", "ccc"]);
     assert_eq!(wrapped("abcdefgh i", 4), ["abcdefgh", "i"]);
     assert_eq!(wrapped("", 4), [""]);
+}
+
+#[test]
+fn what_was_written_today_is_held_against_the_budget() {
+    let board = Board::healthy();
+    let now = Clock::new().now();
+    let day = u64::try_from(now.wall.0).expect("after 1970") / (24 * 3_600 * 1_000);
+    let written = |board: &Board, day, bytes| {
+        let flash = FlashDay { day, bytes, ran_ms: 1 };
+        board.store().commit_with(&[], Some(flash)).expect("commit");
+        of(&examine(&board.args(), now), "flash").clone()
+    };
+    let some = written(&board, day, 64 << 20);
+    assert_eq!(
+        (some.verdict, some.detail.as_str()),
+        (Verdict::Ok, "64.0 of 256 MiB written today")
+    );
+    let all = written(&board, day, 256 << 20);
+    assert_eq!(all.verdict, Verdict::Warn);
+    assert!(all.way_out.is_some_and(|way_out| way_out.contains("flash.bytes_per_day")));
+    assert_eq!(written(&board, day - 1, 256 << 20).detail, "0.0 of 256 MiB written today");
 }

@@ -51,8 +51,7 @@ pub fn status_table(data: &Path, now: Now) -> Result<String, StoreError> {
     };
     line("agent", format!("{} ({process})", glance.id));
     line("link", link(&glance, user.is_some(), now));
-    let contact = glance.last_contact.map_or_else(|| "never".to_owned(), |at| when(at, now));
-    line("last contact", contact);
+    line("last contact", contact(&glance, user.is_some(), now));
     line("core", glance.core.map_or_else(|| "none met yet".to_owned(), |core| core.to_string()));
     line("tasks", counts(&glance.tasks));
     line("reports", format!("{} wait for the core", glance.reports_waiting));
@@ -72,6 +71,15 @@ fn link(glance: &Glance, running: bool, now: Now) -> String {
         LinkSeen::Refused { detail } => format!("refused by the core{since}: {detail}"),
         LinkSeen::Down { reason } => format!("down{since}: {reason}"),
         LinkSeen::Stopped => format!("stopped{since}"),
+    }
+}
+
+/// Written down seldom, since every write wears flash; while core and agent speak, it is now.
+fn contact(glance: &Glance, running: bool, now: Now) -> String {
+    match glance.last_contact {
+        Some(_) if running && glance.link == LinkSeen::Connected => "now".to_owned(),
+        Some(at) => when(at, now),
+        None => "never".to_owned(),
     }
 }
 
