@@ -13,7 +13,7 @@ use shared_runtime::clock::Clock;
 use tokio::sync::mpsc;
 
 use super::Outbound;
-use crate::observe::{LogsDropped, LogsKept, LogsNotKept, LogsPruned, Metrics};
+use crate::observe::{LogsDropped, LogsGivenUp, LogsKept, LogsNotKept, LogsPruned, Metrics};
 use crate::store::{AgentLogs, LogBounds, LogDrop, Store};
 
 /// The most chunks written in one transaction.
@@ -104,6 +104,15 @@ impl Logs {
         }
         for ((agent, assignment), upto) in told {
             outbound.send(&agent, &Downlink::LogsAcked { assignment, upto });
+        }
+    }
+
+    /// Takes a few logs away whatever their age: there is no room for decisions, which go first.
+    pub(super) fn make_room(&mut self, store: &mut dyn Store, clock: &Clock, metrics: &Metrics) {
+        let nothing = LogBounds { bytes_max: 0, ..self.bounds };
+        match store.prune_logs(&nothing, clock.now().wall) {
+            Ok(pruned) => metrics.record(LogsGivenUp { bytes: pruned.bytes }),
+            Err(error) => tracing::debug!(%error, "logs cannot be taken away now"),
         }
     }
 

@@ -246,6 +246,10 @@ impl Run {
             }
             failures += 1;
             self.tell_failure(&error, failures);
+            if let StoreError::Full { .. } = error {
+                let Inside { logs, store, clock, metrics, .. } = &mut self.inside;
+                logs.make_room(store.as_mut(), clock, metrics);
+            }
             if let Wait::Stop = self.wait_to_retry(delay).await {
                 return Ok(Wait::Stop);
             }

@@ -165,3 +165,17 @@ impl Event for LogsPruned {
         metrics.inner.logs.kept.set(i64::try_from(self.bytes).unwrap_or(i64::MAX));
     }
 }
+
+/// Logs were taken away before their time, because there was no room for decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct LogsGivenUp {
+    /// What is kept of all logs, in bytes.
+    pub bytes: u64,
+}
+
+impl Event for LogsGivenUp {
+    fn record(self, metrics: &Metrics) {
+        LogsPruned { bytes: self.bytes }.record(metrics);
+        tracing::warn!(left = self.bytes, "logs were taken away, to make room for decisions");
+    }
+}

@@ -23,7 +23,7 @@ pub use event::{
     MessageDropped, MessageSent, TaskSettled,
 };
 use logs::LogMetrics;
-pub use logs::{LogsDropped, LogsKept, LogsNotKept, LogsPruned};
+pub use logs::{LogsDropped, LogsGivenUp, LogsKept, LogsNotKept, LogsPruned};
 use throttle::Throttle;
 
 /// Labels of an input: what kind it is.

@@ -116,3 +116,17 @@ async fn a_flood_of_logs_is_dropped_and_decisions_go_first() {
         .count();
     assert_eq!(commits, 2, "logs were written before a decision that waited: {after:?}");
 }
+
+#[tokio::test]
+async fn logs_go_when_there_is_no_room_for_a_decision() {
+    let (Rig { core, uplinks, stage, driver: _driver }, task) = placed(Bounds::default()).await;
+    uplinks.offer_logs(agent("a"), chunk(task, 0, "one\n")).expect("room");
+    stage.until(|happened| !acks(happened).is_empty()).await;
+    stage.set(Mood::Full);
+    let waiting = submitting(&core);
+    stage.until(|happened| happened.contains(&Happened::LogsGivenUp)).await;
+    let id = AssignmentId { task, attempt: Attempt(1) };
+    assert!(core.reader().log_part(id, 0).expect("read").pieces.is_empty());
+    stage.set(Mood::Works);
+    submitted(waiting.await.expect("joined"));
+}

@@ -27,6 +27,7 @@ pub(super) enum Happened {
     Committed { changes: usize },
     LogsKept { chunks: usize },
     LogsFailed,
+    LogsGivenUp,
     LogsAcked(AgentId, u64),
     Failed,
     CredentialPut(AgentId),
@@ -130,7 +131,12 @@ impl Store for Moody {
     }
 
     fn prune_logs(&mut self, bounds: &LogBounds, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.store.prune_logs(bounds, now)
+        let before = self.store.prune_logs(&LogBounds::default(), now)?;
+        let after = self.store.prune_logs(bounds, now)?;
+        if after.bytes < before.bytes {
+            self.stage.note(Happened::LogsGivenUp);
+        }
+        Ok(after)
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

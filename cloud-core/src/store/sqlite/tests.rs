@@ -151,6 +151,30 @@ fn a_full_disk_keeps_nothing_of_a_batch_and_says_so() {
 }
 
 #[test]
+fn logs_that_are_taken_away_make_room_for_decisions() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    store.commit(&everything()).expect("commit");
+    let bounds = LogBounds::default();
+    let line = "a line of many bytes\n".repeat(700);
+    let chunk = |number: u64| {
+        logs::logs("a", 1, 1, &[logs::text(number * line.len() as u64, &line)], false)
+    };
+    let many: Vec<_> = (0..40).map(chunk).collect();
+    let kept = store.keep_logs(&many, &bounds, NOW).expect("kept");
+    let pages: i64 =
+        store.writer.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("pages");
+    store.writer.pragma_update(None, "max_page_count", pages + 2).expect("limit");
+    let tasks: Vec<Change> = (10..200).map(|number| added(&task_row(number))).collect();
+    assert!(matches!(store.commit(&tasks), Err(StoreError::Full { .. })));
+    assert!(matches!(store.keep_logs(&[chunk(40)], &bounds, NOW), Err(StoreError::Full { .. })));
+    let nothing = LogBounds { bytes_max: 0, ..bounds };
+    let left = store.prune_logs(&nothing, NOW).expect("that needs no room").bytes;
+    assert!(left < kept.bytes, "{left}");
+    store.commit(&tasks).expect("room again");
+}
+
+#[test]
 fn a_database_that_cannot_be_written_is_named_and_can_recover() {
     let (_folder, path) = place();
     let mut store = open_at(&path);
