@@ -102,22 +102,7 @@ impl Maps {
                 }
                 row.life = *life;
             }
-            Change::AssignmentPut(row) => {
-                let id = row.id;
-                let (strays, lives) = (row.state.is_stray(), row.state.progress().is_some());
-                if let AssignmentState::Ended { ending, .. } = &row.state {
-                    coverage.count(ending_kind(ending));
-                }
-                let before = self.assignments.insert(id, *row);
-                let strayed = before.as_ref().is_some_and(|before| before.state.is_stray());
-                if strays && !strayed {
-                    coverage.count(Kind::Strayed);
-                } else if strayed && lives && !strays {
-                    coverage.count(Kind::CameBack);
-                }
-                let ended = before.is_some_and(|before| before.state.is_ended());
-                ensure(!ended, "an_attempt_ends_once", || describe::attempt(id));
-            }
+            Change::AssignmentPut(row) => self.put_assignment(*row, coverage),
             Change::AgentPut(row) => {
                 self.agents.insert(row.id.clone(), *row);
             }
@@ -143,6 +128,23 @@ impl Maps {
                 self.recovering = false;
             }
         }
+    }
+
+    fn put_assignment(&mut self, row: AssignmentRow, coverage: &mut Coverage) {
+        let id = row.id;
+        let (strays, lives) = (row.state.is_stray(), row.state.progress().is_some());
+        if let AssignmentState::Ended { ending, .. } = &row.state {
+            coverage.count(ending_kind(ending));
+        }
+        let before = self.assignments.insert(id, row);
+        let strayed = before.as_ref().is_some_and(|before| before.state.is_stray());
+        if strays && !strayed {
+            coverage.count(Kind::Strayed);
+        } else if strayed && lives && !strays {
+            coverage.count(Kind::CameBack);
+        }
+        let ended = before.is_some_and(|before| before.state.is_ended());
+        ensure(!ended, "an_attempt_ends_once", || describe::attempt(id));
     }
 
     pub fn stored(&self) -> Stored {
