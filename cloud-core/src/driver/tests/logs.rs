@@ -93,6 +93,7 @@ async fn a_flood_of_logs_is_dropped_and_decisions_go_first() {
     // The driver hangs in the commit of the first; the second waits, and so do logs.
     until(|| stage.hangs()).await;
     let second = submitting(&core);
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let mut dropped = 0;
     for number in 0..1_000 {
         match uplinks.offer_logs(agent("a"), chunk(task, number, "x")) {
