@@ -11,7 +11,7 @@ use shared_runtime::link::{Believed, Unreached, certificate_file_ends};
 use super::{Finding, Patient};
 use crate::app::BUILT_AT;
 use crate::link;
-use crate::look::{age, duration, when};
+use crate::look::{duration, when};
 
 /// How long the broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -73,11 +73,13 @@ fn certificate_file(what: &'static str, file: &Path, patient: &Patient) -> Optio
 }
 
 fn certificate(what: &'static str, ends: Timestamp, patient: &Patient) -> Finding {
-    let wall = patient.now.wall;
+    // A board that woke up in 1970 would find every certificate good for decades.
+    let floor = patient.glance.as_ref().and_then(|glance| glance.clock_floor);
+    let wall = patient.now.wall.max(BUILT_AT).max(floor.unwrap_or(BUILT_AT));
     let left_s = ends.since_ms(wall) / 1_000;
     let way_out = "Put a new certificate in its place; without encryption there is no link.";
     if ends <= wall {
-        let ago = age(ends, patient.now);
+        let ago = duration(wall.since_ms(ends) / 1_000);
         let detail = format!("the certificate ended at {ends}, {ago} ago by this clock");
         return Finding::warn(what, detail, way_out.to_owned());
     }

@@ -376,7 +376,8 @@ impl Driver {
     }
 }
 
-fn mark_of(Progress { fraction, text }: Progress) -> ProgressMark {
+/// What a task says of its progress, as it is told.
+pub(crate) fn mark_of(Progress { fraction, text }: Progress) -> ProgressMark {
     // 0 to 1, so that it fits.
     let thousandths = fraction.map(|fraction| (fraction * 1_000.0) as u16);
     ProgressMark { thousandths, text }

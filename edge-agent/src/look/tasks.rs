@@ -8,6 +8,8 @@ use shared::time::Now;
 
 use super::table::Table;
 use super::{age, glance, json};
+use crate::driver::mark_of;
+use crate::exec::ProgressWatch;
 use crate::store::{HeldTask, StoreError};
 
 /// The tasks as JSON.
@@ -19,7 +21,22 @@ pub fn tasks_json(data: &Path) -> Result<String, StoreError> {
     struct Items {
         items: Vec<HeldTask>,
     }
-    Ok(json(&Items { items: glance(data)?.tasks }))
+    Ok(json(&Items { items: held(data)? }))
+}
+
+/// What is held, with the newest word of what runs: the database has it an hour later at the
+/// latest, since every write wears flash.
+fn held(data: &Path) -> Result<Vec<HeldTask>, StoreError> {
+    let mut tasks = glance(data)?.tasks;
+    let active = |task: &HeldTask| !matches!(task.state, "accepted" | "finished");
+    let ids = tasks.iter().filter(|task| active(task)).map(|task| task.assignment);
+    let news = ProgressWatch::new(&data.join("attempts")).poll(ids.collect::<Vec<_>>());
+    for (id, progress) in news {
+        if let Some(task) = tasks.iter_mut().find(|task| task.assignment == id) {
+            task.progress = Some(mark_of(progress));
+        }
+    }
+    Ok(tasks)
 }
 
 /// The tasks for people, in lines of at most `width` characters.
@@ -27,7 +44,7 @@ pub fn tasks_json(data: &Path) -> Result<String, StoreError> {
 /// # Errors
 /// There is no database, or it cannot be read.
 pub fn tasks_table(data: &Path, width: Option<usize>, now: Now) -> Result<String, StoreError> {
-    let tasks = glance(data)?.tasks;
+    let tasks = held(data)?;
     if tasks.is_empty() {
         return Ok("no tasks\n".to_owned());
     }

@@ -188,6 +188,9 @@ async fn progress_is_told_while_a_task_runs() {
         })
     };
     bench.core.until("progress", told).await;
+    let board = asked(&bench, &["tasks"]);
+    let table = String::from_utf8_lossy(&board.stdout).into_owned();
+    assert!(table.contains("running") && table.contains("42 % downloading"), "{table}");
     bench.core.see(|memory| {
         let reason = shared::report::StopReason::Canceled;
         memory.want(task, shared::wire::downlink::Want::Stop { reason });
