@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cloud_core_logic::change::Change;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
@@ -18,6 +19,10 @@ use shared_runtime::sqlite::{DatabaseError, open_read_only, schema_version};
 
 use super::{read, schema, write};
 use crate::store::{BackupError, StoreError};
+
+/// How often, and after which pause each, a database is tried again that another has open.
+const BUSY_TRIES: usize = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every SQLite database begins with.
 const DATABASE_HEAD: &[u8; 16] = b"SQLite format 3\0";
@@ -190,7 +195,7 @@ fn inspect(path: &Path, named: &Path) -> Result<Backup, BackupError> {
 fn set_aside(database: &Path, now: Timestamp) -> Result<Option<PathBuf>, BackupError> {
     let failed = |error| BackupError::writing(database, error);
     if is_database(database) {
-        match open_alone(database).map(drop) {
+        match patiently(|| open_alone(database).map(drop)) {
             Ok(()) => {}
             Err(error) if is_busy(&error) => {
                 let path = database.to_owned();
@@ -227,6 +232,18 @@ fn is_database(path: &Path) -> bool {
     let mut head = [0; DATABASE_HEAD.len()];
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
         && head == *DATABASE_HEAD
+}
+
+/// Tries again while another has the database open: one that is on its way out lets go of it soon,
+/// and SQLite does not wait for that by itself.
+fn patiently<T>(mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    for _ in 0..BUSY_TRIES {
+        match work() {
+            Err(error) if is_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+            done => return done,
+        }
+    }
+    work()
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
