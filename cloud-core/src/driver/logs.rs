@@ -53,6 +53,16 @@ impl Logs {
         }
     }
 
+    /// Looks whether something is to be written, without waiting: decisions that never cease must not
+    /// keep it out.
+    pub(super) fn notice(&mut self) {
+        if self.waiting.is_empty()
+            && let Ok(logs) = self.lane.try_recv()
+        {
+            self.take(logs);
+        }
+    }
+
     fn take(&mut self, logs: AgentLogs) {
         if self.waiting.is_empty() {
             self.since = Instant::now();

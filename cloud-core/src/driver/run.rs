@@ -138,6 +138,7 @@ impl Run {
             let Ok(ask) = asks.try_recv() else { break };
             batch.asks.push(ask);
         }
+        logs.notice();
         Wait::Over
     }
 

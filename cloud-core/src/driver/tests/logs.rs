@@ -86,13 +86,14 @@ async fn logs_are_acknowledged_once_they_are_kept_and_to_their_agent_only() {
 
 #[tokio::test]
 async fn a_flood_of_logs_is_dropped_and_decisions_go_first() {
-    let bounds = Bounds { logs_max: 8, ..Bounds::default() };
+    // Two requests are decided at a time.
+    let bounds = Bounds { logs_max: 8, batch_max: 2, ..Bounds::default() };
     let (Rig { core, uplinks, stage, driver: _driver }, task) = placed(bounds).await;
     stage.set(Mood::Hangs);
     let first = submitting(&core);
-    // The driver hangs in the commit of the first; the second waits, and so do logs.
+    // The driver hangs in the commit of the first; the others wait, and so do logs.
     until(|| stage.hangs()).await;
-    let second = submitting(&core);
+    let others = [submitting(&core), submitting(&core), submitting(&core)];
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut dropped = 0;
     for number in 0..1_000 {
@@ -105,8 +106,10 @@ async fn a_flood_of_logs_is_dropped_and_decisions_go_first() {
     assert!(dropped >= 1_000 - 9, "{dropped} dropped");
     let before = stage.happened().len();
     stage.set(Mood::Works);
-    let (first, second) = (first.await.expect("joined"), second.await.expect("joined"));
-    assert_ne!(submitted(first), submitted(second));
+    submitted(first.await.expect("joined"));
+    for other in others {
+        submitted(other.await.expect("joined"));
+    }
     stage.until(|happened| !acks(happened).is_empty()).await;
     let happened = stage.happened();
     let after = &happened[before..];
@@ -115,7 +118,27 @@ async fn a_flood_of_logs_is_dropped_and_decisions_go_first() {
         .iter()
         .filter(|one| matches!(one, Happened::Committed { .. }))
         .count();
-    assert_eq!(commits, 2, "logs were written before a decision that waited: {after:?}");
+    assert_eq!(commits, 3, "logs were written before a decision that waited: {after:?}");
+}
+
+#[tokio::test]
+async fn decisions_that_never_cease_do_not_keep_logs_out() {
+    let bounds = Bounds { batch_max: 2, ..Bounds::default() };
+    let (Rig { core, uplinks, stage, driver: _driver }, task) = placed(bounds).await;
+    let begun = stage.commits();
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let core = core.clone();
+        busy.spawn(async move {
+            loop {
+                submitted(core.submit(spec(), None).await);
+            }
+        });
+    }
+    until(|| stage.commits() > begun + 200).await;
+    uplinks.offer_logs(agent("a"), chunk(task, 0, "one\n")).expect("room");
+    stage.until(|happened| !acks(happened).is_empty()).await;
+    busy.abort_all();
 }
 
 #[tokio::test]

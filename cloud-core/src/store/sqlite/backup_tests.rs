@@ -204,8 +204,19 @@ fn what_is_no_sound_backup_is_not_put_in_place() {
     let connection = rusqlite::Connection::open(&newer).expect("open");
     connection.pragma_update(None, "user_version", 999).expect("newer");
     drop(connection);
+    // Every page is where it belongs, and one row breaks what its table says.
+    let inconsistent = place.back_up("inconsistent");
+    let connection = rusqlite::Connection::open(&inconsistent).expect("open");
+    connection
+        .execute_batch(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema \
+             SET sql = replace(sql, 'name TEXT,', 'name TEXT NOT NULL,') WHERE name = 'tasks';",
+        )
+        .expect("made inconsistent");
+    drop(connection);
     let before = (std::fs::read(place.database()).expect("read"), place.names());
     for (file, told) in [
+        (inconsistent, "NULL value in tasks.name"),
         (write("good", &bytes[..bytes.len() - 4_096]), "not a sound backup"),
         (write("good", &holed), "not a sound backup"),
         (write("good", b""), "not a sound backup"),
