@@ -227,7 +227,8 @@ fn a_follower_sees_what_is_written_until_the_task_is_settled_and_its_log_whole()
     late.sees("two\n");
     served.succeeded(&id);
     served.until(|| served.get(&format!("/v1/tasks/{id}")).json()["status"] == "succeeded");
-    // The outcome comes before the rest of the log.
+    // The outcome comes before the rest of the log, long enough for everybody to have seen it.
+    std::thread::sleep(Duration::from_secs(1));
     served.wrote(&id, 8, "three\n", true);
     assert_eq!(early.ended(), "one\ntwo\nthree\n");
     assert_eq!(late.ended(), "one\ntwo\nthree\n");
