@@ -8,13 +8,14 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo sim bench-offline
+.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench-offline
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
 	@echo "make demo ONCE=1   the same, and end by itself: status 0 when everything was seen to happen"
 	@echo "make test          run every test; installs the Debian packages it needs"
 	@echo "make sim SEEDS=n   run n simulated worlds from FIRST_SEED (one nobody has tried); SEED=x replays one"
+	@echo "make sim-planted   plant faults one at a time, and say how many worlds it takes to find each"
 	@echo "make bench-offline what offline work costs, in one table; ONLY=name measures one figure"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
@@ -50,6 +51,10 @@ SIMULATE = $(CARGO) run --quiet --release --package simulator --bin simulate --f
 sim:
 	$(SIMULATE) --seed "$(SEED)" --cut "$(CUT)" $(if $(EVERYTHING),--everything) $(if $(SHRINK),--shrink) \
 		--first-seed "$(FIRST_SEED)" --seeds "$(SEEDS)" --agents "$(SIM_AGENTS)"
+
+# Does it bite? Faults are put in on purpose, one at a time, in a build of its own.
+sim-planted:
+	$(CARGO) run --quiet --release --package simulator --bin simulate --features simulate,planted -- --planted
 
 # What is measured, and how: docs/BENCHMARKS.md. Measures and never asserts: it fails only when
 # something does not work.

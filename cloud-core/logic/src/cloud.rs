@@ -15,6 +15,7 @@ use crate::channel::{Channel, Channels};
 use crate::fleet::{Agent, Fleet, Signal};
 use crate::flow::submit::RecentKeys;
 use crate::placement::{FullScan, Policy};
+use crate::planted::planted;
 use crate::queue::{Queue, Rank, Spot};
 use crate::settings::Settings;
 use crate::timers::{Alarm, Timers};
@@ -179,7 +180,8 @@ impl Cloud {
         // A wall clock that was set back meanwhile must not make a wait longer than it was ever to
         // be.
         let remaining = |at: Timestamp, since: Timestamp| {
-            now.mono + at.since_ms(now.wall).min(at.since_ms(since))
+            let at_most = if planted!(WallTrusted) { u64::MAX } else { at.since_ms(since) };
+            now.mono + at.since_ms(now.wall).min(at_most)
         };
         if let Some(at) = row.deadline_at {
             self.timers.set(Alarm::Deadline(id), remaining(at, row.submitted_at));
@@ -218,6 +220,9 @@ impl Cloud {
         }
         let needs = &task.row.spec.needs;
         self.fleet.change(&row.agent, |agent| {
+            if planted!(ReservationForgotten) {
+                return;
+            }
             agent.used.add(needs);
             agent.assignments += 1;
         });

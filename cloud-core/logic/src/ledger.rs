@@ -12,6 +12,7 @@ use shared::time::Monotonic;
 use crate::change::{AssignmentRow, Change, Placed, Wanted, WantedRow};
 use crate::cloud::Cloud;
 use crate::flow::{Context, Event};
+use crate::planted::planted;
 use crate::queue::{Rank, Spot};
 use crate::timers::Alarm;
 
@@ -263,6 +264,9 @@ impl Cloud {
             return;
         };
         let over = self.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s);
+        if planted!(SilenceExcused) {
+            return;
+        }
         if let Some(task) = self.tasks.get_mut(&id) {
             task.hold_until = Some(over);
         }

@@ -13,6 +13,10 @@ pub mod input;
 pub mod invariant;
 mod ledger;
 pub mod placement;
+#[cfg(not(feature = "planted"))]
+mod planted;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod queue;
 pub mod settings;
 mod step;

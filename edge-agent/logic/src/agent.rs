@@ -18,6 +18,7 @@ use crate::change::{AttemptRow, EntryKind, Stored};
 use crate::clock::{Clock, Trust};
 use crate::entries::Entries;
 use crate::link::Link;
+use crate::planted::planted;
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -146,6 +147,9 @@ impl Agent {
         };
         agent.clock.look(now);
         agent.outbox.rewind();
+        if planted!(SequenceReused) && agent.outbox.last > agent.outbox.acked {
+            agent.outbox.last = Sequence(agent.outbox.last.0 - 1);
+        }
         for row in stored.live {
             agent.restore_attempt(row);
         }

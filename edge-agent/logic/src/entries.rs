@@ -7,6 +7,7 @@ use shared::id::{AssignmentId, Sequence};
 use shared::time::Timestamp;
 
 use crate::change::{EntryKind, EntryRow};
+use crate::planted::planted;
 
 /// An entry of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,10 @@ impl Entries {
     pub fn acknowledge(&mut self, upto: Sequence, at: Option<Timestamp>) {
         while let Some(first) = self.waiting.first_entry().filter(|entry| *entry.key() <= upto) {
             let (seq, entry) = first.remove_entry();
+            if planted!(OutcomesNotKept) {
+                self.outcomes.retain(|_, outcome| *outcome != seq);
+                continue;
+            }
             if entry.kind != EntryKind::State {
                 self.kept.insert(seq, Entry { kept_at: at, ..entry });
             }

@@ -20,6 +20,10 @@ pub mod input;
 pub mod invariant;
 pub mod link;
 pub mod memory;
+#[cfg(not(feature = "planted"))]
+mod planted;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod progress;
 pub mod settings;
 mod step;

@@ -10,6 +10,7 @@ use shared::wire::uplink::NumberedReport;
 
 use crate::attempt::{Runs, State};
 use crate::change::{AttemptRow, Change, EntryKind, EntryRow, Stored};
+use crate::planted::planted;
 
 /// A store in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,11 +116,12 @@ impl MemoryStore {
 
     fn acknowledge(&mut self, upto: Sequence, at: Option<Timestamp>) {
         let before = self.head.outbox.acked;
+        let keeps = !planted!(OutcomesNotKept);
         self.outbox.retain(|seq, (report, kept_at)| {
             if *seq > before && *seq <= upto {
                 *kept_at = at;
             }
-            *seq > upto || EntryKind::of(&report.event) != EntryKind::State
+            *seq > upto || (keeps && EntryKind::of(&report.event) != EntryKind::State)
         });
         self.head.outbox.acked = upto;
     }

@@ -13,6 +13,7 @@ use crate::flow::{
     start,
 };
 use crate::input::{Found, Input};
+use crate::planted::planted;
 
 impl Agent {
     /// What follows from one input. The state moves on at once; nothing of it may be told to
@@ -117,7 +118,8 @@ impl Agent {
             Downlink::Desired(Desired { core, incarnation, .. })
             | Downlink::Acked { core, incarnation, .. } => {
                 let ours = (self.core, self.incarnation);
-                (Some(*core), *incarnation) == ours && self.link.is_met()
+                let meant = (Some(*core), *incarnation) == ours || planted!(OtherIncarnation);
+                meant && self.link.is_met()
             }
             Downlink::LogsAcked { .. } | Downlink::Pong { .. } => self.link.is_met(),
         }
@@ -129,7 +131,7 @@ impl Agent {
         if upto <= self.applied_rev {
             return;
         }
-        if base > self.applied_rev {
+        if base > self.applied_rev && !planted!(GapApplied) {
             out.note(Notice::DesiredGap { applied: self.applied_rev, base });
             return;
         }

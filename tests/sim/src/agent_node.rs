@@ -13,6 +13,7 @@ use crate::coverage::{Kind, notice_kind};
 use crate::describe;
 use crate::event::Event;
 use crate::failure::{ensure, fail};
+use crate::planted::planted;
 use crate::script::{Armed, CrashPoint};
 use crate::trace::Who;
 use crate::world::World;
@@ -84,6 +85,9 @@ impl World {
         let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
         if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
             self.coverage.count(Kind::AgentCrashBeforeCommit);
+            if planted!(ActBeforeCommit) {
+                effects.into_iter().for_each(|effect| self.agent_acts(at, effect));
+            }
             self.agent_dies(at, crash);
             return;
         }

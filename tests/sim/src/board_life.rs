@@ -12,6 +12,7 @@ use crate::describe;
 use crate::disk::Disk;
 use crate::event::Event;
 use crate::failure::ensure;
+use crate::planted::planted;
 use crate::trace::Who;
 use crate::world::{EPOCH_MS, World};
 
@@ -130,7 +131,9 @@ impl World {
         let (kind, found) = match &attempt.process {
             Process::Asked => {
                 // The question takes the lock: its supervisor will never run it.
-                attempts.remove(&id);
+                if !planted!(LockIgnored) {
+                    attempts.remove(&id);
+                }
                 (Kind::FoundNeverStarted, Found::NeverStarted)
             }
             Process::Runs { since_ms, wall } => {
@@ -170,7 +173,7 @@ impl World {
         let session = self.boards[at].line.session;
         let noticed_ms = self.chance.below(1_500);
         self.after(noticed_ms, Event::LineDead { board: at, session, only_if_cut: false });
-        let restart_ms = self.chance.spread(20, 20_000);
+        let restart_ms = self.chance.spread(20, if self.plan.slow { 900_000 } else { 20_000 });
         self.after(restart_ms, Event::AgentStart { board: at });
     }
 

@@ -12,6 +12,7 @@ use crate::describe;
 use crate::event::Event;
 use crate::failure::{ensure, fail};
 use crate::maps::Maps;
+use crate::planted::planted;
 use crate::script::{Armed, CrashPoint};
 use crate::trace::Who;
 use crate::world::{EPOCH_MS, World};
@@ -213,6 +214,9 @@ impl World {
         let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
         if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
             self.coverage.count(Kind::CoreCrashBeforeCommit);
+            if planted!(AckBeforeCommit) {
+                effects.into_iter().for_each(|effect| self.core_acts(effect));
+            }
             self.crash_core();
             return;
         }

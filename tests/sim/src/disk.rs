@@ -8,6 +8,8 @@ use edge_agent_logic::memory::MemoryStore;
 use shared::id::{Incarnation, Sequence};
 use shared::wire::uplink::NumberedReport;
 
+use crate::planted::planted;
+
 /// The board's disk.
 #[derive(Debug, Clone)]
 pub struct Disk {
@@ -28,6 +30,10 @@ pub struct Disk {
 /// Whether somebody relies on it once it is committed: what tells people how it stands, and what
 /// is measured anew, may be lost.
 fn is_promise(change: &Change) -> bool {
+    let reported = matches!(change, Change::ReportAdded { .. } | Change::AttemptMoved { .. });
+    if reported && planted!(PromiseNotSynced) {
+        return false;
+    }
     !matches!(
         change,
         Change::Heard { .. }

@@ -5,6 +5,7 @@ use cloud_core_logic::{Input, ReplyTo};
 use edge_agent_logic::Input as AgentInput;
 use shared::geo::Position;
 
+use crate::board::{Attempt, Process};
 use crate::chance::{Chance, Stream};
 use crate::event::Event;
 use crate::script::{Armed, Fault};
@@ -23,7 +24,7 @@ impl World {
             return;
         }
         let planned = self.plan.faults[planned];
-        let (fault, at) = (planned.fault, planned.board);
+        let (fault, at) = (planned.fault, self.worth_striking(planned.board));
         let mut chance = Chance::new(self.plan.seed, Stream::Faults, 1 + planned.number as u64);
         self.note(Who::Fault, |_| format!("{} {} (agent-{at})", planned.number, fault.name()));
         self.coverage.fault(fault);
@@ -70,6 +71,15 @@ impl World {
         }
     }
 
+    /// Where patience is what is tried, what strikes a board strikes one that runs under a lease.
+    fn worth_striking(&self, planned: usize) -> usize {
+        let runs = |attempt: &Attempt| matches!(attempt.process, Process::Runs { .. });
+        let leased = |attempt: &Attempt| attempt.lease.is_some() && runs(attempt);
+        let mut leasing = (0..self.plan.agents).filter(|_| self.plan.slow);
+        let first = leasing.find(|at| self.boards[*at].attempts.values().any(leased));
+        first.unwrap_or(planned)
+    }
+
     fn strike_board(&mut self, fault: Fault, at: usize, chance: &mut Chance) {
         match fault {
             Fault::AgentKilled => self.crash_agent(at),
@@ -89,7 +99,8 @@ impl World {
             Fault::AgentClockJump => self.boards[at].wall_offset_ms = jump(chance),
             Fault::AgentClock1970 => self.boards[at].forget_time(self.now_ms),
             Fault::AgentDiskFull => {
-                self.boards[at].disk.full_until_ms = self.now_ms + chance.spread(100, 60_000);
+                let most_ms = if self.plan.slow { 600_000 } else { 60_000 };
+                self.boards[at].disk.full_until_ms = self.now_ms + chance.spread(100, most_ms);
             }
             Fault::LowOnDisk => {
                 let low_ms = chance.spread(1_000, 60_000);

@@ -22,6 +22,12 @@ mod maps;
 mod network;
 mod parcel;
 pub mod plan;
+#[cfg(not(feature = "planted"))]
+mod planted;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(feature = "planted")]
+pub mod planting;
 mod processes;
 pub mod report;
 pub mod runs;

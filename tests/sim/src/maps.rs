@@ -111,7 +111,12 @@ impl Maps {
                 self.credentials.insert(agent, nonce.expect("a nonce of ours"));
             }
             Change::InboxMoved { agent, inbox } => {
-                self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
+                let known = &mut self.agents.get_mut(&agent).expect("a known agent").inbox;
+                let grows = known.incarnation != inbox.incarnation || known.acked < inbox.acked;
+                ensure(grows, "what_was_taken_is_not_taken_again", || {
+                    format!("{agent}: {} after {}", inbox.acked, known.acked)
+                });
+                *known = inbox;
             }
             Change::WantedPut { agent, row } => {
                 let known = self.agents.get_mut(&agent).expect("a known agent");

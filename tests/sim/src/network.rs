@@ -27,6 +27,16 @@ const JOIN_REFUSED_MS: u64 = 30_000;
 /// The most copies of one message.
 const COPIES_MAX: usize = 4;
 
+/// Whether a fault is planted that lets an agent read what was sealed for another database.
+#[cfg(feature = "planted")]
+fn opens_any_seal() -> bool {
+    edge_agent_logic::planted::is(edge_agent_logic::planted::Fault::OtherIncarnation)
+}
+#[cfg(not(feature = "planted"))]
+fn opens_any_seal() -> bool {
+    false
+}
+
 impl World {
     /// How long each copy of a message takes; none if it is lost.
     fn journeys(&mut self) -> Vec<u64> {
@@ -167,7 +177,7 @@ impl World {
         let board = &mut self.boards[at];
         if seal == JOIN_SEAL {
             self.hear_of_join(at, &message);
-        } else if board.seal() == seal {
+        } else if board.seal() == seal || opens_any_seal() {
             board.line.heard_ms = self.now_ms;
             board.heard_ms = self.now_ms;
             self.tell_agent(at, AgentInput::Downlink(message));
@@ -353,7 +363,10 @@ impl World {
             let after_ms = self.chance.between(8_000, 20_000);
             self.after(after_ms, Event::LineDead { board: at, session, only_if_cut: true });
         }
-        let heal_ms = self.chance.spread(500, if self.plan.slow { 1_500_000 } else { 120_000 });
+        let heal_ms = match self.plan.slow && self.chance.percent(70) {
+            true => self.chance.between(100_000, 1_200_000),
+            false => self.chance.spread(500, 120_000),
+        };
         self.after(heal_ms, Event::Heal { board: at });
     }
 

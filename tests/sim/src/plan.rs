@@ -15,7 +15,7 @@ use crate::chance::{Chance, Stream};
 use crate::script::{self, PlannedFault, PlannedWork};
 
 /// The worst clocks that leases are safe with run this wrong, in millionths.
-const DRIFT_PPM_MAX: u64 = 10_000;
+const DRIFT_PPM_MAX: i64 = 10_000;
 
 /// How bad the network is while there is chaos.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,12 +67,13 @@ impl Plan {
         let size = chance.below(100);
         let (agents_max, chaos_ms, tasks_max) = match size {
             0..55 => (2, chance.between(10_000, 50_000), 8),
-            55..87 => (4, chance.between(20_000, 120_000), 20),
-            87..92 => (3, chance.between(200_000, 1_500_000), 6),
+            55..78 => (4, chance.between(20_000, 120_000), 20),
+            78..92 => (3, chance.between(600_000, 2_400_000), 6),
             _ => (10, chance.between(60_000, 400_000), 80),
         };
-        let slow = (87..92).contains(&size);
-        let drawn = usize::try_from(chance.between(1, agents_max)).expect("small");
+        let slow = (78..92).contains(&size);
+        let agents_min = if slow { 2 } else { 1 };
+        let drawn = usize::try_from(chance.between(agents_min, agents_max)).expect("small");
         let agents = agents.unwrap_or(drawn);
         let mut plan = Self {
             seed,
@@ -80,13 +81,13 @@ impl Plan {
             agents,
             chaos_ms,
             encoded: chance.percent(25),
-            weather: weather(&mut chance),
+            weather: weather(&mut chance, slow),
             slow,
             run_ms_max: if slow { 1_200_000 } else { chance.pick(&[500, 10_000, 60_000]) },
-            boards: (0..agents).map(|number| board(seed, number, chaos_ms)).collect(),
+            boards: (0..agents).map(|number| board(seed, number, chaos_ms, slow)).collect(),
             faults: Vec::new(),
             work: Vec::new(),
-            core: core_settings(&mut chance),
+            core: core_settings(&mut chance, slow),
             agent: agent_settings(&mut chance),
         };
         plan.faults = script::faults(&mut Chance::new(seed, Stream::Faults, 0), &plan);
@@ -95,21 +96,21 @@ impl Plan {
     }
 }
 
-fn weather(chance: &mut Chance) -> Weather {
+fn weather(chance: &mut Chance, slow: bool) -> Weather {
     let bad = chance.percent(70);
     let upto = |chance: &mut Chance, most| if bad { chance.between(0, most) } else { 0 };
     Weather {
         loss_percent: upto(chance, 40),
         repeat_percent: upto(chance, 25),
-        late_percent: upto(chance, 20),
-        late_ms_max: chance.pick(&[500, 5_000, 60_000]),
+        late_percent: upto(chance, if slow { 40 } else { 20 }),
+        late_ms_max: chance.pick(&[500, 5_000, if slow { 20_000 } else { 60_000 }]),
         delay_ms_max: chance.spread(1, 600),
     }
 }
 
-fn core_settings(chance: &mut Chance) -> CoreSettings {
+fn core_settings(chance: &mut Chance, slow: bool) -> CoreSettings {
     CoreSettings {
-        heartbeat_ms: chance.pick(&[1_000, 2_000, 5_000]),
+        heartbeat_ms: if slow { 5_000 } else { chance.pick(&[1_000, 2_000, 5_000]) },
         offer_timeout_ms: chance.pick(&[5_000, 15_000, 60_000]),
         grace_ms: chance.between(500, 10_000),
         placements_per_step: chance.pick(&[1, 4, 256]),
@@ -138,7 +139,7 @@ fn agent_settings(chance: &mut Chance) -> AgentSettings {
     }
 }
 
-fn board(seed: u64, number: usize, chaos_ms: u64) -> BoardPlan {
+fn board(seed: u64, number: usize, chaos_ms: u64, slow: bool) -> BoardPlan {
     let mut chance = Chance::new(seed, Stream::Boards, number as u64);
     let mut capacity = Resources {
         cpu_millis: chance.between(2_000, 5_000),
@@ -159,10 +160,13 @@ fn board(seed: u64, number: usize, chaos_ms: u64) -> BoardPlan {
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
     };
-    let drift_ppm_max = if chance.percent(20) { DRIFT_PPM_MAX } else { 200 };
-    let drift_ppm = chance.below(2 * drift_ppm_max + 1);
-    let drift_ppm =
-        i64::try_from(drift_ppm).expect("small") - i64::try_from(drift_ppm_max).expect("small");
+    let drift_ppm = match slow {
+        true => chance.pick(&[-DRIFT_PPM_MAX, 0, DRIFT_PPM_MAX]),
+        false => {
+            let most = if chance.percent(20) { DRIFT_PPM_MAX } else { 200 };
+            i64::try_from(chance.below(2 * most.unsigned_abs() + 1)).expect("small") - most
+        }
+    };
     let has_clock = chance.percent(70);
     // Most are there from the beginning, some join late.
     let late_ms = chance.below(chaos_ms);

@@ -17,6 +17,7 @@ use crate::coverage::Kind;
 use crate::describe;
 use crate::event::Event;
 use crate::failure::ensure;
+use crate::planted::planted;
 use crate::trace::Who;
 use crate::watch::Limits;
 use crate::world::World;
@@ -60,7 +61,7 @@ impl World {
             watched: true,
             run_ms: chance.between(5, self.plan.run_ms_max),
             code: if chance.percent(75) { 0 } else { 3 },
-            heeds_term: chance.percent(80),
+            heeds_term: chance.percent(if self.plan.slow { 50 } else { 80 }),
         };
         let token = attempt.token;
         self.boards[at].attempts.insert(id, attempt);
@@ -110,7 +111,7 @@ impl World {
         let Some(attempt) = attempt.filter(|it| matches!(it.process, Process::Runs { .. })) else {
             return;
         };
-        let Some(lease) = attempt.lease else {
+        let Some(lease) = attempt.lease.filter(|_| !planted!(LeaseNotWatched)) else {
             return;
         };
         let (ask, kill) = lease.ends(self.plan.agent.lease_margin_ms);

@@ -122,11 +122,29 @@ pub struct PlannedWork {
     pub spec: Arc<TaskSpec>,
 }
 
+/// Faults after which a copy may run on where nobody hears of it.
+const SILENCING: [Fault; 10] = [
+    Fault::Partition,
+    Fault::OneWayUp,
+    Fault::OneWayUp,
+    Fault::OneWayDown,
+    Fault::LinkBreak,
+    Fault::AgentDiskFull,
+    Fault::AgentKilled,
+    Fault::CoreKilled,
+    Fault::CoreRestored,
+    Fault::Cloned,
+];
+
 /// The faults of a world: of some kinds only, since one that is left out altogether lets others
 /// come through that it would hide.
 pub fn faults(chance: &mut Chance, plan: &Plan) -> Vec<PlannedFault> {
     let mut kinds: Vec<Fault> = Fault::ALL.iter().map(|(fault, _)| *fault).collect();
-    let keep = usize::try_from(chance.spread(2, kinds.len() as u64)).expect("small");
+    if plan.slow && chance.percent(75) {
+        kinds = SILENCING.to_vec();
+    }
+    let most = if plan.slow { 4 } else { kinds.len() as u64 };
+    let keep = usize::try_from(chance.spread(2, most)).expect("small");
     while kinds.len() > keep {
         let at = chance.index(kinds.len());
         kinds.remove(at);
@@ -152,6 +170,7 @@ pub fn work(chance: &mut Chance, plan: &Plan, tasks_max: u64) -> Vec<PlannedWork
     let tasks = chance.spread(1, tasks_max);
     let every_ms = plan.chaos_ms / tasks;
     let (flood, exclusive_percent) = (chance.percent(10), chance.between(0, 60));
+    let exclusive_percent = exclusive_percent + if plan.slow { 40 } else { 0 };
     let mut times = Vec::new();
     let mut at_ms = 100;
     while at_ms < plan.chaos_ms && (times.len() as u64) < 2 * tasks {

@@ -49,7 +49,11 @@ pub fn make(chance: &mut Chance, plan: &Plan, exclusive_percent: u64) -> TaskSpe
     if plan.slow {
         slow_down(&mut spec, chance);
     }
-    narrow(&mut spec, chance, plan.agents);
+    if plan.slow && spec.exclusive && chance.percent(80) {
+        lean_on_lease(&mut spec);
+    } else {
+        narrow(&mut spec, chance, plan.agents);
+    }
     spec
 }
 
@@ -57,8 +61,15 @@ pub fn make(chance: &mut Chance, plan: &Plan, exclusive_percent: u64) -> TaskSpe
 fn slow_down(spec: &mut TaskSpec, chance: &mut Chance) {
     spec.timeout_s = spec.timeout_s.map(|_| chance.between(60, 1_500));
     spec.deadline_s = spec.deadline_s.map(|_| chance.between(100, 4_000));
-    spec.disconnect.lost_after_s = chance.spread(5, 600);
+    spec.disconnect.lost_after_s = chance.pick(&[5, 20, 100, 300, 400]);
     spec.disconnect.stop_after_s = spec.disconnect.stop_after_s.map(|_| chance.between(60, 900));
+}
+
+/// Leaves nothing but its lease to end a copy that cannot be heard.
+fn lean_on_lease(spec: &mut TaskSpec) {
+    spec.needs = Resources::default();
+    (spec.timeout_s, spec.deadline_s) = (None, None);
+    (spec.disconnect.stop_after_s, spec.disconnect.replace) = (None, true);
 }
 
 /// Says where it may run. Where it may not find a place at all, a deadline ends the wait.

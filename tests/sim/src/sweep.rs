@@ -29,8 +29,12 @@ pub struct Sweep {
     /// Stops after this, however many seeds are left.
     pub at_most: Option<Duration>,
     pub threads: usize,
-    /// Whether lines of progress are wanted.
+    /// Whether lines of progress, and of every failure, are wanted.
     pub progress: bool,
+    /// Whether the first failure ends it.
+    pub until_failure: bool,
+    #[cfg(feature = "planted")]
+    pub planted: Option<crate::planting::Planted>,
 }
 
 /// What came of them.
@@ -79,7 +83,17 @@ struct Told {
 impl Sweep {
     /// A sweep on every processor.
     pub fn new(first_seed: u64, seeds: u64) -> Self {
-        Self { first_seed, seeds, agents: None, at_most: None, threads: threads(), progress: false }
+        Self {
+            first_seed,
+            seeds,
+            agents: None,
+            at_most: None,
+            threads: threads(),
+            progress: false,
+            until_failure: false,
+            #[cfg(feature = "planted")]
+            planted: None,
+        }
     }
 
     /// Runs the worlds.
@@ -102,6 +116,8 @@ impl Sweep {
     }
 
     fn work(&self, next: &AtomicU64, stop: &AtomicBool, telling: mpsc::Sender<Told>) {
+        #[cfg(feature = "planted")]
+        crate::planting::plant(self.planted);
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= self.seeds {
@@ -129,11 +145,14 @@ impl Sweep {
             swept.simulated_ms += simulated_ms;
             swept.coverage.add(&coverage);
             if let Some(failure) = failure {
-                println!("seed {seed} fails: {failure}");
+                if !self.until_failure {
+                    println!("seed {seed} fails: {failure}");
+                }
                 swept.failed.push((seed, failure));
             }
+            let enough = if self.until_failure { 1 } else { FAILED_MAX };
             let late = self.at_most.is_some_and(|at_most| begun.elapsed() >= at_most);
-            if late || swept.failed.len() >= FAILED_MAX {
+            if late || swept.failed.len() >= enough {
                 stop.store(true, Ordering::Relaxed);
             }
             if self.progress && said.elapsed() >= PROGRESS {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use cloud_core_logic::Change as CoreChange;
 use edge_agent_logic::{Agent, Change};
 use shared::id::{AssignmentId, Attempt, Incarnation, Sequence, TaskId};
-use shared::report::ReportEvent;
+use shared::report::{End, ReportEvent};
 use shared::spec::Reconcile;
 use shared::task::{Outcome, TaskState, Verdict};
 use shared::wire::downlink::Order;
@@ -21,6 +21,9 @@ use crate::world::World;
 
 /// How long a process may resist being killed, in milliseconds: each kill has its chances.
 const RESISTS_MS: u64 = 90_000;
+
+/// How far two readings of one clock may be apart, in milliseconds.
+const TOLERANCE_MS: u64 = 50;
 
 /// How long an attempt's process may go on.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +111,9 @@ impl World {
                     let ReportEvent::Finished(finish) = &report.event else {
                         continue;
                     };
+                    if finish.end == End::TimedOut {
+                        self.check_timeout(at, report.assignment, finish.ran_ms);
+                    }
                     if finish.end.is_success() {
                         let AssignmentId { task, attempt } = report.assignment;
                         let (incarnation, disk) = (board.incarnation, board.disk.number);
@@ -124,6 +130,18 @@ impl World {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What timed out has run for that long, by its supervisor's clock.
+    fn check_timeout(&self, at: usize, id: AssignmentId, ran_ms: Option<u64>) {
+        let limits = self.boards[at].attempts.get(&id).map(|attempt| attempt.limits);
+        let timeout_ms = limits.and_then(|limits| limits.timeout_ms);
+        if let (Some(timeout_ms), Some(ran_ms)) = (timeout_ms, ran_ms) {
+            // The process is seen to run a moment after it began to.
+            ensure(ran_ms + TOLERANCE_MS >= timeout_ms, "what_timed_out_ran_that_long", || {
+                format!("{} ran for {ran_ms} of {timeout_ms} ms", describe::attempt(id))
+            });
         }
     }
 

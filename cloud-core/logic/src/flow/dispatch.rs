@@ -11,6 +11,7 @@ use super::Context;
 use crate::change::{TaskRow, Wanted, WantedRow};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
+use crate::planted::planted;
 use crate::timers::Alarm;
 
 /// The most bytes of rows in one message. Half of what a message may have, so that the size of a
@@ -33,7 +34,8 @@ pub(crate) fn resend(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) 
     let Some(channel) = cloud.channels.get_mut(agent) else {
         return;
     };
-    if channel.greeted && channel.applied_rev < channel.desired_rev {
+    let behind = channel.applied_rev < channel.desired_rev && !planted!(NeverSentAgain);
+    if channel.greeted && behind {
         channel.sent_rev = channel.applied_rev;
         send(cloud, agent, context);
     }

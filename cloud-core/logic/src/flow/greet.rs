@@ -17,6 +17,7 @@ use crate::channel::{Channel, Collected, PARTS_MAX};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
 use crate::fleet::{Agent, Liveness, Signal};
+use crate::planted::planted;
 use crate::timers::Alarm;
 
 /// How many replaced databases of one agent are remembered.
@@ -71,7 +72,8 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         // An old hello that was under way for long.
         return;
     }
-    if same && channel.session != hello.session && hello.boot <= channel.boot {
+    let copied = same && channel.session != hello.session && hello.boot <= channel.boot;
+    if copied && !planted!(CloneLetIn) {
         let message = Downlink::Refused(copied_database(id, &hello, channel));
         context.effect(Effect::Send { agent: id.clone(), message });
         return;

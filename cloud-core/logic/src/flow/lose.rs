@@ -10,6 +10,7 @@ use shared::task::TaskState;
 use super::{Context, Event, Left};
 use crate::change::Wanted;
 use crate::cloud::Cloud;
+use crate::planted::planted;
 use crate::timers::Alarm;
 
 /// An agent has just become inaudible.
@@ -70,7 +71,7 @@ pub(crate) fn silent_too_long(cloud: &mut Cloud, id: TaskId, context: &mut Conte
     let detail = format!("its agent {} was not heard for {seconds} s", row.agent);
     if task.row.spec.exclusive && disconnect.replace {
         let over = cloud.lease_over(&row.agent, seconds);
-        if over > context.now.mono {
+        if over > context.now.mono && !planted!(SilenceExcused) {
             // The silent copy may run under its lease, so a second one must not start yet.
             cloud.timers.set(Alarm::Lost(id), over);
             return;
@@ -122,7 +123,8 @@ pub(crate) fn lose(
     left: Left,
     context: &mut Context,
 ) {
-    let tombstone = (left == Left::Copy).then_some(Wanted::Stop { reason: StopReason::Superseded });
+    let tombstone = (left == Left::Copy && !planted!(NoTombstone))
+        .then_some(Wanted::Stop { reason: StopReason::Superseded });
     let proven = left == Left::Nothing && !cloud.may_be_copied(id);
     if !proven {
         cloud.hold_for_its_lease(id);

@@ -20,6 +20,7 @@ use crate::change::{AssignmentRow, Change, Wanted};
 use crate::channel::{Collected, PARTS_MAX};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
+use crate::planted::planted;
 use crate::timers::Alarm;
 
 /// How long the parts of an inventory may take, in milliseconds.
@@ -163,6 +164,9 @@ fn look_at_stranger(cloud: &mut Cloud, id: &AgentId, held: &Held, context: &mut 
 
 /// A stray is held by its agent, which can be heard again: which copy stays?
 fn decide(cloud: &mut Cloud, stray: AssignmentId, ran_ms: u64, context: &mut Context) {
+    if planted!(BothCopiesKept) {
+        return;
+    }
     if let Some(kept) = cloud.kept_instead(stray, ran_ms, context.now) {
         let detail = match kept {
             Kept::Attempt(by) => format!("attempt {} was kept instead", by.attempt),

@@ -14,6 +14,7 @@ use crate::agent::Agent;
 use crate::attempt::{Cause, Live, Runs, State};
 use crate::change::{AttemptRow, Change};
 use crate::effect::{Effect, Notice, Outcome};
+use crate::planted::planted;
 
 /// Takes an attempt on, or refuses it. One that is remembered is left as it is.
 pub(crate) fn run(
@@ -23,7 +24,7 @@ pub(crate) fn run(
     out: &mut Outcome,
     now: Now,
 ) {
-    if agent.knows(id) {
+    if agent.knows(id) && !planted!(OrderTakenTwice) {
         return;
     }
     let (older, newer): (Vec<_>, Vec<_>) = agent

@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::attempt::Cause;
 use crate::effect::{Effect, Outcome};
 use crate::link::Renewal;
+use crate::planted::planted;
 
 /// The most pongs that wait for desired state; of more, the newest are worth most.
 const RENEWALS_MAX: usize = 16;
@@ -30,12 +31,14 @@ pub(crate) fn pong(agent: &mut Agent, nonce: u64, desired_rev: Revision, lease: 
     if agent.link.renewals.len() == RENEWALS_MAX {
         agent.link.renewals.pop_front();
     }
-    agent.link.renewals.push_back(Renewal { desired_rev, sent: ping.sent });
+    let sent = if planted!(LeaseFromPong) { now.mono } else { ping.sent };
+    agent.link.renewals.push_back(Renewal { desired_rev, sent });
 }
 
 /// Renews as far as what was wanted at the time is applied.
 pub(crate) fn renew(agent: &mut Agent, out: &mut Outcome) {
-    let applied = agent.applied_rev;
+    let blind = planted!(LeaseWhateverApplied);
+    let applied = if blind { Revision(u64::MAX) } else { agent.applied_rev };
     let held = agent.link.renewals.iter().filter(|renewal| renewal.desired_rev <= applied);
     let Some(sent) = held.map(|renewal| renewal.sent).max() else {
         return;

@@ -9,6 +9,7 @@ use shared::time::{Now, Timestamp};
 use crate::agent::Agent;
 use crate::attempt::{Remains, State};
 use crate::effect::{Effect, Notice, Outcome};
+use crate::planted::planted;
 
 /// It runs.
 pub(crate) fn running(
@@ -20,6 +21,11 @@ pub(crate) fn running(
     now: Now,
 ) {
     agent.unresolved.remove(&id);
+    let ran_ms = if planted!(WallTrusted) { now.wall.since_ms(started_at) } else { ran_ms };
+    if planted!(RunningBegunAgain) {
+        agent.advance(id, State::wait_again, out);
+        return;
+    }
     let Some(live) = agent.live.get(&id) else {
         return out.nonsense(id, None);
     };

@@ -9,6 +9,7 @@ use crate::agent::Agent;
 use crate::change::Change;
 use crate::effect::{Effect, Notice, Outcome};
 use crate::link::Resend;
+use crate::planted::planted;
 
 /// How often it is looked for outcomes that were kept for long enough, in milliseconds.
 const KEPT_LOOK_MS: u64 = 3_600_000;
@@ -23,7 +24,9 @@ pub(crate) fn send(agent: &mut Agent, out: &mut Outcome, now: Now) {
     // last of them there may be numbers without any, which are to be acknowledged all the same.
     let upto = agent.entries.window_end(agent.settings.outbox_window).unwrap_or(outbox.last);
     if upto > outbox.sent {
-        out.effects.push(Effect::SendReports { after: outbox.sent, upto });
+        let wrong = planted!(OutboxFromWrongRow) && outbox.sent == outbox.acked;
+        let after = if wrong { outbox.sent.next() } else { outbox.sent };
+        out.effects.push(Effect::SendReports { after, upto });
         outbox.sent = upto;
         let first = Resend { at: now.mono + agent.settings.resend_ms, times: 0 };
         agent.link.resend.get_or_insert(first);
@@ -86,7 +89,9 @@ pub(crate) fn forget_kept(agent: &mut Agent, out: &mut Outcome, now: Now) {
     }
     agent.kept_look = now.mono + KEPT_LOOK_MS;
     let kept_ms = i64::try_from(agent.settings.kept_ms).unwrap_or(i64::MAX);
-    let before = agent.clock.confirmed(now).map(|now| now.plus_ms(kept_ms.saturating_neg()));
+    let any = planted!(AgeByAnyClock).then_some(now.wall);
+    let wall = any.or(agent.clock.confirmed(now));
+    let before = wall.map(|now| now.plus_ms(kept_ms.saturating_neg()));
     if let Some(upto) = agent.entries.forget(agent.settings.kept_max, before) {
         out.changes.push(Change::KeptForgotten { upto });
     }

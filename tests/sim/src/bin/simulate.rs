@@ -11,6 +11,9 @@ use simulator::{report, runs};
 const HELP: &str = "\
 simulate [--seeds N] [--first-seed S] [--agents A] [--threads T]
     runs N worlds (1000) from seed S (one nobody has tried) and says what they exercised
+simulate --planted [--only WORDS] [--seeds N]
+    plants faults one at a time, or those that are told of in these words, and says how many worlds
+    it took to find each (needs the feature)
 simulate --seed X [--cut WORDS] [--everything] [--shrink]
     replays one world and tells its story; `--everything` tells every message and row, `--shrink`
     makes a world that fails as small as it can be first
@@ -23,6 +26,8 @@ struct Asked {
     cut: Cut,
     everything: bool,
     shrink: bool,
+    planted: bool,
+    only: String,
     first_seed: Option<u64>,
     seeds: Option<u64>,
     agents: Option<usize>,
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Ok(Asked { seed: Some(seed), cut, everything, .. }) => replay(seed, &cut, everything),
+        Ok(asked) if asked.planted => planted(&asked),
         Ok(asked) => many(&asked),
         Err(wrong) => {
             eprint!("{wrong}\n\n{HELP}");
@@ -52,9 +58,10 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
         match name.as_str() {
             "--everything" => asked.everything = true,
             "--shrink" => asked.shrink = true,
+            "--planted" => asked.planted = true,
             _ => {}
         }
-        if name == "--everything" || name == "--shrink" {
+        if matches!(name.as_str(), "--everything" | "--shrink" | "--planted") {
             continue;
         }
         let value = arguments.next().ok_or(format!("`{name}` needs a value"))?;
@@ -64,6 +71,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
         }
         match name.as_str() {
             "--seed" => asked.seed = Some(value.parse().map_err(wrong)?),
+            "--only" => asked.only = value,
             "--cut" => asked.cut = value.parse()?,
             "--first-seed" => asked.first_seed = Some(value.parse().map_err(wrong)?),
             "--seeds" => asked.seeds = Some(value.parse().map_err(wrong)?),
@@ -90,6 +98,21 @@ fn replay(seed: u64, cut: &Cut, everything: bool) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "planted")]
+fn planted(asked: &Asked) -> ExitCode {
+    let seeds = asked.seeds.unwrap_or(simulator::planting::SEEDS_MAX);
+    match simulator::planting::find_all(&asked.only, seeds, |line| println!("{line}")) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted(_: &Asked) -> ExitCode {
+    eprintln!("no fault can be planted in this build: `make sim-planted` makes one");
+    ExitCode::from(2)
 }
 
 fn many(asked: &Asked) -> ExitCode {
