@@ -7,13 +7,14 @@ use cloud_core_logic::{Effect, Input};
 use common::{Board, World, attempt, finished, noop};
 use shared::api::AgentStatus;
 use shared::assignment::AssignmentStatus;
-use shared::id::{Attempt, Boot, Incarnation, Revision, Sequence, Session, TaskId};
+use shared::id::{Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId};
 use shared::report::{End, ReportEvent, StopReason};
 use shared::spec::{Disconnect, TaskSpec};
 use shared::task::{FailureReason, TaskState, TaskStatus};
 use shared::wire::downlink::{RefusedBecause, Want};
 use shared::wire::uplink::Join;
 use shared::wire::{Downlink, Uplink};
+use uuid::Uuid;
 
 fn patient(lost_after_s: u64, replace: bool) -> TaskSpec {
     TaskSpec { disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() }, ..noop() }
@@ -399,10 +400,7 @@ fn an_agent_that_has_deleted_more_than_the_core_knows_is_asked_who_it_is() {
     let (mut world, mut a, _, task) = running_on_a(patient(60, true));
     a.acked = Sequence(a.acked.0 + 5);
     a.seq = a.acked;
-    let effects = world.beat(&mut a);
-    let asked =
-        |effect: &Effect| matches!(effect, Effect::Send { message: Downlink::WhoIsThere, .. });
-    assert!(effects.iter().any(asked), "{effects:?}");
+    assert!(asks_who_is_there(&world.beat(&mut a)));
     let effects = world.hello(&mut a);
     // It is told how far the core is, and tells the rest again.
     let told = effects.iter().find_map(|effect| match effect {
@@ -413,4 +411,21 @@ fn an_agent_that_has_deleted_more_than_the_core_knows_is_asked_who_it_is() {
     assert_eq!(a.acked, Sequence(2));
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
+}
+
+#[test]
+fn an_agent_that_another_core_welcomed_is_asked_who_it_is() {
+    // A late hello is all that this core knows of it.
+    let (mut world, mut a, _, _) = running_on_a(patient(60, true));
+    assert!(!asks_who_is_there(&world.beat(&mut a)));
+    a.core = None;
+    assert!(asks_who_is_there(&world.beat(&mut a)));
+    a.core = Some(CoreId(Uuid::from_u128(2)));
+    assert!(asks_who_is_there(&world.beat(&mut a)));
+}
+
+fn asks_who_is_there(effects: &[Effect]) -> bool {
+    let asks =
+        |effect: &Effect| matches!(effect, Effect::Send { message: Downlink::WhoIsThere, .. });
+    effects.iter().any(asks)
 }

@@ -257,6 +257,9 @@ pub struct Heartbeat {
     pub link: u64,
     /// Counts up within one boot, together with the hellos; a repeated or reordered one is recognized by it.
     pub beat: u64,
+    /// The core it takes this to go to. One that was put back to a backup may know the agent from a
+    /// late hello that was meant for the core before it.
+    pub core: Option<CoreId>,
     /// What it measures.
     pub load: Load,
     /// The last round trip to the core it measured, in milliseconds.

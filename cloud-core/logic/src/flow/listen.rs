@@ -17,7 +17,10 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
         context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     };
-    if !channel.speaks(beat.incarnation, beat.session, beat.link) {
+    // One that was welcomed by the core before this one, and whose late hello came here, listens to
+    // nothing that this one says.
+    let mistaken = beat.core != Some(cloud.core);
+    if mistaken || !channel.speaks(beat.incarnation, beat.session, beat.link) {
         context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     }

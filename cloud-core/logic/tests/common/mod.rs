@@ -27,6 +27,9 @@ use shared::wire::uplink::{
 use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
+/// The core's identity.
+pub const CORE: CoreId = CoreId(Uuid::from_u128(1));
+
 /// The meaning of changes, in maps.
 #[derive(Debug, Clone, Default)]
 pub struct Maps {
@@ -97,7 +100,7 @@ impl Maps {
             agents: self.agents.values().cloned().collect(),
             wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
             recovering: self.recovering,
-            ..Stored::empty(CoreId(Uuid::from_u128(1)))
+            ..Stored::empty(CORE)
         }
     }
 }
@@ -125,6 +128,8 @@ pub struct Board {
     pub running_ms: Option<u64>,
     /// What it says it holds, if not what follows from what it applied.
     pub inventory: Option<Vec<Held>>,
+    /// Whose welcome it heard last.
+    pub core: Option<CoreId>,
 }
 
 pub struct World {
@@ -150,7 +155,7 @@ impl World {
 
     pub fn with(settings: Settings) -> Self {
         let now = Now { wall: Timestamp(1_000_000), mono: Monotonic(0), chance: 1 };
-        let stored = Stored::empty(CoreId(Uuid::from_u128(1)));
+        let stored = Stored::empty(CORE);
         let mut world = Self {
             cloud: Cloud::restore(stored, settings.clone(), Policy::default(), now),
             maps: Maps::default(),
@@ -280,6 +285,7 @@ impl World {
             session: board.session,
             link: board.link,
             beat: board.beat,
+            core: board.core,
             load: Load::default(),
             rtt_ms: Some(5.0),
             position: None,
@@ -350,6 +356,7 @@ impl Board {
             parts: 1,
             running_ms: None,
             inventory: None,
+            core: Some(CORE),
         }
     }
 

@@ -54,12 +54,11 @@ pub(crate) fn ended(
     let ProcessEnd { exit, started_at, ran_ms, output } = process;
     // An agent that was held up takes a run for too long whose end it has not heard of yet.
     let in_time = ran_ms.zip(live.order.timeout_ms).is_some_and(|(ran, most)| ran < most);
+    // A signal may be the agent's own, on a clock a little ahead of the supervisor's.
+    let of_itself = in_time && !matches!(exit, Exit::Signal(_));
     let end = match (live.state, exit) {
-        (State::Stopping { cause: Cause::TimedOut, .. }, Exit::Code(code)) if in_time => {
-            End::Exited { code }
-        }
         // What the agent brought about is told as what it is, whatever the process made of it.
-        (State::Stopping { cause, .. }, _) => cause.end(),
+        (State::Stopping { cause, .. }, _) if cause != Cause::TimedOut || !of_itself => cause.end(),
         (_, Exit::Code(code)) => End::Exited { code },
         (_, Exit::Signal(signal)) => End::Signaled { signal },
         (_, Exit::OutOfMemory) => End::OutOfMemory,

@@ -245,6 +245,7 @@ fn beat(agent: &mut Agent, out: &mut Outcome, now: Now) {
         session: agent.session,
         link: agent.link.number,
         beat: agent.link.beat,
+        core: agent.core,
         load: agent.health.load,
         rtt_ms: agent.link.rtt_ms,
         position: agent.facts.position.filter(|_| moved),

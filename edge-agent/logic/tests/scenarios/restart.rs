@@ -2,7 +2,7 @@
 
 use edge_agent_logic::Input;
 use edge_agent_logic::attempt::State;
-use edge_agent_logic::input::{Found, ProcessEnd};
+use edge_agent_logic::input::{Exit, Found, ProcessEnd};
 use shared::id::Boot;
 use shared::report::{End, ReportEvent, StopReason};
 use shared::time::Timestamp;
@@ -53,11 +53,18 @@ fn what_ended_in_time_is_told_so_by_an_agent_that_was_held_up() {
     // A stuck commit: what happened meanwhile is heard only after the timeout.
     bench.tick_at(20_000);
     let outcome = bench.ended(id(1, 1), ProcessEnd { ran_ms: Some(9_000), ..exited(0) });
-    let ended = |event: &&ReportEvent| matches!(event, ReportEvent::Finished(_));
-    let Some(ReportEvent::Finished(finish)) = events(&outcome).into_iter().find(ended) else {
-        panic!("{outcome:?}")
-    };
-    assert_eq!(finish.end, End::Exited { code: 0 });
+    assert_eq!(end(&outcome), Some(&End::Exited { code: 0 }));
+}
+
+#[test]
+fn a_lease_that_ended_a_run_before_its_timeout_is_told_as_that() {
+    let mut bench = Bench::met();
+    bench.run(id(1, 1), Order { timeout_ms: Some(10_000), ..exec() });
+    bench.started(id(1, 1));
+    bench.tick_at(20_000);
+    let over = ProcessEnd { exit: Exit::LeaseOver, ran_ms: Some(9_000), ..exited(0) };
+    let outcome = bench.ended(id(1, 1), over);
+    assert_eq!(end(&outcome), Some(&End::Stopped { reason: StopReason::Disconnected }));
 }
 
 #[test]
