@@ -254,27 +254,40 @@ impl Cloud {
         }
     }
 
-    /// A copy whose end nobody confirmed may run on under its lease; until that is over, no other
-    /// may.
-    pub(crate) fn hold_for_its_lease(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get(&id).filter(|task| task.row.spec.exclusive) else {
+    /// The same for an attempt that does not run, while a copy may that a restored core has
+    /// forgotten.
+    pub(crate) fn withhold_lease_of(&mut self, id: AssignmentId) {
+        let task = self.tasks.get(&id.task);
+        let Some(task) = task.filter(|task| task.row.life.forgotten.is_some()) else {
             return;
         };
-        let Some(row) = task.assignment.as_ref() else {
+        let (over, row) = (task.hold_until, task.attempt(id));
+        if let Some(channel) = row.and_then(|row| self.channels.get_mut(&row.agent)) {
+            channel.lease_from = channel.lease_from.max(over);
+        }
+    }
+
+    /// A copy whose end nobody confirmed may run on under its lease; until that is over, no other
+    /// may.
+    pub(crate) fn hold_for_lease(&mut self, id: AssignmentId) {
+        let Some(task) = self.tasks.get(&id.task).filter(|task| task.row.spec.exclusive) else {
+            return;
+        };
+        let Some(row) = task.attempt(id) else {
             return;
         };
         let over = self.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s);
         if planted!(SilenceExcused) {
             return;
         }
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.hold_until = Some(over);
+        if let Some(task) = self.tasks.get_mut(&id.task) {
+            task.hold_until = task.hold_until.max(Some(over));
         }
     }
 
-    /// Whether the process that speaks for a task's agent may be a copy of the one that runs it.
-    pub(crate) fn may_be_copied(&self, id: TaskId) -> bool {
-        let row = self.tasks.get(&id).and_then(|task| task.assignment.as_ref());
+    /// Whether the process that speaks for an attempt's agent may be a copy of the one that runs it.
+    pub(crate) fn may_be_copied(&self, id: AssignmentId) -> bool {
+        let row = self.tasks.get(&id.task).and_then(|task| task.attempt(id));
         let channel = row.and_then(|row| self.channels.get(&row.agent));
         channel.is_some_and(|channel| channel.lease_from.is_some())
     }

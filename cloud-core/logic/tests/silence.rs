@@ -4,11 +4,11 @@ mod common;
 
 use cloud_core_logic::change::Credential;
 use cloud_core_logic::{Effect, Input};
-use common::{Board, World, attempt, finished, noop};
+use common::{Board, World, attempt, finished, leased, noop};
 use shared::api::AgentStatus;
 use shared::assignment::AssignmentStatus;
 use shared::id::{Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId};
-use shared::report::{End, ReportEvent, StopReason};
+use shared::report::{End, Finish, Output, ReportEvent, StopReason};
 use shared::spec::{Disconnect, TaskSpec};
 use shared::task::{FailureReason, TaskState, TaskStatus};
 use shared::wire::downlink::{RefusedBecause, Want};
@@ -146,7 +146,17 @@ fn an_exclusive_task_is_replaced_when_its_lease_is_over_and_the_old_copy_is_fenc
 
 #[test]
 fn a_copy_that_says_that_an_exclusive_task_is_gone_is_not_believed_before_its_lease_is_over() {
-    for copied in [true, false] {
+    let unseen = |end: End| {
+        ReportEvent::Finished(Box::new(Finish {
+            end,
+            started_at: None,
+            ran_ms: None,
+            output: Output::default(),
+        }))
+    };
+    let vanished = unseen(End::Vanished { message: String::new() });
+    let stopped = unseen(End::Stopped { reason: StopReason::Disconnected });
+    for (copied, unseen) in [(true, &vanished), (false, &vanished), (true, &stopped)] {
         let (mut world, a, mut b, task) =
             running_on_a(TaskSpec { exclusive: true, ..patient(10, true) });
         wait(&mut world, 5, &mut [&mut b]);
@@ -160,12 +170,6 @@ fn a_copy_that_says_that_an_exclusive_task_is_gone_is_not_believed_before_its_le
         assert!(hello.iter().any(welcomed));
         // Until the original's lease is over, it gets none of its own.
         let ping = shared::wire::Uplink::Ping { nonce: 1, session };
-        let leased = |effects: &[Effect]| {
-            effects.iter().any(|effect| match effect {
-                Effect::Send { message: Downlink::Pong { lease, .. }, .. } => *lease,
-                _ => false,
-            })
-        };
         assert_eq!(leased(&world.say(&second, ping.clone())), !copied);
         if copied {
             // A restart of the core forgets nothing of it.
@@ -173,8 +177,7 @@ fn a_copy_that_says_that_an_exclusive_task_is_gone_is_not_believed_before_its_le
             world.hello(&mut second);
             assert!(!leased(&world.say(&second, ping.clone())));
         }
-        let vanished = End::Vanished { message: String::new() };
-        world.report(&mut second, attempt(task, 1), finished(vanished));
+        world.report(&mut second, attempt(task, 1), unseen.clone());
         world.pass(1);
         let placed = world.maps.assignments.contains_key(&attempt(task, 2));
         assert_eq!(placed, !copied, "the original may run it on the other board");

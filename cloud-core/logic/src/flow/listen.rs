@@ -76,7 +76,8 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
 
 /// An agent measures its round trip, and renews its lease: from now on it may believe for as long
 /// as a lease is that nobody else runs what is exclusive. Only the process that last said hello is
-/// answered, so no other can believe it.
+/// answered, so no other can believe it; and its lease is renewed only when what it holds cannot
+/// be an attempt that was forgotten or given up here, and given to another.
 pub(crate) fn ping(
     cloud: &mut Cloud,
     id: &AgentId,
@@ -84,20 +85,22 @@ pub(crate) fn ping(
     session: Session,
     context: &mut Context,
 ) {
+    let undecided = cloud.lease_is_undecided(id);
     if let Some(channel) = cloud.channels.get_mut(id)
         && channel.greeted
         && channel.session == session
     {
         channel.liveness.hear(context.now.mono);
-        let withheld = channel.lease_from.is_some();
+        let withheld = channel.lease_from;
         channel.lease_from = channel.lease_from.filter(|from| *from > context.now.mono);
-        let lease = channel.lease_from.is_none();
+        let lease = channel.lease_from.is_none() && !undecided;
         if lease {
             channel.answered = context.now.mono;
         }
+        let told = withheld == channel.lease_from;
         let message = Downlink::Pong { nonce, desired_rev: channel.desired_rev, lease };
         context.effect(Effect::Send { agent: id.clone(), message });
-        if withheld && lease {
+        if !told {
             cloud.put_agent(id, context);
         }
         cloud.follow_status(id, context);

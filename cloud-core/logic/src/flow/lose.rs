@@ -125,9 +125,10 @@ pub(crate) fn lose(
 ) {
     let tombstone = (left == Left::Copy && !planted!(NoTombstone))
         .then_some(Wanted::Stop { reason: StopReason::Superseded });
-    let proven = left == Left::Nothing && !cloud.may_be_copied(id);
-    if !proven {
-        cloud.hold_for_its_lease(id);
+    if let Some(attempt) = cloud.tasks.get(&id).and_then(|task| task.current())
+        && (left != Left::Nothing || cloud.may_be_copied(attempt))
+    {
+        cloud.hold_for_lease(attempt);
     }
     if cloud.end_assignment(id, context, Ending::Lost { detail }, tombstone) {
         context.next(Event::AttemptEnded { task: id });

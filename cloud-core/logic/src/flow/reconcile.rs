@@ -18,7 +18,7 @@ use shared::wire::uplink::{Held, Inventory};
 use super::{Context, Event, Left};
 use crate::change::{AssignmentRow, Change, Wanted};
 use crate::channel::{Collected, PARTS_MAX};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Task};
 use crate::effect::Effect;
 use crate::planted::planted;
 use crate::timers::Alarm;
@@ -122,12 +122,19 @@ fn compare(cloud: &mut Cloud, id: &AgentId, collected: &Collected, context: &mut
             let detail = format!("agent {id} does not have it any more");
             context.then(Event::Lose { task: assignment.task, detail, left: Left::Nothing });
         }
+        let runs = held.get(&assignment).is_some_and(|held| held.running_ms.is_some());
+        if !runs {
+            cloud.withhold_lease_of(assignment);
+        }
     }
     for stray in cloud.strays_on.get(id).cloned().unwrap_or_default() {
         match held.get(&stray) {
-            Some(held) => decide(cloud, stray, held.running_ms.unwrap_or(0), context),
+            Some(held) => decide(cloud, stray, held.running_ms, context),
             None => {
                 let detail = format!("agent {id} does not have it any more");
+                if cloud.may_be_copied(stray) {
+                    cloud.hold_for_lease(stray);
+                }
                 // The word that it should run may still be under way, if it never arrived.
                 let row = cloud.channels.get(id).and_then(|channel| channel.row(stray));
                 let was_told = row.is_none_or(|row| row.rev <= collected.applied_rev);
@@ -155,7 +162,7 @@ fn look_at_stranger(cloud: &mut Cloud, id: &AgentId, held: &Held, context: &mut 
             let started_at = context.now.wall;
             cloud.move_attempt(assignment, context, |row| row.state.start(started_at));
         }
-        decide(cloud, assignment, held.running_ms.unwrap_or(0), context);
+        decide(cloud, assignment, held.running_ms, context);
         return;
     }
     let reason = StopReason::Superseded;
@@ -163,7 +170,7 @@ fn look_at_stranger(cloud: &mut Cloud, id: &AgentId, held: &Held, context: &mut 
 }
 
 /// A stray is held by its agent, which can be heard again: which copy stays?
-fn decide(cloud: &mut Cloud, stray: AssignmentId, ran_ms: u64, context: &mut Context) {
+fn decide(cloud: &mut Cloud, stray: AssignmentId, ran_ms: Option<u64>, context: &mut Context) {
     if planted!(BothCopiesKept) {
         return;
     }
@@ -171,6 +178,7 @@ fn decide(cloud: &mut Cloud, stray: AssignmentId, ran_ms: u64, context: &mut Con
         let detail = match kept {
             Kept::Attempt(by) => format!("attempt {} was kept instead", by.attempt),
             Kept::None => "its task was being stopped when its agent came back".to_owned(),
+            Kept::Proof => "it did not run, and another copy of it may".to_owned(),
         };
         let tombstone = Some(Wanted::Stop { reason: StopReason::Superseded });
         cloud.end_stray(stray, context, Ending::Lost { detail }, tombstone);
@@ -249,14 +257,38 @@ enum Kept {
     Attempt(AssignmentId),
     /// Nothing: its task is to end.
     None,
+    /// Nothing yet: the next attempt waits until no other can run.
+    Proof,
 }
 
 impl Cloud {
+    /// Whether what an agent told in its hello, and what was not compared yet, may decide on its
+    /// lease: it may hold an attempt that is not wanted of it, or one that a copy is to end before.
+    pub(crate) fn lease_is_undecided(&self, id: &AgentId) -> bool {
+        let Some(channel) = self.channels.get(id) else {
+            return false;
+        };
+        let Some(inventory) = &channel.inventory else {
+            return false;
+        };
+        let is_strange = |held: &Held| channel.row(held.assignment).is_none();
+        let is_found_again = |(assignment, _): &(AssignmentId, Progress)| {
+            let task = self.tasks.get(&assignment.task);
+            task.is_some_and(|task| task.row.spec.exclusive && task.row.life.forgotten.is_some())
+        };
+        !inventory.is_complete()
+            || inventory.parts.values().flatten().any(is_strange)
+            || self.assigned_to(id).iter().any(is_found_again)
+    }
+
     /// What is kept instead of a stray that is held; `None` when the stray is the one to keep.
-    fn kept_instead(&self, stray: AssignmentId, ran_ms: u64, now: Now) -> Option<Kept> {
+    fn kept_instead(&self, stray: AssignmentId, ran_ms: Option<u64>, now: Now) -> Option<Kept> {
         let task = self.tasks.get(&stray.task)?;
         if let TaskState::Stopping { .. } | TaskState::Settled { .. } = task.row.life.state {
             return Some(Kept::None);
+        }
+        if task.row.spec.exclusive {
+            return self.kept_exclusively(task, ran_ms.is_some(), now);
         }
         // A copy that can be heard is worth more than one that cannot, whatever the policy.
         let other = task.assignment.as_ref().filter(|row| !is_silent(row))?;
@@ -269,9 +301,22 @@ impl Cloud {
                 std::cmp::Ordering::Equal => stray.attempt < other.id.attempt,
                 order => order.is_gt(),
             },
-            Reconcile::LongestRunning => ran_ms >= running_ms(other, now),
+            Reconcile::LongestRunning => ran_ms.unwrap_or(0) >= running_ms(other, now),
         };
         (!stays).then_some(Kept::Attempt(other.id))
+    }
+
+    /// The same for a task of which only a restored core has strays: whatever the policy, nothing
+    /// may start while another copy may run. A stray that runs proves that no other did; so it
+    /// stays, if none can have begun since.
+    fn kept_exclusively(&self, task: &Task, runs: bool, now: Now) -> Option<Kept> {
+        let Some(other) = &task.assignment else {
+            return (!runs).then_some(Kept::Proof);
+        };
+        let channel = self.channels.get(&other.agent);
+        let withheld = channel.and_then(|channel| channel.lease_from);
+        let has_none = withheld.is_some_and(|from| from > now.mono);
+        (!(runs && has_none)).then_some(Kept::Attempt(other.id))
     }
 }
 

@@ -164,19 +164,28 @@ fn take_effect(
         }
         ReportEvent::Refused { reason, detail } => {
             let ending = Ending::Refused { reason, detail };
+            doubt(cloud, assignment);
             ended(cloud, assignment, ending, stray, context);
         }
         ReportEvent::Finished(finish) => {
-            if matches!(finish.end, End::Vanished { .. }) && cloud.may_be_copied(id) {
-                cloud.hold_for_its_lease(id);
-            }
-            if let Some(ran_ms) = finish.ran_ms {
+            match finish.ran_ms {
                 // That it started is not told apart from an end that was near.
-                let ran_ms = i64::try_from(ran_ms).unwrap_or(i64::MAX);
-                cloud.note_start(assignment, at.plus_ms(-ran_ms));
+                Some(ran_ms) => {
+                    let ran_ms = i64::try_from(ran_ms).unwrap_or(i64::MAX);
+                    cloud.note_start(assignment, at.plus_ms(-ran_ms));
+                }
+                None => doubt(cloud, assignment),
             }
             ended(cloud, assignment, Ending::Finished(finish), stray, context);
         }
+    }
+}
+
+/// Nobody saw a process of this attempt end. That none runs is no proof if its agent may be a copy
+/// of one that runs it.
+fn doubt(cloud: &mut Cloud, assignment: AssignmentId) {
+    if cloud.may_be_copied(assignment) {
+        cloud.hold_for_lease(assignment);
     }
 }
 

@@ -434,3 +434,11 @@ pub fn finished(end: End) -> ReportEvent {
         output: Output::default(),
     }))
 }
+
+/// Whether a ping was answered with a lease.
+pub fn leased(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| match effect {
+        Effect::Send { message: Downlink::Pong { lease, .. }, .. } => *lease,
+        _ => false,
+    })
+}
