@@ -11,7 +11,7 @@ use crate::runs;
 use crate::sweep::Sweep;
 
 /// Within how many worlds, from seed 1 on, each fault must be found.
-pub const SEEDS_MAX: u64 = 10_000;
+pub const SEEDS_MAX: u64 = 25_000;
 
 /// A fault, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
