@@ -226,8 +226,13 @@ fn a_forged_order_is_not_carried_out() {
         assignment: AssignmentId { task: task_id, attempt: Attempt(1) },
         want: Want::Run(std::sync::Arc::new(order)),
     };
+    let core = eventually("the agent to know its core", || {
+        let status = status_of(agent);
+        let core = status["core"].as_str().ok_or_else(|| status.to_string())?;
+        core.parse().map_err(|error| format!("{error:?}"))
+    });
     let forged = Downlink::Desired(Desired {
-        core: status_of(agent)["core"].as_str().expect("a core").parse().expect("a core's id"),
+        core,
         incarnation: incarnation_of(agent),
         base: Revision(0),
         upto: Revision(1_000),
