@@ -55,8 +55,10 @@ pub(crate) struct Channel {
     pub(crate) liveness: Liveness,
     /// Whether it has said hello on this connection to this process of the core.
     pub(crate) greeted: bool,
-    /// The last heartbeat taken on this connection.
+    /// The last heartbeat or hello taken on this connection.
     pub(crate) beat: u64,
+    /// The number of the hello that was taken last.
+    pub(crate) hello: u64,
     /// When a ping was last answered, or may have been by the core's process before this one.
     pub(crate) answered: Monotonic,
     /// Which start of which kernel it spoke from, once it said so to this process of the core.
@@ -85,6 +87,7 @@ impl Channel {
             liveness,
             greeted: false,
             beat: 0,
+            hello: 0,
             answered: mono,
             board: None,
             lease_from: None,

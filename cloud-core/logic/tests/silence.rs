@@ -4,7 +4,7 @@ mod common;
 
 use cloud_core_logic::change::Credential;
 use cloud_core_logic::{Effect, Input};
-use common::{Board, World, attempt, finished, leased, noop};
+use common::{Board, CORE, World, attempt, finished, leased, noop};
 use shared::api::AgentStatus;
 use shared::assignment::AssignmentStatus;
 use shared::id::{Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId};
@@ -417,7 +417,7 @@ fn an_agent_that_has_deleted_more_than_the_core_knows_is_asked_who_it_is() {
 }
 
 #[test]
-fn an_agent_that_another_core_welcomed_is_asked_who_it_is() {
+fn an_agent_of_which_only_a_late_hello_is_known_is_asked_who_it_is() {
     // A late hello is all that this core knows of it.
     let (mut world, mut a, _, _) = running_on_a(patient(60, true));
     assert!(!asks_who_is_there(&world.beat(&mut a)));
@@ -425,6 +425,11 @@ fn an_agent_that_another_core_welcomed_is_asked_who_it_is() {
     assert!(asks_who_is_there(&world.beat(&mut a)));
     a.core = Some(CoreId(Uuid::from_u128(2)));
     assert!(asks_who_is_there(&world.beat(&mut a)));
+    // A newer hello of the same connection never came.
+    (a.core, a.hello) = (Some(CORE), a.hello + 1);
+    assert!(asks_who_is_there(&world.beat(&mut a)));
+    world.hello(&mut a);
+    assert!(!asks_who_is_there(&world.beat(&mut a)));
 }
 
 fn asks_who_is_there(effects: &[Effect]) -> bool {

@@ -81,8 +81,10 @@ pub struct Link {
     pub saved_at: Option<Timestamp>,
     /// What the database says about the connection.
     pub seen: LinkSeen,
-    /// Counts heartbeats of this process.
+    /// Counts heartbeats and hellos of this process.
     pub beat: u64,
+    /// The number of the last hello.
+    pub hello: u64,
     /// The last round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
     /// The pings whose pongs are awaited, oldest first.
@@ -117,6 +119,7 @@ impl Link {
             saved_at,
             seen,
             beat: 0,
+            hello: 0,
             rtt_ms: None,
             pings: VecDeque::new(),
             renewed: None,

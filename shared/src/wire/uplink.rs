@@ -260,6 +260,8 @@ pub struct Heartbeat {
     /// The core it takes this to go to. One that was put back to a backup may know the agent from a
     /// late hello that was meant for the core before it.
     pub core: Option<CoreId>,
+    /// The number of its last hello. A core that was started again may know it from an earlier one.
+    pub hello: u64,
     /// What it measures.
     pub load: Load,
     /// The last round trip to the core it measured, in milliseconds.

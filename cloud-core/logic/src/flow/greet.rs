@@ -102,7 +102,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     channel.applied_rev = hello.applied_rev;
     channel.sent_rev = hello.applied_rev;
     (channel.boot, channel.session, channel.link) = (hello.boot, hello.session, hello.link);
-    (channel.greeted, channel.beat) = (true, hello.beat);
+    (channel.greeted, channel.beat, channel.hello) = (true, hello.beat, hello.beat);
     channel.board = Some(hello.stamp.board);
     channel.inventory = Some(first_part(&hello));
     channel.liveness.greet(now.mono);

@@ -17,14 +17,15 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
         context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     };
-    // One that was welcomed by the core before this one, and whose late hello came here, listens to
-    // nothing that this one says.
-    let mistaken = beat.core != Some(cloud.core);
-    if mistaken || !channel.speaks(beat.incarnation, beat.session, beat.link) {
-        context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
+    let speaks = channel.speaks(beat.incarnation, beat.session, beat.link);
+    if speaks && beat.beat <= channel.beat {
         return;
     }
-    if beat.beat <= channel.beat {
+    // A late hello may be all that is known of it here: it was welcomed by the core before this one
+    // and listens to nothing that this one says, or it has said a newer hello to it.
+    let known = (beat.core, beat.hello) == (Some(cloud.core), channel.hello);
+    if !speaks || !known {
+        context.effect(Effect::Send { agent: id.clone(), message: Downlink::WhoIsThere });
         return;
     }
     if beat.acked_seq > channel.inbox.acked {

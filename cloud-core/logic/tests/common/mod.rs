@@ -130,6 +130,8 @@ pub struct Board {
     pub inventory: Option<Vec<Held>>,
     /// Whose welcome it heard last.
     pub core: Option<CoreId>,
+    /// The number of its last hello.
+    pub hello: u64,
 }
 
 pub struct World {
@@ -254,6 +256,7 @@ impl World {
     pub fn hello(&mut self, board: &mut Board) -> Vec<Effect> {
         board.link += 1;
         board.beat += 1;
+        board.hello = board.beat;
         let message = Uplink::Hello(Box::new(Hello {
             incarnation: board.incarnation,
             boot: board.boot,
@@ -286,6 +289,7 @@ impl World {
             link: board.link,
             beat: board.beat,
             core: board.core,
+            hello: board.hello,
             load: Load::default(),
             rtt_ms: Some(5.0),
             position: None,
@@ -357,6 +361,7 @@ impl Board {
             running_ms: None,
             inventory: None,
             core: Some(CORE),
+            hello: 0,
         }
     }
 

@@ -63,6 +63,7 @@ fn greet(agent: &mut Agent, hellos: u32, out: &mut Outcome, now: Now) {
     agent.link.reports_at = None;
     agent.link.told_position = agent.facts.position;
     agent.link.beat = agent.link.beat.saturating_add(1);
+    agent.link.hello = agent.link.beat;
     let mut parts = inventory(agent, now).into_iter();
     let first = parts.next().unwrap_or_default();
     out.effects.push(Effect::Send(Uplink::Hello(Box::new(Hello {
@@ -246,6 +247,7 @@ fn beat(agent: &mut Agent, out: &mut Outcome, now: Now) {
         link: agent.link.number,
         beat: agent.link.beat,
         core: agent.core,
+        hello: agent.link.hello,
         load: agent.health.load,
         rtt_ms: agent.link.rtt_ms,
         position: agent.facts.position.filter(|_| moved),
