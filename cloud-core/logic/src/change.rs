@@ -106,6 +106,21 @@ impl Forgotten {
 pub const FORGOTTEN_ATTEMPTS: u32 = 1_000;
 
 impl TaskLife {
+    /// The life of a task that was just submitted.
+    #[must_use]
+    pub fn new(at: Timestamp) -> Self {
+        Self {
+            state: TaskState::Queued,
+            updated_at: at,
+            attempt: Attempt(0),
+            agent: None,
+            failures: 0,
+            losses: 0,
+            refusals: 0,
+            forgotten: None,
+        }
+    }
+
     /// Counts what an attempt, or one run of it, has come to.
     pub(crate) fn count(&mut self, ending: &Ending) {
         match ending {

@@ -58,6 +58,7 @@ impl Cloud {
     fn take(&mut self, input: Input, context: &mut Context) {
         match input {
             Input::Submit(submission) => submit::submit(self, *submission, context),
+            Input::SubmitMany(submissions) => submit::submit_many(self, *submissions, context),
             Input::Cancel { task, reply } => cancel::cancel(self, task, reply, context),
             Input::Operate { agent, operation, reply } => {
                 operate::operate(self, &agent, operation, reply, context);

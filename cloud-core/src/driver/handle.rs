@@ -2,12 +2,13 @@
 //! there will be none.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use cloud_core_logic::Answer;
 use cloud_core_logic::change::IdempotencyKey;
 use cloud_core_logic::fleet::Fleet;
 use cloud_core_logic::input::Operation;
 use cloud_core_logic::placement::Policy;
+use cloud_core_logic::{Answer, NewTask};
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
@@ -42,6 +43,7 @@ pub enum CoreBusy {
 }
 
 impl CoreBusy {
+    pub(super) const QUEUE_FULL: Self = Self::QueueFull { retry_after_s: RETRY_AFTER_S };
     pub(super) const STORE_FAILING: Self = Self::StoreFailing { retry_after_s: RETRY_AFTER_S };
 }
 
@@ -97,6 +99,12 @@ impl Readiness {
     }
 }
 
+/// How many idempotency keys the core had taken at some moment. Whoever looks in the store whether
+/// a key is used asks for it first: the core remembers keys for a while only, and must know when a
+/// look is older than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyMark(pub(super) u64);
+
 /// Where a caller waits.
 pub(super) type Slot = oneshot::Sender<Result<Answer, CoreBusy>>;
 
@@ -107,7 +115,15 @@ pub(super) type LookSlot = oneshot::Sender<Result<TaskView, CoreBusy>>;
 #[derive(Debug)]
 pub(super) enum Ask {
     /// To take a task on.
-    Submit { id: TaskId, spec: Arc<TaskSpec>, key: Option<IdempotencyKey>, slot: Slot },
+    Submit {
+        id: TaskId,
+        spec: Arc<TaskSpec>,
+        key: Option<IdempotencyKey>,
+        mark: KeyMark,
+        slot: Slot,
+    },
+    /// To take many tasks on.
+    SubmitMany { tasks: Vec<NewTask>, mark: KeyMark, slot: Slot },
     /// To call a task off.
     Cancel { task: TaskId, slot: Slot },
     /// To do something to an agent.
@@ -117,10 +133,32 @@ pub(super) enum Ask {
 }
 
 impl Ask {
+    /// How many tasks it brings: what a transaction is bounded by.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::SubmitMany { tasks, .. } => tasks.len().max(1),
+            _ => 1,
+        }
+    }
+
+    /// How many idempotency keys it brings, and since when nobody looked whether they are used.
+    pub(super) fn keys(&self) -> Option<(usize, KeyMark)> {
+        match self {
+            Self::Submit { key: Some(_), mark, .. } => Some((1, *mark)),
+            Self::SubmitMany { tasks, mark, .. } => {
+                Some((tasks.iter().filter(|task| task.key.is_some()).count(), *mark))
+            }
+            _ => None,
+        }
+    }
+
     /// Tells the caller that there will be no answer. A caller who is gone does not mind.
     pub(super) fn refuse(self, busy: CoreBusy) {
         match self {
-            Self::Submit { slot, .. } | Self::Cancel { slot, .. } | Self::Operate { slot, .. } => {
+            Self::Submit { slot, .. }
+            | Self::SubmitMany { slot, .. }
+            | Self::Cancel { slot, .. }
+            | Self::Operate { slot, .. } => {
                 let _ = slot.send(Err(busy));
             }
             Self::Look { slot, .. } => {
@@ -159,7 +197,33 @@ impl Core {
         key: Option<IdempotencyKey>,
     ) -> Result<Answer, CoreBusy> {
         let id = TaskId(new_uuid_v7(&self.clock.now()));
-        self.ask(|slot| Ask::Submit { id, spec, key, slot }).await
+        let mark = self.key_mark();
+        self.ask(|slot| Ask::Submit { id, spec, key, mark, slot }).await
+    }
+
+    /// Takes many tasks on, each for itself: one message, one transaction, one answer. `mark` is
+    /// from before it was looked up whether their keys are used.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn submit_many(
+        &self,
+        tasks: Vec<NewTask>,
+        mark: KeyMark,
+    ) -> Result<Answer, CoreBusy> {
+        self.ask(|slot| Ask::SubmitMany { tasks, mark, slot }).await
+    }
+
+    /// A new id for a task. Ids made one after the other sort in that order.
+    #[must_use]
+    pub fn new_task_id(&self) -> TaskId {
+        TaskId(new_uuid_v7(&self.clock.now()))
+    }
+
+    /// How many idempotency keys the core has taken.
+    #[must_use]
+    pub fn key_mark(&self) -> KeyMark {
+        KeyMark(self.status.keys_taken.load(Ordering::Acquire))
     }
 
     /// Calls a task off.
@@ -235,9 +299,7 @@ impl Core {
         }
         let (slot, answer) = oneshot::channel();
         self.asks.try_send(ask(slot)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                CoreBusy::QueueFull { retry_after_s: RETRY_AFTER_S }
-            }
+            mpsc::error::TrySendError::Full(_) => CoreBusy::QUEUE_FULL,
             mpsc::error::TrySendError::Closed(_) => CoreBusy::Stopping,
         })?;
         answer.await.unwrap_or(Err(CoreBusy::Stopping))

@@ -17,6 +17,7 @@ use crate::observe::{AgentJoined, AttemptPlaced, LateReportKept, Metrics, TaskSe
 pub(super) fn kind(input: &Input) -> &'static str {
     match input {
         Input::Submit(_) => "submit",
+        Input::SubmitMany(_) => "submit_many",
         Input::Cancel { .. } => "cancel",
         Input::Operate { .. } => "operate",
         Input::Join { .. } => "join",

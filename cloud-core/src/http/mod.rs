@@ -2,6 +2,7 @@
 //! is an input to the core. The only place that names actix-web; it decides nothing.
 
 mod agents;
+mod batch;
 mod body;
 mod explain;
 mod health;

@@ -44,6 +44,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The core does not go by this host name.
     UnknownHost,
+    /// The body is not a batch of tasks.
+    InvalidBatch,
     /// The task is JSON, but not a valid task.
     InvalidTask,
     /// The key was used before, with another task.
@@ -74,7 +76,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 22] = {
+const FACTS: [Facts; 23] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -93,6 +95,7 @@ const FACTS: [Facts; 22] = {
         facts(K::BodyTooLarge, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
         facts(K::UnsupportedMediaType, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be plain JSON"),
         facts(K::UnknownHost, "unknown-host", S::MISDIRECTED_REQUEST, "The core does not go by this host name"),
+        facts(K::InvalidBatch, "invalid-batch", S::UNPROCESSABLE_ENTITY, "The body is not a batch of tasks"),
         facts(K::InvalidTask, "invalid-task", S::UNPROCESSABLE_ENTITY, "The task is not valid"),
         facts(K::IdempotencyKeyReused, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another task"),
         facts(K::QueueFull, "queue-full", S::TOO_MANY_REQUESTS, "As many tasks wait as may wait"),

@@ -8,12 +8,13 @@ use shared::border::nearest;
 
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::quote;
-use super::{agents, health, logs, placement, tasks};
+use super::{agents, batch, health, logs, placement, tasks};
 
 /// Every path, for hints.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "/",
     "/v1/tasks",
+    "/v1/tasks/batch",
     "/v1/tasks/plan",
     "/v1/tasks/{id}",
     "/v1/tasks/{id}/explain",
@@ -39,6 +40,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::post().to(tasks::submit))
                 .default_service(refuse("GET, HEAD, POST")),
         )
+        .service(post("/v1/tasks/batch", batch::submit))
         .service(post("/v1/tasks/plan", placement::plan))
         .service(get("/v1/tasks/{id}", tasks::show))
         .service(get("/v1/tasks/{id}/explain", placement::explain))

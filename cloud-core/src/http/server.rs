@@ -12,6 +12,7 @@ use actix_web::{App, Error, HttpServer, ResponseError, web};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchRoom;
 use super::line::Line;
 use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
@@ -94,7 +95,8 @@ pub fn start(
     let metrics = HttpMetrics::register(&mut registry);
     let hosts = Hosts::for_listener(settings.listen.ip(), &settings.hosts);
     let log_room = LogRoom::default();
-    let state = web::Data::new(State { core, registry, metrics, hosts, log_room });
+    let batch_room = BatchRoom::default();
+    let state = web::Data::new(State { core, registry, metrics, hosts, batch_room, log_room });
     let failed = |source| HttpError::Listen { address: settings.listen, source };
     let workers = settings.workers.max(1);
     let server = HttpServer::new(move || {

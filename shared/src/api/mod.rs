@@ -2,6 +2,7 @@
 //! keeps its name and meaning.
 
 mod agent;
+mod batch;
 mod logs;
 mod placement;
 mod problem;
@@ -10,6 +11,7 @@ mod task;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
+pub use batch::{BatchDocument, BatchResult};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
 pub use problem::ProblemDocument;

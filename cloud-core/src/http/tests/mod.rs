@@ -1,6 +1,7 @@
 //! The API as clients see it: a real listener over a real core that keeps its state in memory.
 
 mod agents;
+mod batch;
 mod client;
 mod explained;
 mod hostile;
