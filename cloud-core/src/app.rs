@@ -118,7 +118,8 @@ impl App {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let (fresh, now) = (CoreId(new_uuid_v4()), Clock::new().now().wall);
-        let mut store = SqliteStore::open(&config.store_path, fresh, now)?;
+        let mut store =
+            SqliteStore::open(&config.store_path, fresh, now)?.with_events(config.events);
         if let Some(TakenUp { taken_at, tasks }) = store.taken_up() {
             metrics.record(BackupTakenUp { taken_at, tasks: *tasks });
         }

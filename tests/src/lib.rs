@@ -10,6 +10,7 @@ pub mod builder;
 pub mod cluster;
 pub mod core;
 pub mod daemon;
+pub mod events;
 pub mod evidence;
 pub mod hosts;
 pub mod http;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::happening::Happening;
 use crate::planted::planted;
 use serde::{Deserialize, Serialize};
 use shared::api::{HistoryDocument, Terms};
@@ -322,6 +323,13 @@ pub enum Change {
     },
     /// The agents of a core restored from a backup have had their time to say what they hold.
     Recovered,
+    /// What the step has to tell to those who follow events: its last change, if there is any.
+    Happened {
+        /// When.
+        at: Timestamp,
+        /// What, in order.
+        events: Vec<Happening>,
+    },
     /// A stale attempt told something. It has no effect, and is kept.
     LateReport {
         /// The task.

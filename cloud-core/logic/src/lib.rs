@@ -9,6 +9,7 @@ pub mod document;
 pub mod effect;
 pub mod fleet;
 mod flow;
+pub mod happening;
 pub mod input;
 pub mod invariant;
 mod ledger;

@@ -52,7 +52,7 @@ impl Cloud {
         if cfg!(debug_assertions) && self.tasks.len() <= CHECKED_TASKS_MAX {
             assert_eq!(crate::invariant::check(self), Ok(()));
         }
-        context.outcome
+        context.finish()
     }
 
     fn take(&mut self, input: Input, context: &mut Context) {

@@ -13,7 +13,7 @@ use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
 use shared_runtime::clock::{Clock, new_uuid_v7};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Status;
 use crate::store::Reader;
@@ -279,6 +279,13 @@ impl Core {
     /// longer: the core is about to stop.
     pub fn close(&self) {
         Status::set(&self.status.closing, true);
+        self.status.events.send_replace(());
+    }
+
+    /// Says when there may be new events, or none will come any more.
+    #[must_use]
+    pub fn events(&self) -> watch::Receiver<()> {
+        self.status.events.subscribe()
     }
 
     /// Whether the core is about to stop, or has stopped.

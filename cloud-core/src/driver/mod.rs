@@ -152,6 +152,8 @@ struct Status {
     stopping: AtomicBool,
     store_failing: AtomicBool,
     broker_up: AtomicBool,
+    /// Moves when events were committed, and when nobody need wait for any.
+    events: watch::Sender<()>,
     /// How many idempotency keys were taken since the start.
     keys_taken: AtomicU64,
 }
@@ -217,5 +219,6 @@ struct StoppingOnDrop(Arc<Status>);
 impl Drop for StoppingOnDrop {
     fn drop(&mut self) {
         Status::set(&self.0.stopping, true);
+        self.0.events.send_replace(());
     }
 }

@@ -258,7 +258,11 @@ impl Run {
             let begun = Instant::now();
             let Err(error) = self.inside.store.commit(changes) else {
                 let took = begun.elapsed();
+                let tells = matches!(changes.last(), Some(Change::Happened { .. }));
                 let changes = changes.len();
+                if tells {
+                    self.inside.status.events.send_replace(());
+                }
                 self.inside.metrics.record(BatchCommitted { inputs, changes, took });
                 if failures > 0 {
                     Status::set(&self.inside.status.store_failing, false);

@@ -136,7 +136,8 @@ async fn a_join_is_on_disk_and_in_force_before_it_is_answered() {
     assert_eq!(
         after,
         [
-            Happened::Committed { changes: 1 },
+            // The credential, and what is told of it.
+            Happened::Committed { changes: 2 },
             Happened::CredentialPut(agent("a")),
             Happened::JoinAnswered(agent("a"), true),
         ]

@@ -4,6 +4,7 @@
 mod agents;
 mod batch;
 mod body;
+mod events;
 mod explain;
 mod health;
 mod line;
@@ -11,6 +12,7 @@ mod logs;
 mod metrics;
 mod origin;
 mod page;
+mod parts;
 mod placement;
 pub mod problem;
 mod query;

@@ -8,10 +8,10 @@ use shared::border::nearest;
 
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::quote;
-use super::{agents, batch, health, logs, placement, tasks};
+use super::{agents, batch, events, health, logs, placement, tasks};
 
 /// Every path, for hints.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "/",
     "/v1/tasks",
     "/v1/tasks/batch",
@@ -25,6 +25,7 @@ const PATHS: [&str; 16] = [
     "/v1/agents/{id}/cordon",
     "/v1/agents/{id}/uncordon",
     "/v1/agents/{id}/drain",
+    "/v1/events",
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -51,6 +52,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(post("/v1/agents/{id}/cordon", agents::cordon))
         .service(post("/v1/agents/{id}/uncordon", agents::uncordon))
         .service(post("/v1/agents/{id}/drain", agents::drain))
+        .service(get("/v1/events", events::follow))
         .service(get("/health/live", health::live))
         .service(get("/health/ready", health::ready))
         .service(get("/metrics", health::metrics))

@@ -7,6 +7,7 @@ use actix_web::web;
 use prometheus_client::registry::Registry;
 
 use super::batch::BatchRoom;
+use super::events::EventRoom;
 use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::Hosts;
@@ -29,6 +30,8 @@ pub struct State {
     pub hosts: Hosts,
     /// Room for batches of tasks.
     pub batch_room: BatchRoom,
+    /// Room for those who follow events.
+    pub event_room: EventRoom,
     /// Room for those who read logs.
     pub log_room: LogRoom,
 }

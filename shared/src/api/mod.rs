@@ -3,6 +3,7 @@
 
 mod agent;
 mod batch;
+mod event;
 mod logs;
 mod placement;
 mod problem;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
 pub use batch::{BatchDocument, BatchResult};
+pub use event::{EventDetail, EventDocument, EventKind};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
 pub use problem::ProblemDocument;

@@ -7,6 +7,7 @@ use shared::report::StopReason;
 use super::{Context, Event};
 use crate::cloud::Cloud;
 use crate::effect::Answer;
+use crate::happening::Happening;
 use crate::input::{Operation, ReplyTo};
 
 pub(crate) fn operate(
@@ -31,6 +32,7 @@ pub(crate) fn operate(
     });
     if changed == Some(true) {
         cloud.put_agent(id, context);
+        context.tell(Happening::operated(id, operation));
         match operation {
             Operation::Cordon => {}
             Operation::Uncordon => {

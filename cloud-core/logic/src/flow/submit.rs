@@ -9,6 +9,7 @@ use crate::change::{Change, TaskLife, TaskRow};
 use crate::cloud::{Cloud, Task};
 use crate::document;
 use crate::effect::{Answer, Taken};
+use crate::happening::Happening;
 use crate::input::{NewTask, Submission, Submissions};
 use crate::queue::{Rank, Spot};
 use crate::timers::Alarm;
@@ -84,6 +85,7 @@ fn take_on(cloud: &mut Cloud, task: NewTask, context: &mut Context) -> Taken {
     let life = TaskLife::new(now.wall);
     let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, life };
     context.change(Change::TaskAdded(Box::new(row.clone())));
+    context.tell(Happening::submitted(id));
     let spot: Spot = cloud.queue.ready(Rank::of(id, &row.spec));
     cloud.tasks.insert(id, Task::new(row, spot));
     Taken::Submitted { at: now.wall }

@@ -1,6 +1,7 @@
 //! What every store must do, whichever way it keeps things. A new store passes [`conformance`]
 //! and [`random::alike`] against the one in memory before anybody uses it.
 
+pub mod events;
 mod listing;
 pub mod logs;
 pub mod random;
@@ -42,6 +43,10 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     an_explanation_knows_who_refused(&mut *make());
     what_is_told_of_an_unknown_task_is_there_to_be_asked_for(&mut *make());
     a_store_that_is_no_backup_recovers_from_nothing(&mut *make());
+    events::every_event_is_told_once_in_order(&mut *make());
+    events::an_event_is_there_exactly_when_its_change_is(&mut *make());
+    events::what_was_taken_away_is_told_as_a_gap(&mut *make());
+    events::a_number_that_was_never_given_is_told_as_a_gap(&mut *make());
     logs::a_log_is_taken_once_however_often_it_comes(&mut *make());
     logs::a_log_is_taken_from_its_own_agent_only(&mut *make());
     logs::of_one_task_the_oldest_goes_first(&mut *make());

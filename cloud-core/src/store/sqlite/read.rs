@@ -13,9 +13,9 @@ use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
 use shared_runtime::sqlite::{DatabaseError, open_read_only};
 
-use super::{logs, rows};
+use super::{events, logs, rows};
 use crate::store::{
-    LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
+    EventPart, LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
     document::placement_input, page_limit, page_of, task_behind,
 };
 
@@ -117,6 +117,14 @@ impl Reader for SqliteReader {
 
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
         late_reports(&self.connection(), &id.to_string())
+    }
+
+    fn events(&self, after: u64) -> Result<EventPart, StoreError> {
+        events::part(&mut self.connection(), after)
+    }
+
+    fn newest_event(&self) -> Result<u64, StoreError> {
+        events::newest(&self.connection())
     }
 
     fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError> {

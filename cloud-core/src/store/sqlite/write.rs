@@ -13,8 +13,9 @@ use shared::mailbox::Inbox;
 use shared::task::TaskState;
 use shared::time::Timestamp;
 
+use super::events;
 use super::rows::{bits, json};
-use crate::store::{LATE_REPORTS_MAX, StoreError};
+use crate::store::{EventBounds, LATE_REPORTS_MAX, StoreError};
 
 /// How many statements the writer keeps prepared; more than there are below.
 pub(super) const STATEMENTS_KEPT: usize = 32;
@@ -38,7 +39,7 @@ pub(super) fn last_words(changes: &[Change]) -> impl Iterator<Item = &Change> {
 }
 
 /// Applies one change.
-pub(super) fn apply(connection: &Connection, change: &Change) -> Result<()> {
+pub(super) fn apply(connection: &Connection, change: &Change, bounds: &EventBounds) -> Result<()> {
     match change {
         Change::TaskAdded(row) => add_task(connection, row),
         Change::TaskMoved { task, life } => move_task(connection, *task, life),
@@ -53,6 +54,7 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> Result<()> {
             remove_wanted(connection, agent, *assignment)
         }
         Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
+        Change::Happened { at, events } => events::append(connection, *at, events, bounds),
         Change::Recovered => {
             connection.prepare_cached("DELETE FROM meta WHERE key = 'recovering'")?.execute([])?;
             Ok(())
