@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::happening::Happening;
+use crate::placement::Policy;
 use crate::planted::planted;
 use serde::{Deserialize, Serialize};
 use shared::api::{HistoryDocument, Terms};
@@ -323,6 +324,8 @@ pub enum Change {
     },
     /// The agents of a core restored from a backup have had their time to say what they hold.
     Recovered,
+    /// Another placement policy is in force.
+    PolicyPut(Box<Policy>),
     /// What the step has to tell to those who follow events: its last change, if there is any.
     Happened {
         /// When.
@@ -357,6 +360,8 @@ pub struct Stored {
     /// Whether the store was restored from a backup, and no [`Change::Recovered`] was committed
     /// since.
     pub recovering: bool,
+    /// The placement policy that was last put in force, if one ever was.
+    pub policy: Option<Policy>,
 }
 
 impl Stored {
@@ -371,6 +376,7 @@ impl Stored {
             credentials: Vec::new(),
             wanted: Vec::new(),
             recovering: false,
+            policy: None,
         }
     }
 }

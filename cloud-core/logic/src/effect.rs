@@ -9,6 +9,7 @@ use shared::wire::Downlink;
 
 use crate::change::Change;
 use crate::input::ReplyTo;
+use crate::placement::Policy;
 
 /// What comes of one step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -91,6 +92,10 @@ pub enum Answer {
     NotLive(TaskId),
     /// The agent as it is now.
     Agent(Box<AgentDocument>),
+    /// The placement policy that is in force now.
+    Policy(Box<Policy>),
+    /// The policy has another version than the one to be replaced: this.
+    PolicyMoved(u64),
     /// No agent of this id has ever joined.
     UnknownAgent(AgentId),
 }

@@ -100,6 +100,13 @@ impl Happening {
         Self::of_agent(kind, agent)
     }
 
+    /// An operator put another placement policy in force.
+    #[must_use]
+    pub fn policy(version: u64) -> Self {
+        let detail = EventDetail { policy: Some(version), ..EventDetail::default() };
+        Self { kind: EventKind::OperatorPolicy, task: None, agent: None, detail: Some(detail) }
+    }
+
     fn of_agent(kind: EventKind, agent: &AgentId) -> Self {
         Self { kind, task: None, agent: Some(agent.clone()), detail: None }
     }

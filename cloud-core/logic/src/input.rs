@@ -9,6 +9,7 @@ use shared::wire::Uplink;
 use shared::wire::uplink::Join;
 
 use crate::change::{Credential, IdempotencyKey};
+use crate::placement::Policy;
 
 /// Names the slot in which a caller waits for an [`crate::Answer`]. Given by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +80,15 @@ pub enum Input {
         agent: AgentId,
         /// What.
         operation: Operation,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// An operator puts a placement policy in force.
+    SetPolicy {
+        /// Which. Its version is not looked at.
+        policy: Box<Policy>,
+        /// Over which version only, if that matters.
+        only_over: Option<u64>,
         /// Who waits for the answer.
         reply: ReplyTo,
     },

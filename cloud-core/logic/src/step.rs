@@ -63,6 +63,9 @@ impl Cloud {
             Input::Operate { agent, operation, reply } => {
                 operate::operate(self, &agent, operation, reply, context);
             }
+            Input::SetPolicy { policy, only_over, reply } => {
+                operate::set_policy(self, *policy, only_over, reply, context);
+            }
             Input::Join { agent, join, credential } => {
                 greet::join(self, &agent, &join, credential, context);
             }

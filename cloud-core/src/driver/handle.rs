@@ -128,6 +128,8 @@ pub(super) enum Ask {
     Cancel { task: TaskId, slot: Slot },
     /// To do something to an agent.
     Operate { agent: AgentId, operation: Operation, slot: Slot },
+    /// To put a policy in force.
+    SetPolicy { policy: Box<Policy>, only_over: Option<u64>, slot: Slot },
     /// To see the fleet, and a task in it, as it is after everything asked before.
     Look { task: Option<TaskId>, slot: LookSlot },
 }
@@ -158,7 +160,8 @@ impl Ask {
             Self::Submit { slot, .. }
             | Self::SubmitMany { slot, .. }
             | Self::Cancel { slot, .. }
-            | Self::Operate { slot, .. } => {
+            | Self::Operate { slot, .. }
+            | Self::SetPolicy { slot, .. } => {
                 let _ = slot.send(Err(busy));
             }
             Self::Look { slot, .. } => {
@@ -240,6 +243,19 @@ impl Core {
     /// When the core does not answer.
     pub async fn operate(&self, agent: AgentId, operation: Operation) -> Result<Answer, CoreBusy> {
         self.ask(|slot| Ask::Operate { agent, operation, slot }).await
+    }
+
+    /// Puts a placement policy in force.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn set_policy(
+        &self,
+        policy: Policy,
+        only_over: Option<u64>,
+    ) -> Result<Answer, CoreBusy> {
+        let policy = Box::new(policy);
+        self.ask(|slot| Ask::SetPolicy { policy, only_over, slot }).await
     }
 
     /// The fleet as it is after everything that this caller was answered before. All who ask at

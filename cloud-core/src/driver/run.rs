@@ -209,6 +209,9 @@ impl Run {
                 Ask::Operate { agent, operation, slot } => {
                     Input::Operate { agent, operation, reply: self.keep(slot) }
                 }
+                Ask::SetPolicy { policy, only_over, slot } => {
+                    Input::SetPolicy { policy, only_over, reply: self.keep(slot) }
+                }
                 Ask::Look { task, slot } => {
                     looks.push((task, slot));
                     continue;

@@ -20,6 +20,7 @@ pub(super) fn kind(input: &Input) -> &'static str {
         Input::SubmitMany(_) => "submit_many",
         Input::Cancel { .. } => "cancel",
         Input::Operate { .. } => "operate",
+        Input::SetPolicy { .. } => "set_policy",
         Input::Join { .. } => "join",
         Input::Broker { .. } => "broker",
         Input::Tick => "tick",

@@ -14,6 +14,7 @@ mod origin;
 mod page;
 mod parts;
 mod placement;
+mod policy;
 pub mod problem;
 mod query;
 mod routes;

@@ -8,10 +8,10 @@ use shared::border::nearest;
 
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::quote;
-use super::{agents, batch, events, health, logs, placement, tasks};
+use super::{agents, batch, events, health, logs, placement, policy, tasks};
 
 /// Every path, for hints.
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 18] = [
     "/",
     "/v1/tasks",
     "/v1/tasks/batch",
@@ -26,6 +26,7 @@ const PATHS: [&str; 17] = [
     "/v1/agents/{id}/uncordon",
     "/v1/agents/{id}/drain",
     "/v1/events",
+    "/v1/policy",
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -53,6 +54,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(post("/v1/agents/{id}/uncordon", agents::uncordon))
         .service(post("/v1/agents/{id}/drain", agents::drain))
         .service(get("/v1/events", events::follow))
+        .service(
+            web::resource("/v1/policy")
+                .route(reading().to(policy::show))
+                .route(web::put().to(policy::put))
+                .default_service(refuse("GET, HEAD, PUT")),
+        )
         .service(get("/health/live", health::live))
         .service(get("/health/ready", health::ready))
         .service(get("/metrics", health::metrics))

@@ -11,6 +11,7 @@ use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, Stored, TaskLife, TaskRow, WantedRow,
 };
 use cloud_core_logic::document;
+use cloud_core_logic::placement::Policy;
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
 use shared::mailbox::Inbox;
@@ -45,6 +46,7 @@ struct State {
     logs: Logs,
     events: Events,
     recovering: bool,
+    policy: Option<Policy>,
 }
 
 impl MemoryStore {
@@ -64,6 +66,7 @@ impl MemoryStore {
             logs: Logs::default(),
             events: Events::default(),
             recovering: false,
+            policy: None,
         };
         Self { shared: Arc::new(RwLock::new(state)) }
     }
@@ -122,6 +125,7 @@ impl Store for MemoryStore {
                 .collect(),
             wanted,
             recovering: state.recovering,
+            policy: state.policy.clone(),
         })
     }
 
@@ -205,6 +209,11 @@ impl State {
             Change::Recovered => {
                 let before = std::mem::take(&mut self.recovering);
                 undo.0.push(Box::new(move |state| state.recovering = before));
+                Ok(())
+            }
+            Change::PolicyPut(policy) => {
+                let before = self.policy.replace(policy.as_ref().clone());
+                undo.0.push(Box::new(move |state| state.policy = before));
                 Ok(())
             }
             Change::Happened { at, events } => {

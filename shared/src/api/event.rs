@@ -48,6 +48,9 @@ pub enum EventKind {
     /// An operator moves work away from an agent.
     #[serde(rename = "operator.drain")]
     OperatorDrain,
+    /// An operator put another placement policy in force.
+    #[serde(rename = "operator.policy")]
+    OperatorPolicy,
     /// Events are missing here: they were taken away before they were read, or lost with a backup.
     #[serde(rename = "gap")]
     Gap,
@@ -55,7 +58,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind with its name on the wire.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("task.submitted", Self::TaskSubmitted),
         ("task.pending", Self::TaskPending),
         ("task.assigned", Self::TaskAssigned),
@@ -69,6 +72,7 @@ impl EventKind {
         ("operator.cordon", Self::OperatorCordon),
         ("operator.uncordon", Self::OperatorUncordon),
         ("operator.drain", Self::OperatorDrain),
+        ("operator.policy", Self::OperatorPolicy),
         ("gap", Self::Gap),
     ];
 
@@ -94,6 +98,9 @@ pub struct EventDetail {
     /// Until when it waits before it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// The version of the placement policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<u64>,
     /// The last event before a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,

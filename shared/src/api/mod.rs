@@ -6,6 +6,7 @@ mod batch;
 mod event;
 mod logs;
 mod placement;
+mod policy;
 mod problem;
 mod task;
 
@@ -16,6 +17,7 @@ pub use batch::{BatchDocument, BatchResult};
 pub use event::{EventDetail, EventDocument, EventKind};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
+pub use policy::{PlacementPolicy, PolicyDocument, PolicyWeights};
 pub use problem::ProblemDocument;
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,

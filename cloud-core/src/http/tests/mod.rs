@@ -8,6 +8,7 @@ mod explained;
 mod hostile;
 mod logs;
 mod malformed;
+mod policy;
 mod serving;
 mod showing;
 mod submitting;

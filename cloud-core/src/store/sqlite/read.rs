@@ -167,7 +167,9 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     wanted.sort_by(|(left, a), (right, b)| (left, a.rev).cmp(&(right, b.rev)));
     let sql = "SELECT count(*) FROM meta WHERE key = 'recovering'";
     let recovering = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0;
-    Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering })
+    let sql = "SELECT value FROM meta WHERE key = 'policy'";
+    let policy = connection.query_row(sql, [], |row| rows::from_json(row, 0)).optional()?;
+    Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering, policy })
 }
 
 /// Every task that is not settled.

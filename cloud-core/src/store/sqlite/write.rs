@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, TaskLife, TaskRow, WantedRow,
 };
+use cloud_core_logic::placement::Policy;
 use rusqlite::{Connection, params};
 use shared::api::HistoryDocument;
 use shared::id::{AgentId, AssignmentId, TaskId};
@@ -54,6 +55,7 @@ pub(super) fn apply(connection: &Connection, change: &Change, bounds: &EventBoun
             remove_wanted(connection, agent, *assignment)
         }
         Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
+        Change::PolicyPut(policy) => put_policy(connection, policy),
         Change::Happened { at, events } => events::append(connection, *at, events, bounds),
         Change::Recovered => {
             connection.prepare_cached("DELETE FROM meta WHERE key = 'recovering'")?.execute([])?;
@@ -219,6 +221,16 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
             json(&row.former)?,
             row.withheld,
         ])?;
+    Ok(())
+}
+
+fn put_policy(connection: &Connection, policy: &Policy) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES ('policy', $1) \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )?
+        .execute([json(policy)?])?;
     Ok(())
 }
 
