@@ -157,6 +157,8 @@ pub struct Surroundings {
     pub kind: BrokerKind,
     /// Where it is.
     pub broker: SocketAddr,
+    /// The authority of its certificate, if it is reached by TLS.
+    pub authority: Option<PathBuf>,
     /// The file with the core's join token.
     pub join_token_file: PathBuf,
     /// The cluster's folder.
@@ -187,13 +189,18 @@ impl Agent {
         if around.kind == BrokerKind::Mosquitto {
             text.push_str(&broker_user(&setup.id, &folder));
         }
+        let mut scheme = "mqtt";
+        if let Some(authority) = &around.authority {
+            scheme = "mqtts";
+            text.push_str(&format!("[broker]\nca_file = \"{}\"\n", authority.display()));
+        }
         fs::write(&config, text).expect("written");
         let mut args: Vec<String> =
             ["run", "--id", &setup.id, "--region", &setup.region, "--capacity", &setup.capacity]
                 .map(str::to_owned)
                 .to_vec();
         args.push(format!("--config={}", config.display()));
-        args.push(format!("--broker=mqtt://{broker}"));
+        args.push(format!("--broker={scheme}://{broker}"));
         // One word each: a negative number by itself would look like a flag.
         args.push(format!("--latitude={}", setup.position.0));
         args.push(format!("--longitude={}", setup.position.1));

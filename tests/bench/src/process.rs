@@ -14,6 +14,23 @@ pub fn bytes_written(pid: u32) -> u64 {
     value(&path, "write_bytes").saturating_sub(value(&path, "cancelled_write_bytes"))
 }
 
+/// The memory of a process in KiB, with what it shares divided by how many share it.
+pub fn proportional_kib(pid: u32) -> u64 {
+    value(&format!("/proc/{pid}/smaps_rollup"), "Pss")
+}
+
+/// The memory that a process has for itself and has written to, in KiB.
+pub fn dirty_kib(pid: u32) -> u64 {
+    value(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty")
+}
+
+/// The processor time that a process has had, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    nanoseconds.unwrap_or(0.0) / 1e9
+}
+
 fn value(path: &str, name: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
