@@ -65,4 +65,5 @@ BENCH = $(CARGO) run --quiet --release --package benchmarks --bin bench --featur
 bench bench-offline:
 	$(CARGO) build --quiet --release --bins --package cloud-core --package edge-agent \
 		--package benchmarks --features benchmarks/bench
+	$(CARGO) build --quiet --profile board --package edge-agent
 	$(call BENCH,$(if $(filter bench,$@),speed,offline))

@@ -41,6 +41,8 @@ pub struct AgentSetup {
     pub disk_reserve_mib: Option<u64>,
     /// Whether it is as patient as agents are in the field.
     pub patient: bool,
+    /// Its program, if not the one that was built with the tests.
+    pub program: Option<PathBuf>,
 }
 
 /// A join token that is not the core's.
@@ -71,6 +73,7 @@ impl AgentSetup {
             lonely_ms: None,
             disk_reserve_mib: None,
             patient: false,
+            program: None,
         }
     }
 
@@ -127,6 +130,13 @@ impl AgentSetup {
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.patient = true;
+        self
+    }
+
+    /// The same with another build of its program.
+    #[must_use]
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
         self
     }
 
@@ -210,7 +220,8 @@ impl Agent {
         if let Some(file) = token_file(&setup, &folder, &around.join_token_file) {
             args.push(format!("--join-token-file={}", file.display()));
         }
-        let daemon = Daemon::new(&setup.id, &binaries::agent(), args, &around.folder);
+        let program = setup.program.clone().unwrap_or_else(binaries::agent);
+        let daemon = Daemon::new(&setup.id, &program, args, &around.folder);
         Self { setup, daemon, link, data }
     }
 

@@ -24,11 +24,16 @@ pub fn dirty_kib(pid: u32) -> u64 {
     value(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty")
 }
 
-/// The processor time that a process has had, in seconds.
+/// The processor time that the threads of a process have had, in seconds.
 pub fn cpu_seconds(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-    let nanoseconds = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-    nanoseconds.unwrap_or(0.0) / 1e9
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0.0;
+    };
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 fn value(path: &str, name: &str) -> u64 {
