@@ -25,6 +25,8 @@ use cloud_core_logic::Answer;
 
 pub use actix_web::dev::ServerHandle;
 pub use body::BODY_BYTES_MAX;
+#[cfg(test)]
+pub(crate) use metrics::HttpMetrics;
 pub use query::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use server::{HttpError, HttpSettings, start};
 
