@@ -3,11 +3,13 @@
 
 mod agents;
 mod body;
+mod docs;
 mod explain;
 mod health;
 mod line;
 mod logs;
 mod metrics;
+mod openapi;
 mod origin;
 mod page;
 mod placement;

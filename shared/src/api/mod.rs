@@ -2,6 +2,7 @@
 //! keeps its name and meaning.
 
 mod agent;
+mod health;
 mod logs;
 mod placement;
 mod problem;
@@ -10,6 +11,7 @@ mod task;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
+pub use health::{Index, Liveness, Readiness};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
 pub use problem::ProblemDocument;
@@ -20,6 +22,7 @@ pub use task::{
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PageOf{T}"))]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,

@@ -2,6 +2,7 @@
 
 mod agents;
 mod client;
+mod described;
 mod explained;
 mod hostile;
 mod logs;
