@@ -8,7 +8,7 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench-offline
+.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test          run every test; installs the Debian packages it needs"
 	@echo "make sim SEEDS=n   run n simulated worlds from FIRST_SEED (one nobody has tried); SEED=x replays one"
 	@echo "make sim-planted   plant faults one at a time, and say how many worlds it takes to find each"
+	@echo "make bench         how fast everything is, in one table; ONLY=name measures one figure"
 	@echo "make bench-offline what offline work costs, in one table; ONLY=name measures one figure"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
@@ -58,7 +59,11 @@ sim-planted:
 
 # What is measured, and how: docs/BENCHMARKS.md. Measures and never asserts: it fails only when
 # something does not work.
-bench-offline:
+BENCH = $(CARGO) run --quiet --release --package benchmarks --bin bench --features bench -- \
+	$(if $(ONLY),--only "$(ONLY)",$(1))
+
+bench bench-offline:
 	$(CARGO) build --quiet --release --bins --package cloud-core --package edge-agent \
 		--package benchmarks --features benchmarks/bench
-	$(CARGO) run --quiet --release --package benchmarks --bin bench --features bench -- --only "$(ONLY)"
+	$(CARGO) build --quiet --profile board --package edge-agent
+	$(call BENCH,$(if $(filter bench,$@),speed,offline))

@@ -22,7 +22,7 @@ use crate::config::{BrokerChoice, Config};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::http::{self, HttpError, ServerHandle};
 use crate::link::{self, Credentials, Doorman, SealedSender};
-use crate::observe::{BackupTakenUp, Metrics, Registry};
+use crate::observe::{BackupTakenUp, Metrics, ProcessMetrics, Registry};
 use crate::store::{BackupError, SqliteStore, Store, StoreError, TakenUp};
 use data::DataFolder;
 
@@ -117,6 +117,7 @@ impl App {
         let join_token = data::join_token(&config)?;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        registry.register_collector(Box::new(ProcessMetrics::new(&config.store_path)));
         let (fresh, now) = (CoreId(new_uuid_v4()), Clock::new().now().wall);
         let mut store =
             SqliteStore::open(&config.store_path, fresh, now)?.with_events(config.events);

@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 
 /// What users see of an assignment's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AssignmentStatus {
     /// The agent was told and has not answered.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 /// One thing wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// JSON pointer (RFC 6901) of the offending value; empty for the whole document.
     pub pointer: String,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A vector of resources. Absent fields are zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
     /// Thousandths of a processor core.

@@ -11,6 +11,8 @@ pub mod id;
 pub mod label;
 pub mod mailbox;
 pub mod report;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod spec;
 pub mod task;
 pub mod time;

@@ -8,6 +8,7 @@ use crate::time::{Stamp, Timestamp};
 
 /// One entry of an agent's outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// The attempt it is about.
     #[serde(flatten)]
@@ -23,6 +24,7 @@ pub struct Report {
 
 /// What can happen to an assignment on its agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ReportEvent {
     /// It is written to the agent's disk and will run, link or no link.
@@ -44,6 +46,7 @@ pub enum ReportEvent {
 
 /// How far an attempt has come, as its process wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ProgressMark {
     /// Thousandths of the whole, 0 to 1000, if it said.
@@ -54,6 +57,7 @@ pub struct ProgressMark {
 
 /// Why an agent refuses an assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
     /// As many tasks are held as this agent may hold.
@@ -84,6 +88,7 @@ impl RefusalReason {
 
 /// How an assignment ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finish {
     /// The way it ended.
     pub end: End,
@@ -97,6 +102,7 @@ pub struct Finish {
 
 /// The ends of a task's two streams, each bounded in bytes, made valid UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Output {
     /// The end of standard output.
@@ -111,6 +117,7 @@ pub struct Output {
 
 /// The ways an attempt ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum End {
     /// The process exited by itself. A `noop` exits with 0.
@@ -147,6 +154,7 @@ pub enum End {
 
 /// Why a running or waiting assignment is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// A user canceled the task.

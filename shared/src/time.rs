@@ -84,6 +84,7 @@ impl Sub<u64> for Monotonic {
 /// A reading of a board's own clocks beside its wall clock, so that whoever has a better clock can
 /// tell when something happened there although the board could not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Stamp {
     /// Which start of the board's kernel the monotonic reading belongs to; readings of two starts

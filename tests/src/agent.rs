@@ -41,6 +41,8 @@ pub struct AgentSetup {
     pub disk_reserve_mib: Option<u64>,
     /// Whether it is as patient as agents are in the field.
     pub patient: bool,
+    /// Its program, if not the one that was built with the tests.
+    pub program: Option<PathBuf>,
 }
 
 /// A join token that is not the core's.
@@ -71,6 +73,7 @@ impl AgentSetup {
             lonely_ms: None,
             disk_reserve_mib: None,
             patient: false,
+            program: None,
         }
     }
 
@@ -130,6 +133,13 @@ impl AgentSetup {
         self
     }
 
+    /// The same with another build of its program.
+    #[must_use]
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// The same, not started by itself.
     #[must_use]
     pub fn later(mut self) -> Self {
@@ -157,6 +167,8 @@ pub struct Surroundings {
     pub kind: BrokerKind,
     /// Where it is.
     pub broker: SocketAddr,
+    /// The authority of its certificate, if it is reached by TLS.
+    pub authority: Option<PathBuf>,
     /// The file with the core's join token.
     pub join_token_file: PathBuf,
     /// The cluster's folder.
@@ -187,13 +199,18 @@ impl Agent {
         if around.kind == BrokerKind::Mosquitto {
             text.push_str(&broker_user(&setup.id, &folder));
         }
+        let mut scheme = "mqtt";
+        if let Some(authority) = &around.authority {
+            scheme = "mqtts";
+            text.push_str(&format!("[broker]\nca_file = \"{}\"\n", authority.display()));
+        }
         fs::write(&config, text).expect("written");
         let mut args: Vec<String> =
             ["run", "--id", &setup.id, "--region", &setup.region, "--capacity", &setup.capacity]
                 .map(str::to_owned)
                 .to_vec();
         args.push(format!("--config={}", config.display()));
-        args.push(format!("--broker=mqtt://{broker}"));
+        args.push(format!("--broker={scheme}://{broker}"));
         // One word each: a negative number by itself would look like a flag.
         args.push(format!("--latitude={}", setup.position.0));
         args.push(format!("--longitude={}", setup.position.1));
@@ -203,7 +220,8 @@ impl Agent {
         if let Some(file) = token_file(&setup, &folder, &around.join_token_file) {
             args.push(format!("--join-token-file={}", file.display()));
         }
-        let daemon = Daemon::new(&setup.id, &binaries::agent(), args, &around.folder);
+        let program = setup.program.clone().unwrap_or_else(binaries::agent);
+        let daemon = Daemon::new(&setup.id, &program, args, &around.folder);
         Self { setup, daemon, link, data }
     }
 

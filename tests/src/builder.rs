@@ -77,6 +77,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// With agents that come to the embedded broker by TLS.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.core.tls = true;
+        self
+    }
+
     /// Starts everything and waits until every agent that starts with it is online.
     ///
     /// # Panics
@@ -136,8 +143,13 @@ impl ClusterBuilder {
         });
         self.core.external_broker = broker.as_ref().map(Mosquitto::address);
         let core = CoreProcess::new(&self.core, &join_token_file, &folder);
-        let around =
-            Surroundings { kind: self.kind, broker: core.broker(), join_token_file, folder };
+        let around = Surroundings {
+            kind: self.kind,
+            broker: core.broker(),
+            authority: core.certificates().map(|files| files.authority.clone()),
+            join_token_file,
+            folder,
+        };
         let agents = self.agents.into_iter().map(|agent| Agent::new(agent, &around)).collect();
         let evidence = Evidence::at(scratch.join("evidence"));
         Cluster { api: core.api, kind: self.kind, agents, core, broker, evidence, scratch }

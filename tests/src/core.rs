@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::api::Api;
 use crate::binaries;
 use crate::broker::{CORE_USER, password_of};
+use crate::certificates::Certificates;
 use crate::daemon::{Daemon, State};
 use crate::port::Port;
 use crate::scratch::write_private;
@@ -32,6 +33,8 @@ pub struct CoreSetup {
     pub external_broker: Option<SocketAddr>,
     /// The host it has for itself, if it has one.
     pub host: Option<Ipv4Addr>,
+    /// Whether agents come to its broker by TLS.
+    pub tls: bool,
 }
 
 impl Default for CoreSetup {
@@ -43,6 +46,7 @@ impl Default for CoreSetup {
             grace_ms: 1_000,
             external_broker: None,
             host: None,
+            tls: false,
         }
     }
 }
@@ -56,25 +60,32 @@ pub struct CoreProcess {
     pub api: Api,
     data: PathBuf,
     broker: SocketAddr,
-    _ports: Option<[Port; 2]>,
+    certificates: Option<Certificates>,
+    _ports: Vec<Port>,
 }
 
 impl CoreProcess {
     /// Prepares one; does not start it.
     #[must_use]
     pub fn new(setup: &CoreSetup, join_token_file: &Path, folder: &Path) -> Self {
-        let ports = setup.host.is_none().then(|| [Port::reserve(), Port::reserve()]);
-        let (listen, own_broker) = match (&ports, setup.host) {
-            (Some([listen, broker]), _) => (listen.address(), broker.address()),
-            (None, host) => {
+        let count = if setup.host.is_none() { 2 + usize::from(setup.tls) } else { 0 };
+        let ports: Vec<Port> = (0..count).map(|_| Port::reserve()).collect();
+        let certificates = setup.tls.then(|| Certificates::make(folder));
+        let tls = certificates.as_ref().zip(ports.get(2).map(Port::address));
+        let (listen, own_broker) = match (ports.as_slice(), setup.host) {
+            ([listen, broker, ..], _) => (listen.address(), broker.address()),
+            (_, host) => {
                 let host = host.unwrap_or(Ipv4Addr::LOCALHOST);
                 (SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP)), SocketAddr::from((host, MQTT)))
             }
         };
         let data = folder.join("core-data");
         let config = folder.join("core.toml");
-        fs::write(&config, configuration(setup, own_broker, join_token_file, folder))
-            .expect("written");
+        let mut text = configuration(setup, own_broker, join_token_file, folder);
+        if let Some((files, listen)) = tls {
+            text = text.replacen("[broker]\n", &format!("[broker]\n{}", tls_of(files, listen)), 1);
+        }
+        fs::write(&config, text).expect("written");
         let args = vec![
             "core".to_owned(),
             format!("--listen={listen}"),
@@ -85,7 +96,8 @@ impl CoreProcess {
             daemon: Daemon::new("core", &binaries::core(), args, folder),
             api: Api { address: listen },
             data,
-            broker: setup.external_broker.unwrap_or(own_broker),
+            broker: setup.external_broker.or(tls.map(|(_, at)| at)).unwrap_or(own_broker),
+            certificates,
             _ports: ports,
         }
     }
@@ -116,11 +128,24 @@ impl CoreProcess {
         &self.data
     }
 
+    /// The files of its broker, if agents come to it by TLS.
+    #[must_use]
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
     /// Where agents find the broker.
     #[must_use]
     pub fn broker(&self) -> SocketAddr {
         self.broker
     }
+}
+
+fn tls_of(files: &Certificates, listen: SocketAddr) -> String {
+    let [certificate, key] = [&files.certificate, &files.key].map(|path| path.display());
+    format!(
+        "tls_listen = \"{listen}\"\ntls_cert_file = \"{certificate}\"\ntls_key_file = \"{key}\"\n"
+    )
 }
 
 fn configuration(

@@ -7,6 +7,7 @@ pub mod api;
 pub mod binaries;
 pub mod broker;
 pub mod builder;
+pub mod certificates;
 pub mod cluster;
 pub mod core;
 pub mod daemon;

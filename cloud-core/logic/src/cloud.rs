@@ -106,6 +106,8 @@ pub struct Counts {
     pub assigned: u64,
     /// Tasks that run.
     pub running: u64,
+    /// How long the oldest task that waits for a place has waited, in milliseconds.
+    pub oldest_pending_ms: u64,
     /// Agents that can be heard.
     pub agents_online: u64,
     /// Agents whose heartbeats are late.
@@ -293,7 +295,7 @@ impl Cloud {
 
     /// How much of what there is.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self, now: Timestamp) -> Counts {
         let mut counts = Counts { pending: self.queue.len() as u64, ..Counts::default() };
         for task in self.tasks.values() {
             match task.row.life.state {
@@ -304,7 +306,11 @@ impl Cloud {
                 TaskState::Running { .. } | TaskState::Stopping { running: true, .. } => {
                     counts.running += 1;
                 }
-                TaskState::Queued | TaskState::Settled { .. } => {}
+                TaskState::Queued => {
+                    let waited_ms = now.since_ms(task.row.life.updated_at);
+                    counts.oldest_pending_ms = counts.oldest_pending_ms.max(waited_ms);
+                }
+                TaskState::Settled { .. } => {}
             }
         }
         for agent in self.fleet.iter() {

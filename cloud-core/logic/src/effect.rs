@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::api::{AgentDocument, TaskDocument};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::time::Timestamp;
 use shared::wire::Downlink;
 
@@ -18,6 +18,47 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// What to do once that is on disk, in order.
     pub effects: Vec<Effect>,
+    /// What to tell those who watch, and nobody else.
+    pub notices: Vec<Notice>,
+}
+
+/// Something that was seen on the way of a task. Decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// An attempt was given an agent.
+    Placed {
+        /// Which.
+        assignment: AssignmentId,
+        /// How long its task had waited for that, in milliseconds.
+        waited_ms: u64,
+    },
+    /// An agent has accepted what it was offered.
+    Accepted {
+        /// Which attempt.
+        assignment: AssignmentId,
+        /// How long after the offer the core heard of it, in milliseconds.
+        after_ms: u64,
+    },
+    /// An agent's word about an attempt was heard.
+    Heard {
+        /// Which.
+        assignment: AssignmentId,
+        /// What it told of.
+        word: Word,
+        /// How long after it happened, by the core's clock, in milliseconds.
+        after_ms: u64,
+    },
+}
+
+/// What an agent tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Word {
+    /// It has accepted an attempt.
+    Accepted,
+    /// Its process runs.
+    Started,
+    /// It is over.
+    Finished,
 }
 
 /// Something to do.

@@ -17,7 +17,10 @@ use tokio::sync::{mpsc, watch};
 use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView};
 use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
-use crate::observe::{BatchCommitted, CommitFailed, CommitRecovered, InputTaken, Metrics};
+use crate::observe::{
+    BatchCommitted, BatchDecided, CommitFailed, CommitRecovered, InputTaken, Metrics, Queued,
+    StagePassed,
+};
 use crate::store::{Store, StoreError};
 
 /// The longest sleep: the clock that counts while the machine is suspended is asked at least this
@@ -173,7 +176,9 @@ impl Run {
                 inputs.insert(0, Input::Broker { up: Status::is(&self.inside.status.broker_up) });
             }
             let count = inputs.len();
+            let begun = Instant::now();
             let outcome = self.inside.cloud.step_batch(inputs, now);
+            self.inside.metrics.record(BatchDecided { took: begun.elapsed() });
             if let Wait::Stop = self.commit(&outcome.changes, count).await? {
                 return Ok(Wait::Stop);
             }
@@ -316,6 +321,7 @@ impl Run {
     fn speak(&mut self, outcome: Outcome, looks: Vec<Look>, now: Now) {
         let Inside { cloud, outbound, metrics, .. } = &mut self.inside;
         speak::observe(&outcome.changes, metrics);
+        outcome.notices.iter().for_each(|notice| metrics.record(StagePassed(notice)));
         speak::put_credentials(&outcome.changes, outbound.as_mut());
         for effect in outcome.effects {
             speak::perform(effect, outbound.as_mut(), &mut self.slots);
@@ -358,8 +364,10 @@ impl Run {
         if !self.uncounted || begun < self.counting_at {
             return;
         }
-        let cloud = &self.inside.cloud;
-        self.inside.metrics.count(&cloud.counts(), cloud.recovering_until().is_some());
+        let Inside { cloud, asks, uplinks, metrics, clock, .. } = &self.inside;
+        let queued = Queued { requests: asks.len(), messages: uplinks.len() };
+        let counts = cloud.counts(clock.now().wall);
+        metrics.count(&counts, queued, cloud.recovering_until().is_some());
         let took = begun.elapsed();
         self.counting_at = begun + (took * COUNTING_SHARE).max(COUNTING_INTERVAL);
         self.uncounted = false;

@@ -26,7 +26,7 @@ use super::{query, tasks, unexpected};
 use crate::store::{Reader, StoreError};
 
 /// The most items in a batch.
-const ITEMS_MAX: usize = 10_000;
+pub const ITEMS_MAX: usize = 10_000;
 /// The most batches at once: each holds a body in memory, and all of them together bring fewer
 /// idempotency keys than the core remembers.
 const BATCHES_MAX: usize = 8;

@@ -26,7 +26,7 @@ const RETRY_AFTER_S: u64 = 5;
 /// The header in which a client that was cut off says how far it came.
 const LAST_ID_HEADER: &str = "last-event-id";
 /// The largest number that every reader of JSON understands.
-const ID_MAX: u64 = 1 << 53;
+pub const ID_MAX: u64 = 1 << 53;
 /// How long an idle connection goes without a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long to let events gather before they are read: many transactions share one look.

@@ -4,7 +4,7 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus_client::encoding::text;
-use serde_json::json;
+use shared::api::{Index, Liveness, Readiness};
 
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query;
@@ -16,35 +16,40 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// `GET /`.
 pub async fn index(request: HttpRequest) -> ApiResult {
     query::none(&request)?;
-    Ok(HttpResponse::Ok().json(json!({
-        "name": "ambit core",
-        "version": env!("CARGO_PKG_VERSION"),
-        "urls": {
-            "tasks": "/v1/tasks",
-            "plan": "/v1/tasks/plan",
-            "agents": "/v1/agents",
-            "live": "/health/live",
-            "ready": "/health/ready",
-            "metrics": "/metrics",
-        },
-    })))
+    let urls = [
+        ("tasks", "/v1/tasks"),
+        ("plan", "/v1/tasks/plan"),
+        ("agents", "/v1/agents"),
+        ("openapi", "/v1/openapi.json"),
+        ("docs", "/docs"),
+        ("live", "/health/live"),
+        ("ready", "/health/ready"),
+        ("metrics", "/metrics"),
+    ];
+    Ok(HttpResponse::Ok().json(Index {
+        name: "ambit core".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        urls: urls.map(|(what, path)| (what.to_owned(), path.to_owned())).into(),
+    }))
 }
 
 /// `GET /health/live`: that this answers is the answer.
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(json!({"status": "live"}))
+    HttpResponse::Ok().json(Liveness { status: "live".to_owned() })
 }
 
 /// `GET /health/ready`.
 pub async fn ready(state: web::Data<State>) -> HttpResponse {
     let readiness = state.core.is_ready();
-    let reasons = readiness.reasons();
-    match reasons.is_empty() {
-        true => HttpResponse::Ok().json(json!({"status": "ready", "reasons": reasons})),
-        false => HttpResponse::ServiceUnavailable()
-            .insert_header((header::RETRY_AFTER, 1))
-            .json(json!({"status": "not_ready", "reasons": reasons})),
+    let reasons: Vec<String> = readiness.reasons().into_iter().map(str::to_owned).collect();
+    let (mut response, status) = match reasons.is_empty() {
+        true => (HttpResponse::Ok(), "ready"),
+        false => (HttpResponse::ServiceUnavailable(), "not_ready"),
+    };
+    if !reasons.is_empty() {
+        response.insert_header((header::RETRY_AFTER, 1));
     }
+    response.json(Readiness { status: status.to_owned(), reasons })
 }
 
 /// `GET /metrics`.

@@ -4,12 +4,14 @@
 mod agents;
 mod batch;
 mod body;
+mod docs;
 mod events;
 mod explain;
 mod health;
 mod line;
 mod logs;
 mod metrics;
+mod openapi;
 mod origin;
 mod page;
 mod parts;
@@ -29,6 +31,8 @@ use cloud_core_logic::Answer;
 
 pub use actix_web::dev::ServerHandle;
 pub use body::BODY_BYTES_MAX;
+#[cfg(test)]
+pub(crate) use metrics::HttpMetrics;
 pub use query::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use server::{HttpError, HttpSettings, start};
 

@@ -15,7 +15,7 @@ pub const LIMIT_DEFAULT: usize = 50;
 /// The most items of a page.
 pub const LIMIT_MAX: usize = 500;
 /// The longest text value, in bytes.
-const TEXT_BYTES_MAX: usize = 512;
+pub const TEXT_BYTES_MAX: usize = 512;
 /// The most things told to be wrong at once.
 const WRONG_MAX: usize = 8;
 

@@ -1,101 +1,62 @@
-//! The paths of the API in one place: which handler serves which, what to answer for another
-//! method, and the hint for a path that does not exist.
+//! The paths of the API as the server knows them: made from the table of operations, with what to
+//! answer for another method, and the hint for a path that does not exist.
 
-use actix_web::dev::HttpServiceFactory;
 use actix_web::guard::{Any, Get, Head};
-use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, Route, web};
+use actix_web::{HttpRequest, Route, web};
 use shared::border::nearest;
 
+use super::openapi::{Operation, Verb, operations};
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::quote;
-use super::{agents, batch, events, health, logs, placement, policy, tasks};
 
-/// Every path, for hints.
-const PATHS: [&str; 18] = [
-    "/",
-    "/v1/tasks",
-    "/v1/tasks/batch",
-    "/v1/tasks/plan",
-    "/v1/tasks/{id}",
-    "/v1/tasks/{id}/explain",
-    "/v1/tasks/{id}/cancel",
-    "/v1/tasks/{id}/logs",
-    "/v1/agents",
-    "/v1/agents/{id}",
-    "/v1/agents/{id}/cordon",
-    "/v1/agents/{id}/uncordon",
-    "/v1/agents/{id}/drain",
-    "/v1/events",
-    "/v1/policy",
-    "/health/live",
-    "/health/ready",
-    "/metrics",
-];
+/// Every path once, in the order of the table.
+fn paths() -> Vec<&'static str> {
+    let mut paths = Vec::new();
+    for operation in operations() {
+        if !paths.contains(&operation.path) {
+            paths.push(operation.path);
+        }
+    }
+    paths
+}
 
 /// Adds every path to the server.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config
-        .service(get("/", health::index))
-        .service(
-            web::resource("/v1/tasks")
-                .route(reading().to(tasks::list))
-                .route(web::post().to(tasks::submit))
-                .default_service(refuse("GET, HEAD, POST")),
-        )
-        .service(post("/v1/tasks/batch", batch::submit))
-        .service(post("/v1/tasks/plan", placement::plan))
-        .service(get("/v1/tasks/{id}", tasks::show))
-        .service(get("/v1/tasks/{id}/explain", placement::explain))
-        .service(post("/v1/tasks/{id}/cancel", tasks::cancel))
-        .service(get("/v1/tasks/{id}/logs", logs::show))
-        .service(get("/v1/agents", agents::list))
-        .service(get("/v1/agents/{id}", agents::show))
-        .service(post("/v1/agents/{id}/cordon", agents::cordon))
-        .service(post("/v1/agents/{id}/uncordon", agents::uncordon))
-        .service(post("/v1/agents/{id}/drain", agents::drain))
-        .service(get("/v1/events", events::follow))
-        .service(
-            web::resource("/v1/policy")
-                .route(reading().to(policy::show))
-                .route(web::put().to(policy::put))
-                .default_service(refuse("GET, HEAD, PUT")),
-        )
-        .service(get("/health/live", health::live))
-        .service(get("/health/ready", health::ready))
-        .service(get("/metrics", health::metrics))
-        .default_service(web::to(not_found));
+    for path in paths() {
+        let mut resource = web::resource(path);
+        for operation in operations().filter(|operation| operation.path == path) {
+            resource = resource.route((operation.serve)(route(operation.verb)));
+        }
+        config.service(resource.default_service(refuse(allowed(path))));
+    }
+    config.default_service(web::to(not_found));
 }
 
-/// GET, and HEAD, which is GET without the body.
-fn reading() -> Route {
-    web::route().guard(Any(Get()).or(Head()))
+/// A route that takes one method, and for GET also HEAD, which is GET without the body.
+fn route(verb: Verb) -> Route {
+    match verb {
+        Verb::Get => web::route().guard(Any(Get()).or(Head())),
+        Verb::Post => web::post(),
+        Verb::Put => web::put(),
+        Verb::Delete => web::delete(),
+    }
 }
 
-fn get<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory + 'static
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let resource: Resource = web::resource(path);
-    resource.route(reading().to(handler)).default_service(refuse("GET, HEAD"))
+/// The methods of a path, as the header `Allow` has them.
+fn allowed(path: &str) -> String {
+    let verbs = operations().filter(|operation| operation.path == path);
+    let name = |operation: &Operation| match operation.verb {
+        Verb::Get => "GET, HEAD",
+        verb => verb.name(),
+    };
+    verbs.map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn post<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory + 'static
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let resource: Resource = web::resource(path);
-    resource.route(web::post().to(handler)).default_service(refuse("POST"))
-}
-
-fn refuse(allowed: &'static str) -> Route {
+fn refuse(allowed: String) -> Route {
     web::to(move |request: HttpRequest| {
         let (method, path) = (quote(request.method().as_str()), quote(request.path()));
         let detail = format!("{path} takes {allowed}, not {method}");
-        let error = ApiError::new(Kind::MethodNotAllowed, detail).allow(allowed);
+        let error = ApiError::new(Kind::MethodNotAllowed, detail).allow(&allowed);
         async move { ApiResult::<&'static str>::Err(error) }
     })
 }
@@ -121,8 +82,9 @@ fn nearest_path(path: &str) -> Option<&'static str> {
         _ => trimmed.to_owned(),
     };
     let with_version = format!("/v1{plain}");
-    let near = |text: &str| nearest(text, PATHS[1..].iter().copied());
-    let exact = PATHS.iter().find(|known| **known == plain || **known == with_version);
+    let paths = paths();
+    let near = |text: &str| nearest(text, paths.iter().copied().filter(|known| *known != "/"));
+    let exact = paths.iter().find(|known| **known == plain || **known == with_version);
     exact.copied().or_else(|| near(&plain)).or_else(|| near(&with_version))
 }
 

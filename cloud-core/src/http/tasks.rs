@@ -20,7 +20,8 @@ use super::{body, unexpected};
 use crate::store::TaskFilter;
 
 const KEY_HEADER: &str = "idempotency-key";
-const KEY_LENGTH_MAX: usize = 255;
+/// The longest idempotency key, in characters.
+pub const KEY_LENGTH_MAX: usize = 255;
 
 /// `POST /v1/tasks`.
 pub async fn submit(

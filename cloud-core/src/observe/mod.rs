@@ -3,6 +3,8 @@
 
 mod event;
 mod logs;
+mod process;
+mod stages;
 mod throttle;
 
 use std::sync::Arc;
@@ -24,6 +26,9 @@ pub use event::{
 };
 use logs::LogMetrics;
 pub use logs::{LogsDropped, LogsGivenUp, LogsKept, LogsNotKept, LogsPruned};
+pub use process::ProcessMetrics;
+use stages::StageMetrics;
+pub use stages::{BatchDecided, Queued, StagePassed};
 use throttle::Throttle;
 
 /// Labels of an input: what kind it is.
@@ -92,6 +97,7 @@ struct Inner {
     agents: Family<StatusLabel, Gauge>,
     recovering: Gauge,
     logs: LogMetrics,
+    stages: StageMetrics,
     /// One for each cause of [`DropCause`].
     drops_told: [Throttle; DropCause::COUNT],
 }
@@ -120,6 +126,7 @@ impl Metrics {
             agents: Family::default(),
             recovering: Gauge::default(),
             logs: LogMetrics::new(),
+            stages: StageMetrics::new(),
             drops_told: Default::default(),
         };
         inner.register(registry);
@@ -139,13 +146,14 @@ impl Metrics {
 
     /// Brings the gauges of tasks and agents up to date; `recovering` says whether nothing is placed
     /// because the core was put back to a backup.
-    pub fn count(&self, counts: &Counts, recovering: bool) {
+    pub fn count(&self, counts: &Counts, queued: Queued, recovering: bool) {
         let set = |family: &Family<StatusLabel, Gauge>, status, count: u64| {
             let label = StatusLabel { status: Status(status) };
             family.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
         };
         let Inner { tasks, agents, .. } = &*self.inner;
         self.inner.recovering.set(i64::from(recovering));
+        self.inner.stages.count(counts, queued);
         set(tasks, "pending", counts.pending);
         set(tasks, "backing_off", counts.backing_off);
         set(tasks, "assigned", counts.assigned);
@@ -161,6 +169,7 @@ impl Inner {
         let registry = registry.sub_registry_with_prefix("ambit");
         self.register_driver(registry);
         self.logs.register(registry);
+        self.stages.register(registry);
         registry.register(
             "placements",
             "Attempts that were given an agent",
@@ -200,46 +209,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::LogDrop;
-
-    #[test]
-    fn every_event_and_gauge_is_exported_under_its_name() {
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
-        let took = std::time::Duration::from_millis(3);
-        metrics.record(BatchCommitted { inputs: 2, changes: 5, took });
-        metrics.record(InputTaken { kind: "submit" });
-        metrics.record(MessageDropped::received(DropCause::WrongSeal, "a", &"why"));
-        metrics.record(LinkChanged { state: LinkState::Up });
-        metrics.record(LogsKept { chunks: 3, text: 40, bytes: 500, took });
-        let agent = "a".parse().expect("id");
-        let assignment = shared::id::AssignmentId {
-            task: "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b".parse().expect("id"),
-            attempt: shared::id::Attempt(1),
-        };
-        metrics.record(LogsDropped { agent: &agent, assignment, cause: LogDrop::LaneFull });
-        metrics.record(LogsNotKept { chunks: 3, error: &"full" });
-        metrics.count(&Counts { pending: 7, agents_online: 3, ..Counts::default() }, true);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encode");
-        for line in [
-            "ambit_inputs_total{kind=\"submit\"} 1",
-            "ambit_batch_inputs_count 1",
-            "ambit_commit_duration_seconds_count 1",
-            "ambit_messages_dropped_total{direction=\"received\",cause=\"wrong_seal\"} 1",
-            "ambit_log_chunks_total 3",
-            "ambit_log_text_bytes_total 40",
-            "ambit_logs_kept_bytes 500",
-            "ambit_log_chunks_dropped_total{cause=\"lane_full\"} 1",
-            "ambit_log_chunks_dropped_total{cause=\"store_failing\"} 3",
-            "ambit_recovering 1",
-            "ambit_link_up 1",
-            "ambit_tasks{status=\"pending\"} 7",
-            "ambit_agents{status=\"online\"} 3",
-        ] {
-            assert!(text.contains(line), "{line} is missing from\n{text}");
-        }
-    }
-}
+mod tests;

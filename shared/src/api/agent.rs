@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 /// Whether an agent can be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AgentStatus {
     /// It is heard in time.
@@ -34,6 +35,7 @@ impl AgentStatus {
 
 /// What an operator, or the core's own caution, has set on an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AgentFlag {
     /// Takes nothing new.
@@ -46,6 +48,7 @@ pub enum AgentFlag {
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentDocument {
     /// Its id.
     pub id: AgentId,

@@ -4,9 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::ProblemDocument;
 use super::task::TaskSummary;
+use crate::spec::TaskSpec;
+
+/// An item of a batch: a task, and beside its fields perhaps a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BatchItem {
+    /// The task.
+    #[serde(flatten)]
+    pub task: TaskSpec,
+    /// What the header `Idempotency-Key` is for a single task: 1 to 255 visible ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 255), regex(pattern = r"^[!-~]+$"))
+    )]
+    pub idempotency_key: Option<String>,
+}
 
 /// What became of the items of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BatchDocument {
     /// One result per item, in the order of the items.
     pub results: Vec<BatchResult>,
@@ -14,6 +32,7 @@ pub struct BatchDocument {
 
 /// What became of one item: a task or a problem, never both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BatchResult {
     /// The HTTP status that the item would have had alone: 201 for a task that was taken on, 200
     /// for one that was already, that of the problem otherwise.

@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum EventKind {
     /// A task was taken on.
     #[serde(rename = "task.submitted")]
@@ -85,6 +86,7 @@ impl EventKind {
 
 /// What there is to say of an event beyond whom it is about. Only what applies is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventDetail {
     /// The attempt it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +113,7 @@ pub struct EventDetail {
 
 /// One event. `id` grows from one to the next; a gap has the id before the event it leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventDocument {
     /// Its number, at most 2^53.
     pub id: u64,

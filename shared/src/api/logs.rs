@@ -8,6 +8,7 @@ use crate::wire::uplink::LogStream;
 
 /// One record of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum LogRecord {
     /// Something that an attempt wrote.
@@ -18,6 +19,7 @@ pub enum LogRecord {
 
 /// Something that an attempt wrote: no more than one write to one stream, and not always a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogText {
     /// The attempt.
@@ -35,6 +37,7 @@ pub struct LogText {
 /// Something that an attempt wrote and that is not here: dropped for want of room by its agent or
 /// by the core, or pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogGap {
     /// The attempt.

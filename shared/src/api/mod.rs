@@ -4,6 +4,7 @@
 mod agent;
 mod batch;
 mod event;
+mod health;
 mod logs;
 mod placement;
 mod policy;
@@ -13,8 +14,9 @@ mod task;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
-pub use batch::{BatchDocument, BatchResult};
+pub use batch::{BatchDocument, BatchItem, BatchResult};
 pub use event::{EventDetail, EventDocument, EventKind};
+pub use health::{Index, Liveness, Readiness};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
 pub use policy::{PlacementPolicy, PolicyDocument, PolicyWeights};
@@ -26,6 +28,7 @@ pub use task::{
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PageOf{T}"))]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,

@@ -7,6 +7,7 @@ use crate::task::TaskStatus;
 
 /// The name of the reason why an agent may not take a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalName {
     /// It cannot be heard.
@@ -94,6 +95,7 @@ impl RefusalName {
 
 /// The terms of a score, each 0..1. A term that does not apply is absent, and so is its weight.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Terms {
     /// How idle the agent is.
     pub load: f64,
@@ -108,6 +110,7 @@ pub struct Terms {
 
 /// An agent that may take the task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// The agent.
     pub agent: AgentId,
@@ -123,6 +126,7 @@ pub struct Candidate {
 
 /// The agents that may not take the task for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refused {
     /// The reason.
     pub reason: RefusalName,
@@ -142,6 +146,7 @@ pub struct Refused {
 
 /// An agent that may not take the task, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RefusedExample {
     /// The agent.
     pub agent: AgentId,
@@ -151,6 +156,7 @@ pub struct RefusedExample {
 
 /// What placing a task would come to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// The agent that would be chosen; null when none may take it.
     pub chosen: Option<AgentId>,
@@ -169,6 +175,7 @@ pub struct Plan {
 
 /// Why a task is where it is, or still waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The task.
     pub task: TaskId,

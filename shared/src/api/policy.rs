@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The placement policy in force, and how often it was changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyDocument {
     /// Its version; recorded with every placement.
     pub version: u64,
@@ -13,6 +14,7 @@ pub struct PolicyDocument {
 
 /// How agents are ranked. A field that is left out has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlacementPolicy {
     /// The weights of the terms for tasks that do not set their own.
     pub weights: PolicyWeights,
@@ -26,6 +28,7 @@ pub struct PlacementPolicy {
 
 /// How much each term of a score counts, relative to the others; 0 to 1000 each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyWeights {
     /// Weight of a low load.
     pub load: u32,

@@ -7,6 +7,7 @@ use crate::border::Problem;
 
 /// An error as the API tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProblemDocument {
     /// A stable name: `https://ambit.dev/problems/…` is never fetched, only compared.
     #[serde(rename = "type")]

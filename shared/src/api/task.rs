@@ -15,6 +15,7 @@ use crate::time::Timestamp;
 
 /// A task in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskSummary {
     /// Its id.
     pub id: TaskId,
@@ -40,6 +41,7 @@ pub struct TaskSummary {
 
 /// A task in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskDocument {
     /// What a list shows.
     #[serde(flatten)]
@@ -60,6 +62,7 @@ pub struct TaskDocument {
 
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AssignmentDocument {
     /// Where.
     pub agent: AgentId,
@@ -95,6 +98,7 @@ pub struct AssignmentDocument {
 
 /// How far an attempt has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProgressDocument {
     /// The share that is done, 0..1, if it said.
     pub fraction: Option<f64>,
@@ -106,6 +110,7 @@ pub struct ProgressDocument {
 
 /// How a task came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutcomeDocument {
     /// `succeeded`, `failed` or `canceled`.
     pub status: TaskStatus,
@@ -133,6 +138,7 @@ pub struct OutcomeDocument {
 
 /// A report that came too late to count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HistoryDocument {
     /// Who told it.
     pub agent: AgentId,

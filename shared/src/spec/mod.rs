@@ -19,11 +19,17 @@ pub use parse::parse;
 /// The largest `run` in bytes of JSON. An assignment must fit into one message to its agent, so
 /// the bound is held where the task enters, not discovered when it is sent.
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
+/// The longest that a task may set for anything, in seconds.
+const YEAR_S: u64 = 366 * 24 * 3600;
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 128;
 
 /// A task as its user described it, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TaskSpec {
     /// A name for people; need not be unique.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAME_BYTES_MAX)))]
     pub name: Option<String>,
     /// Labels to find it by.
     #[serde(default)]
@@ -40,10 +46,13 @@ pub struct TaskSpec {
     #[serde(default)]
     pub prefer: Preference,
     /// 0 to 100; higher is placed first.
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
     pub priority: u8,
     /// The longest an attempt may run, in seconds; `None` is as long as it likes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = YEAR_S)))]
     pub timeout_s: Option<u64>,
     /// Seconds after submission by which it must be settled, or it fails.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = YEAR_S)))]
     pub deadline_s: Option<u64>,
     /// What happens when an attempt fails.
     pub retry: Retry,
@@ -55,6 +64,7 @@ pub struct TaskSpec {
 
 /// What to run. More kinds will come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Run {
@@ -77,6 +87,7 @@ impl Run {
 
 /// A process to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Exec {
     /// The program: a path, or a name that is looked up in the agent's `PATH`.
@@ -91,6 +102,7 @@ pub struct Exec {
 
 /// Where a task may run. Every condition that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Place {
     /// A point to be near.
@@ -100,6 +112,7 @@ pub struct Place {
     /// Regions, one of which must be the agent's; empty is any.
     pub regions: Vec<String>,
     /// The highest round-trip time between core and agent, in milliseconds.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000_000)))]
     pub latency_ms_max: Option<f64>,
     /// Labels the agent must have.
     pub labels: Labels,
@@ -117,47 +130,61 @@ pub struct Place {
 
 /// A point and how far from it is still near.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Near {
     /// The point.
     #[serde(flatten)]
     pub position: Position,
     /// The farthest an agent may be, in metres along the great circle; `None` is any distance,
     /// nearer being better.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 20_040_000)))]
     pub within_m: Option<f64>,
 }
 
 /// The weights of the score's terms that a task sets itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Preference {
     /// Weight of a low load.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000)))]
     pub load: Option<u32>,
     /// Weight of free capacity.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000)))]
     pub capacity: Option<u32>,
     /// Weight of a short distance.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000)))]
     pub distance: Option<u32>,
     /// Weight of a low latency.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000)))]
     pub latency: Option<u32>,
 }
 
 /// What happens when an attempt fails by itself. Losing an agent is not a failure of the task and
 /// is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
     /// The most attempts that may fail, the first included.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub attempts_max: u32,
     /// The wait before the second attempt, in seconds; it doubles from there.
+    #[cfg_attr(feature = "schema", schemars(range(max = 86_400)))]
     pub delay_s: u64,
     /// The longest wait, in seconds.
+    #[cfg_attr(feature = "schema", schemars(range(max = 604_800)))]
     pub delay_s_max: u64,
 }
 
 /// What core and agent do when they cannot hear each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disconnect {
     /// After how many seconds of an agent's silence its attempt counts as lost.
+    #[cfg_attr(feature = "schema", schemars(range(max = YEAR_S)))]
     pub lost_after_s: u64,
     /// After how many seconds without the core the agent stops the task by itself.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = YEAR_S)))]
     pub stop_after_s: Option<u64>,
     /// Whether a lost attempt is replaced on another agent.
     pub replace: bool,
@@ -167,6 +194,7 @@ pub struct Disconnect {
 
 /// Which copy stays when an attempt that was replaced is heard again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reconcile {
     /// The one whose agent scored higher.

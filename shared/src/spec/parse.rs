@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    Disconnect, Exec, Near, Place, Preference, RUN_BYTES_MAX, Reconcile, Retry, Run, TaskSpec,
+    Disconnect, Exec, NAME_BYTES_MAX, Near, Place, Preference, RUN_BYTES_MAX, Reconcile, Retry,
+    Run, TaskSpec, YEAR_S,
 };
 use crate::border::{Fields, Problem, Problems, describe, nearest, text_of};
 use crate::capacity::Resources;
@@ -12,8 +13,6 @@ use crate::geo::{Area, Position};
 use crate::id::AgentId;
 use crate::label::{self, Expression, LABEL_VALUE_BYTES_MAX, LABELS_MAX, Labels, Operator};
 
-const YEAR_S: u64 = 366 * 24 * 3600;
-const NAME_BYTES_MAX: usize = 128;
 const WORD_BYTES_MAX: usize = 128;
 const LIST_MAX: usize = 1_000;
 

@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 
 /// A message from the core to an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Downlink {
     /// Answers a join: the credential holds from now on. Sealed with the join key.
@@ -59,6 +60,7 @@ pub enum Downlink {
 
 /// The core's side of the bargain, in answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Welcome {
     /// Which core this is.
     pub core: CoreId,
@@ -83,6 +85,7 @@ pub struct Welcome {
 
 /// Why an agent is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// Which process is meant; another that uses the same id does not care. `None` in answer to a
     /// join.
@@ -96,6 +99,7 @@ pub struct Refusal {
 
 /// Why an agent is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedBecause {
     /// Another agent with this id is online.
@@ -112,6 +116,7 @@ pub enum RefusedBecause {
 
 /// Every live row of the agent's desired state with `base < rev <= upto`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Desired {
     /// Whose wishes these are: one that was put back to a backup has forgotten those of before.
     pub core: CoreId,
@@ -127,6 +132,7 @@ pub struct Desired {
 
 /// One live object of an agent's desired state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DesiredRow {
     /// When it last changed.
     pub rev: Revision,
@@ -139,6 +145,7 @@ pub struct DesiredRow {
 
 /// What is wanted of an assignment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Want {
     /// That it runs.
@@ -152,6 +159,7 @@ pub enum Want {
 
 /// All an agent needs to know to run an assignment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Order {
     /// The task's name, for people.
     pub name: Option<String>,
@@ -178,6 +186,7 @@ pub struct Order {
 
 /// What an agent that cannot reach its core does about runs that failed or vanished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct LocalRetry {
     /// How many more failed runs may be followed by another.

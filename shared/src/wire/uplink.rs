@@ -11,6 +11,7 @@ use crate::time::{Stamp, Timestamp};
 
 /// A message from an agent to the core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Uplink {
     /// Asks for a credential. Sealed with the join key, everything else with the agent's own.
@@ -42,6 +43,7 @@ pub enum Uplink {
 
 /// Asks for a credential with the join token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Join {
     /// 64 hexadecimal digits, fresh for every join: what the credential is derived from.
     pub nonce: String,
@@ -51,6 +53,7 @@ pub struct Join {
 
 /// What an agent is: facts that its owner gave it or that it found, which change rarely.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Facts {
     /// The agent's program version.
@@ -75,6 +78,7 @@ pub struct Facts {
 
 /// The first message on every connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
     /// Which database speaks.
     pub incarnation: Incarnation,
@@ -110,6 +114,7 @@ pub struct Hello {
 
 /// A part of the list of what an agent holds: together they are all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InventoryPart {
     /// Which part this is, from 0.
     pub part: u32,
@@ -121,6 +126,7 @@ pub struct InventoryPart {
 
 /// An assignment that an agent holds and that is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Held {
     /// Which.
     #[serde(flatten)]
@@ -132,6 +138,7 @@ pub struct Held {
 
 /// A further part of the inventory that a hello began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Inventory {
     /// Which database speaks.
     pub incarnation: Incarnation,
@@ -149,6 +156,7 @@ pub struct Inventory {
 
 /// How far running attempts have come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProgressNews {
     /// Whose.
     pub incarnation: Incarnation,
@@ -160,6 +168,7 @@ pub struct ProgressNews {
 
 /// How far one attempt has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttemptProgress {
     /// Which.
     #[serde(flatten)]
@@ -176,6 +185,7 @@ pub struct AttemptProgress {
 
 /// A piece of what an attempt wrote. Taken as often as it comes: the offsets tell what is new.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogChunk {
     /// Which attempt.
     #[serde(flatten)]
@@ -189,6 +199,7 @@ pub struct LogChunk {
 /// One piece of a log. Offsets and lengths count the bytes that the attempt wrote to both streams
 /// together, whatever the text made of them needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "piece", rename_all = "snake_case")]
 pub enum LogPiece {
     /// What was written.
@@ -224,6 +235,7 @@ impl LogPiece {
 
 /// Which of a process's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogStream {
     /// Standard output.
@@ -234,6 +246,7 @@ pub enum LogStream {
 
 /// What an agent measures of itself. Every value is 0..1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Load {
     /// The share of processor time in use.
@@ -246,6 +259,7 @@ pub struct Load {
 
 /// Alive, and how it goes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Heartbeat {
     /// Which database speaks.
     pub incarnation: Incarnation,
@@ -283,6 +297,7 @@ pub struct Heartbeat {
 /// A run of outbox entries: nothing of this outbox lies between `after` and the first of them, or
 /// between any two of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reports {
     /// Whose numbers these are.
     pub incarnation: Incarnation,
@@ -301,6 +316,7 @@ pub struct Reports {
 
 /// An outbox entry with its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NumberedReport {
     /// Its number.
     pub seq: Sequence,
@@ -311,6 +327,7 @@ pub struct NumberedReport {
 
 /// A connection is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gone {
     /// Whose connection it was.
     pub incarnation: Incarnation,

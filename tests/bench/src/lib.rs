@@ -2,17 +2,22 @@
 //! that it is to reach at least and the target that it aims for. Benchmarks measure and never
 //! assert; they fail only when something does not work. See `docs/BENCHMARKS.md`.
 
+mod agent_cost;
 mod figure;
 mod idle;
 mod knob;
+mod latency;
+mod load;
 mod machine;
 mod process;
 mod prune;
 mod replace;
 mod resync;
 mod returning;
+mod round_trips;
 mod silence;
 mod simulate;
+mod submit;
 mod volume;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +29,8 @@ use figure::{Measured, table};
 /// A benchmark: its name, and what measures it.
 type Benchmark = (&'static str, fn() -> Measured);
 
-const ALL: &[Benchmark] = &[
+/// What offline work costs.
+const OFFLINE: &[Benchmark] = &[
     ("simulate", simulate::measure),
     ("resync", resync::measure),
     ("return", returning::measure),
@@ -34,9 +40,21 @@ const ALL: &[Benchmark] = &[
     ("idle", idle::measure),
 ];
 
+/// How fast everything is while there is a network.
+const SPEED: &[Benchmark] = &[
+    ("submit", submit::measure),
+    ("latency", latency::measure),
+    ("round-trips", round_trips::measure),
+    ("processes", round_trips::processes),
+    ("agent", agent_cost::measure),
+];
+
 const HELP: &str = "\
-bench [--only NAME[,NAME]]
-    measures everything, or what is named: simulate, resync, return, replace, silence, prune, idle
+bench offline|speed
+    measures what offline work costs, or how fast everything is with a network
+bench --only NAME[,NAME]
+    measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, latency,
+    round-trips, processes, agent
 ";
 
 /// Runs the benchmarks that are asked for.
@@ -49,7 +67,9 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         ["core-side", rest @ ..] => returning::core_side::main(rest),
         ["agents-side", rest @ ..] => returning::agents_side::main(rest),
         ["prune-side", rest @ ..] => prune::main(rest),
-        [] | ["--only", ""] => run(ALL.iter().copied()),
+        ["note", rest @ ..] => latency::note(rest),
+        ["offline"] => run(OFFLINE.iter().copied()),
+        ["speed"] => run(SPEED.iter().copied()),
         ["--only", names] => match chosen(names) {
             Ok(benchmarks) => run(benchmarks.into_iter()),
             Err(name) => {
@@ -66,7 +86,8 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 
 /// The benchmarks of these names, or the name that none has.
 fn chosen(names: &str) -> Result<Vec<Benchmark>, &str> {
-    let find = |name| ALL.iter().find(|(own, _)| *own == name).copied().ok_or(name);
+    let find =
+        |name| OFFLINE.iter().chain(SPEED).find(|(own, _)| *own == name).copied().ok_or(name);
     names.split([',', ' ']).filter(|name| !name.is_empty()).map(find).collect()
 }
 

@@ -14,6 +14,28 @@ pub fn bytes_written(pid: u32) -> u64 {
     value(&path, "write_bytes").saturating_sub(value(&path, "cancelled_write_bytes"))
 }
 
+/// The memory of a process in KiB, with what it shares divided by how many share it.
+pub fn proportional_kib(pid: u32) -> u64 {
+    value(&format!("/proc/{pid}/smaps_rollup"), "Pss")
+}
+
+/// The memory that a process has for itself and has written to, in KiB.
+pub fn dirty_kib(pid: u32) -> u64 {
+    value(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty")
+}
+
+/// The processor time that the threads of a process have had, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0.0;
+    };
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
+}
+
 fn value(path: &str, name: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -8,6 +8,7 @@ use shared::id::{AssignmentId, TaskId};
 use super::Context;
 use crate::change::{AssignmentRow, Change, Placed, Wanted};
 use crate::cloud::Cloud;
+use crate::effect::Notice;
 use crate::placement::{Request, is_feasible};
 use crate::timers::Alarm;
 
@@ -43,6 +44,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
         progress: None,
         retries: 0,
     };
+    let waited_ms = context.now.wall.since_ms(task.row.life.updated_at);
     let moved = cloud.move_task(id, context, |life| {
         life.state.assign(attempt)?;
         life.attempt = attempt;
@@ -52,6 +54,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
     if moved.is_err() {
         return;
     }
+    context.notice(Notice::Placed { assignment, waited_ms });
     context.change(Change::AssignmentPut(Box::new(row.clone())));
     if let Some(task) = cloud.tasks.get_mut(&id) {
         task.assignment = Some(row);

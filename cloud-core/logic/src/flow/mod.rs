@@ -23,7 +23,7 @@ use shared::report::StopReason;
 use shared::time::{Now, mix};
 
 use crate::change::Change;
-use crate::effect::{Answer, Effect, Outcome};
+use crate::effect::{Answer, Effect, Notice, Outcome};
 use crate::happening::Happening;
 use crate::input::ReplyTo;
 
@@ -112,6 +112,10 @@ impl Context {
 
     pub(crate) fn effect(&mut self, effect: Effect) {
         self.outcome.effects.push(effect);
+    }
+
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.outcome.notices.push(notice);
     }
 
     pub(crate) fn answer(&mut self, reply: ReplyTo, answer: Answer) {

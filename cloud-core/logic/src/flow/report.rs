@@ -13,7 +13,7 @@ use shared::wire::uplink::{AttemptProgress, ProgressNews, Reports};
 use super::{Context, Event};
 use crate::change::{AssignmentRow, Change, Progressed};
 use crate::cloud::Cloud;
-use crate::effect::Effect;
+use crate::effect::{Effect, Notice, Word};
 use crate::planted::planted;
 
 /// The longest text of progress that is kept, in characters.
@@ -133,6 +133,7 @@ fn take_effect(
     context: &mut Context,
 ) {
     let (id, stray) = (assignment.task, !cloud.is_current(assignment));
+    notice(cloud, assignment, at, &event, context);
     match event {
         ReportEvent::Accepted => {
             cloud.move_attempt(assignment, context, |row| {
@@ -179,6 +180,29 @@ fn take_effect(
             ended(cloud, assignment, Ending::Finished(finish), stray, context);
         }
     }
+}
+
+/// Tells those who watch how long this was under way.
+fn notice(
+    cloud: &Cloud,
+    assignment: AssignmentId,
+    at: Timestamp,
+    event: &ReportEvent,
+    context: &mut Context,
+) {
+    let word = match event {
+        ReportEvent::Accepted => Word::Accepted,
+        ReportEvent::Started => Word::Started,
+        ReportEvent::Finished(_) => Word::Finished,
+        ReportEvent::Retried(_) | ReportEvent::Refused { .. } => return,
+    };
+    let now = context.now.wall;
+    let row = cloud.tasks.get(&assignment.task).and_then(|task| task.attempt(assignment));
+    if let (Word::Accepted, Some(row)) = (word, row) {
+        let after_ms = now.since_ms(row.offered_at);
+        context.notice(Notice::Accepted { assignment, after_ms });
+    }
+    context.notice(Notice::Heard { assignment, word, after_ms: now.since_ms(at) });
 }
 
 /// Nobody saw a process of this attempt end. That none runs is no proof if its agent may be a copy

@@ -31,7 +31,7 @@ const RETRY_AFTER_S: u64 = 5;
 /// Parts that are made and not sent yet.
 const PARTS_AHEAD: usize = 1;
 /// The most lines that can be asked for.
-const TAIL_MAX: u64 = 1_000_000;
+pub const TAIL_MAX: u64 = 1_000_000;
 
 const STREAMS: [(&str, LogStream); 2] =
     [("stdout", LogStream::Stdout), ("stderr", LogStream::Stderr)];

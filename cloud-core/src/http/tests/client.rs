@@ -73,7 +73,8 @@ fn exchange(address: SocketAddr, bytes: &[u8], close: bool) -> Option<Reply> {
     Some(Reply { status, headers, body: answer[end + 4..].to_vec() })
 }
 
-/// Sends a request with the headers a client needs, and those given.
+/// Sends a request with the headers a client needs, and those given. The answer is held against
+/// the description of the API.
 pub fn send(
     address: SocketAddr,
     method: &str,
@@ -92,5 +93,8 @@ pub fn send(
     head.push_str("\r\n");
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(body);
-    send_raw(address, &bytes).unwrap_or_else(|| panic!("no answer to {method} {target}"))
+    let reply =
+        send_raw(address, &bytes).unwrap_or_else(|| panic!("no answer to {method} {target}"));
+    super::described::check(method, target, &reply);
+    reply
 }

@@ -67,7 +67,7 @@ impl Served {
 }
 
 /// A body that came in chunks, and whole.
-fn unchunked(body: &[u8]) -> String {
+pub fn unchunked(body: &[u8]) -> String {
     let mut rest = body;
     let mut whole = Vec::new();
     loop {

@@ -3,6 +3,7 @@
 mod agents;
 mod batch;
 mod client;
+mod described;
 mod events;
 mod explained;
 mod hostile;

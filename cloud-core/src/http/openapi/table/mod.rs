@@ -1,0 +1,17 @@
+//! Every operation of the API, in the order in which paths are matched: a fixed path stands before
+//! one with a parameter in the same place.
+
+mod agents;
+mod common;
+mod fleet;
+mod machines;
+mod tasks;
+
+use super::operation::Operation;
+
+/// Every operation.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    [tasks::OPERATIONS, agents::OPERATIONS, fleet::OPERATIONS, machines::OPERATIONS]
+        .into_iter()
+        .flatten()
+}

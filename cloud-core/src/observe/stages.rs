@@ -1,0 +1,137 @@
+//! How long a task takes from each stage of its way to the next, and how much waits before the
+//! core: the numbers that say where time goes when work is slow.
+
+use std::time::Duration;
+
+use cloud_core_logic::cloud::Counts;
+use cloud_core_logic::effect::{Notice, Word};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{Event, Metrics};
+
+/// Labels of what agents tell.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WordLabel {
+    event: &'static str,
+}
+
+/// Labels of a queue before the driver.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    queue: &'static str,
+}
+
+/// The metrics of the stages.
+#[derive(Debug)]
+pub(super) struct StageMetrics {
+    decide_duration: Histogram,
+    placement_wait: Histogram,
+    accept_wait: Histogram,
+    report_delay: Family<WordLabel, Histogram, fn() -> Histogram>,
+    queued: Family<QueueLabel, Gauge>,
+    oldest_pending: Gauge,
+}
+
+/// From a millisecond to two and a quarter hours: a report may have waited for a link.
+fn waits() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 24))
+}
+
+impl StageMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            decide_duration: Histogram::new(exponential_buckets(0.000_01, 2.0, 18)),
+            placement_wait: waits(),
+            accept_wait: waits(),
+            report_delay: Family::new_with_constructor(waits),
+            queued: Family::default(),
+            oldest_pending: Gauge::default(),
+        }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let help = "Time to decide what is committed together, placement included";
+        let decide = self.decide_duration.clone();
+        registry.register_with_unit("decide_duration", help, Unit::Seconds, decide);
+        let help = "From the moment a task waits for a place to the moment it has one";
+        let wait = self.placement_wait.clone();
+        registry.register_with_unit("placement_wait", help, Unit::Seconds, wait);
+        let help = "From the offer of an attempt to the agent's acceptance, as the core hears it";
+        registry.register_with_unit("accept_wait", help, Unit::Seconds, self.accept_wait.clone());
+        let help = "From what an agent tells of, by the core's clock, to the core hearing of it";
+        let delay = self.report_delay.clone();
+        registry.register_with_unit("report_delay", help, Unit::Seconds, delay);
+        let help = "What waits to be decided, by queue";
+        registry.register("queued", help, self.queued.clone());
+        let help = "How long the oldest task that waits for a place has waited";
+        let oldest = self.oldest_pending.clone();
+        registry.register_with_unit("oldest_pending", help, Unit::Seconds, oldest);
+    }
+
+    pub(super) fn count(&self, counts: &Counts, queued: Queued) {
+        let seconds = i64::try_from(counts.oldest_pending_ms / 1_000).unwrap_or(i64::MAX);
+        self.oldest_pending.set(seconds);
+        for (queue, count) in [("requests", queued.requests), ("messages", queued.messages)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.queued.get_or_create(&QueueLabel { queue }).set(count);
+        }
+    }
+}
+
+/// What waits to be decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Requests of callers.
+    pub requests: usize,
+    /// Messages of agents.
+    pub messages: usize,
+}
+
+/// Everything that is committed together was decided.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchDecided {
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Event for BatchDecided {
+    fn record(self, metrics: &Metrics) {
+        metrics.inner.stages.decide_duration.observe(self.took.as_secs_f64());
+        tracing::trace!(took_us = self.took.as_micros() as u64, "decided");
+    }
+}
+
+/// An attempt came a stage further.
+#[derive(Debug, Clone, Copy)]
+pub struct StagePassed<'a>(pub &'a Notice);
+
+impl Event for StagePassed<'_> {
+    fn record(self, metrics: &Metrics) {
+        let seconds = |ms: u64| ms as f64 / 1_000.0;
+        let stages = &metrics.inner.stages;
+        match *self.0 {
+            Notice::Placed { assignment, waited_ms } => {
+                stages.placement_wait.observe(seconds(waited_ms));
+                tracing::trace!(%assignment, waited_ms, "waited for a place");
+            }
+            Notice::Accepted { assignment, after_ms } => {
+                stages.accept_wait.observe(seconds(after_ms));
+                tracing::trace!(%assignment, after_ms, "accepted");
+            }
+            Notice::Heard { assignment, word, after_ms } => {
+                let event = match word {
+                    Word::Accepted => "accepted",
+                    Word::Started => "started",
+                    Word::Finished => "finished",
+                };
+                let delay = stages.report_delay.get_or_create(&WordLabel { event });
+                delay.observe(seconds(after_ms));
+                tracing::trace!(%assignment, event, after_ms, "heard");
+            }
+        }
+    }
+}
