@@ -35,6 +35,7 @@ ifeq ($(NEXTEST),yes)
 else
 	$(CARGO) test --workspace
 endif
+	./scripts/api-properties $${CARGO_TARGET_DIR:-target}/debug/ambit
 
 lint:
 	$(CARGO) fmt --all --check

@@ -37,4 +37,5 @@ mod specs;
 pub mod sweep;
 pub mod trace;
 mod watch;
+pub mod wiretap;
 mod world;

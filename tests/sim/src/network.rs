@@ -13,6 +13,7 @@ use crate::describe;
 use crate::event::Event;
 use crate::parcel::Parcel;
 use crate::trace::Who;
+use crate::wiretap;
 use crate::world::World;
 
 /// What seals the asking to join and its answer.
@@ -65,6 +66,7 @@ impl World {
     }
 
     pub fn send_up(&mut self, at: usize, message: Uplink) {
+        wiretap::hear(true, &message);
         self.coverage.count(up_kind(&message));
         let line = &self.boards[at].line;
         let joining = matches!(message, Uplink::Join(_));
@@ -136,6 +138,7 @@ impl World {
 
     /// Sends to whoever is connected under an agent's id.
     pub fn send_down(&mut self, agent: usize, message: Downlink) {
+        wiretap::hear(false, &message);
         self.coverage.count(down_kind(&message));
         if !self.core.link_up || !self.broker_up {
             return;

@@ -19,6 +19,9 @@ pub const SCHEMAS: &str = "/components/schemas";
 const PROBLEM_MEDIA: &str = "application/problem+json";
 /// What every operation may answer.
 const ALWAYS: &[Kind] = &[Kind::BadRequest, Kind::UnknownHost, Kind::Internal];
+/// What an operation may answer whose path has a parameter: with some values it is another path,
+/// such as `/v1/tasks/plan`, or none.
+const AMBIGUOUS: &[Kind] = &[Kind::PathNotFound, Kind::MethodNotAllowed];
 
 const ABOUT: &str = "Ambit places tasks on a fleet of edge devices by where they are, what they \
                      have and how near they are, and sees each to exactly one outcome.\n\n\
@@ -149,7 +152,8 @@ fn told_parameter(parameter: &Parameter, generator: &mut SchemaGenerator) -> Val
 /// The problems that an operation may answer, by status.
 pub fn problems(operation: &Operation) -> BTreeMap<u16, Vec<Kind>> {
     let mut found: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
-    for kind in operation.problems.iter().copied().chain([ALWAYS]).flatten() {
+    let ambiguous = if operation.path.contains('{') { AMBIGUOUS } else { &[] };
+    for kind in operation.problems.iter().copied().chain([ALWAYS, ambiguous]).flatten() {
         found.entry(kind.status().as_u16()).or_default().push(*kind);
     }
     found
