@@ -1,4 +1,4 @@
-"""A small agent, written from docs/PROTOCOL.md and nothing else: it joins, takes `noop` tasks, tells
+"""A small agent that uses only what docs/PROTOCOL.md says: it joins, takes `noop` tasks, tells
 what came of them, loses its connection and then its process, and goes on. It proves the page.
 
     agent.py BROKER_PORT HTTP_URL JOIN_TOKEN_FILE FOLDER
