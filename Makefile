@@ -35,6 +35,7 @@ ifeq ($(NEXTEST),yes)
 else
 	$(CARGO) test --workspace
 endif
+	./scripts/protocol-agent $${CARGO_TARGET_DIR:-target}/debug/ambit
 	./scripts/api-properties $${CARGO_TARGET_DIR:-target}/debug/ambit
 
 lint:
