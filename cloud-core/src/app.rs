@@ -119,7 +119,8 @@ impl App {
         let metrics = Metrics::register(&mut registry);
         registry.register_collector(Box::new(ProcessMetrics::new(&config.store_path)));
         let (fresh, now) = (CoreId(new_uuid_v4()), Clock::new().now().wall);
-        let mut store = SqliteStore::open(&config.store_path, fresh, now)?;
+        let mut store =
+            SqliteStore::open(&config.store_path, fresh, now)?.with_events(config.events);
         if let Some(TakenUp { taken_at, tasks }) = store.taken_up() {
             metrics.record(BackupTakenUp { taken_at, tasks: *tasks });
         }

@@ -4,6 +4,7 @@ mod agent_death;
 mod backup;
 mod chaos;
 mod core_death;
+mod events;
 mod logs;
 mod offline;
 mod outcomes;

@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod core;
 pub mod daemon;
+pub mod events;
 pub mod evidence;
 pub mod hosts;
 pub mod http;

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::happening::Happening;
+use crate::placement::Policy;
 use crate::planted::planted;
 use serde::{Deserialize, Serialize};
 use shared::api::{HistoryDocument, Terms};
@@ -106,6 +108,21 @@ impl Forgotten {
 pub const FORGOTTEN_ATTEMPTS: u32 = 1_000;
 
 impl TaskLife {
+    /// The life of a task that was just submitted.
+    #[must_use]
+    pub fn new(at: Timestamp) -> Self {
+        Self {
+            state: TaskState::Queued,
+            updated_at: at,
+            attempt: Attempt(0),
+            agent: None,
+            failures: 0,
+            losses: 0,
+            refusals: 0,
+            forgotten: None,
+        }
+    }
+
     /// Counts what an attempt, or one run of it, has come to.
     pub(crate) fn count(&mut self, ending: &Ending) {
         match ending {
@@ -307,6 +324,15 @@ pub enum Change {
     },
     /// The agents of a core restored from a backup have had their time to say what they hold.
     Recovered,
+    /// Another placement policy is in force.
+    PolicyPut(Box<Policy>),
+    /// What the step has to tell to those who follow events: its last change, if there is any.
+    Happened {
+        /// When.
+        at: Timestamp,
+        /// What, in order.
+        events: Vec<Happening>,
+    },
     /// A stale attempt told something. It has no effect, and is kept.
     LateReport {
         /// The task.
@@ -334,6 +360,8 @@ pub struct Stored {
     /// Whether the store was restored from a backup, and no [`Change::Recovered`] was committed
     /// since.
     pub recovering: bool,
+    /// The placement policy that was last put in force, if one ever was.
+    pub policy: Option<Policy>,
 }
 
 impl Stored {
@@ -348,6 +376,7 @@ impl Stored {
             credentials: Vec::new(),
             wanted: Vec::new(),
             recovering: false,
+            policy: None,
         }
     }
 }

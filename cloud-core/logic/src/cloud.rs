@@ -117,10 +117,14 @@ pub struct Counts {
 }
 
 impl Cloud {
-    /// The working set of a core that starts with what its store holds.
+    /// The working set of a core that starts with what its store holds. Of the configured policy
+    /// and the one that was last put in force, that with the higher version holds; of two with the
+    /// same, the latter.
     #[must_use]
     pub fn restore(stored: Stored, settings: Settings, policy: Policy, now: Now) -> Self {
         let recovery_ms = settings.recovery_ms;
+        let put = stored.policy.filter(|put| put.version >= policy.version);
+        let policy = put.unwrap_or(policy);
         let mut cloud = Self {
             core: stored.core,
             settings,

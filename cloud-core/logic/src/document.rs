@@ -6,30 +6,48 @@ use shared::api::{
     TaskSummary,
 };
 use shared::assignment::{AssignmentState, Ending};
+use shared::id::TaskId;
 use shared::report::End;
+use shared::spec::TaskSpec;
 use shared::task::{Outcome, TaskState};
+use shared::time::Timestamp;
 
-use crate::change::{AssignmentRow, Progressed, TaskRow};
+use crate::change::{AssignmentRow, Progressed, TaskLife, TaskRow};
 
 /// A task in a list.
 #[must_use]
 pub fn summary(row: &TaskRow) -> TaskSummary {
-    let reason = match &row.life.state {
+    summary_of(row.id, &row.spec, &row.life, row.submitted_at)
+}
+
+fn summary_of(
+    id: TaskId,
+    spec: &TaskSpec,
+    life: &TaskLife,
+    submitted_at: Timestamp,
+) -> TaskSummary {
+    let reason = match &life.state {
         TaskState::Settled { outcome } => outcome.verdict.reason(),
         _ => None,
     };
     TaskSummary {
-        id: row.id,
-        name: row.spec.name.clone(),
-        labels: row.spec.labels.clone(),
-        status: row.life.state.status(),
+        id,
+        name: spec.name.clone(),
+        labels: spec.labels.clone(),
+        status: life.state.status(),
         reason,
-        priority: row.spec.priority,
-        agent: row.life.agent.clone(),
-        attempt: row.life.attempt,
-        submitted_at: row.submitted_at,
-        updated_at: row.life.updated_at,
+        priority: spec.priority,
+        agent: life.agent.clone(),
+        attempt: life.attempt,
+        submitted_at,
+        updated_at: life.updated_at,
     }
+}
+
+/// A task that was taken on just now, in a list.
+#[must_use]
+pub fn submitted_summary(id: TaskId, spec: &TaskSpec, at: Timestamp) -> TaskSummary {
+    summary_of(id, spec, &TaskLife::new(at), at)
 }
 
 /// A task in full. `assignments` are all its attempts, first to last.

@@ -4,10 +4,12 @@
 use serde::{Deserialize, Serialize};
 use shared::api::{AgentDocument, TaskDocument};
 use shared::id::{AgentId, AssignmentId, TaskId};
+use shared::time::Timestamp;
 use shared::wire::Downlink;
 
 use crate::change::Change;
 use crate::input::ReplyTo;
+use crate::placement::Policy;
 
 /// What comes of one step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -86,11 +88,34 @@ pub enum Effect {
     },
 }
 
+/// What became of one of many submissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Taken {
+    /// It is taken on.
+    Submitted {
+        /// When.
+        at: Timestamp,
+    },
+    /// The same key was used before for the same task.
+    Repeated(TaskId),
+    /// The same key was used before for another body.
+    KeyReused(TaskId),
+    /// As many tasks wait as may wait.
+    QueueFull {
+        /// How many that is.
+        pending_max: u64,
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+}
+
 /// An answer to a caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// The task is taken on: on disk, and it will have exactly one outcome.
     Submitted(Box<TaskDocument>),
+    /// What became of each of many submissions, in order: those that were taken are on disk.
+    SubmittedMany(Vec<Taken>),
     /// The same key was used before for the same task.
     Repeated(TaskId),
     /// The same key was used before for another body.
@@ -108,6 +133,10 @@ pub enum Answer {
     NotLive(TaskId),
     /// The agent as it is now.
     Agent(Box<AgentDocument>),
+    /// The placement policy that is in force now.
+    Policy(Box<Policy>),
+    /// The policy has another version than the one to be replaced: this.
+    PolicyMoved(u64),
     /// No agent of this id has ever joined.
     UnknownAgent(AgentId),
 }

@@ -9,6 +9,7 @@ use shared::wire::Uplink;
 use shared::wire::uplink::Join;
 
 use crate::change::{Credential, IdempotencyKey};
+use crate::placement::Policy;
 
 /// Names the slot in which a caller waits for an [`crate::Answer`]. Given by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,11 +40,33 @@ pub struct Submission {
     pub reply: ReplyTo,
 }
 
+/// One of many tasks to take on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewTask {
+    /// The id it will have.
+    pub id: TaskId,
+    /// What was submitted, already checked.
+    pub spec: Arc<TaskSpec>,
+    /// The key under which it may be submitted again without becoming two tasks.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// Many tasks to take on at once, each for itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submissions {
+    /// The tasks, in order.
+    pub tasks: Vec<NewTask>,
+    /// Who waits for the answers, which come as one.
+    pub reply: ReplyTo,
+}
+
 /// Everything that can happen to the core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// A task is submitted.
     Submit(Box<Submission>),
+    /// Many tasks are submitted at once.
+    SubmitMany(Box<Submissions>),
     /// A task is to be called off.
     Cancel {
         /// Which.
@@ -57,6 +80,15 @@ pub enum Input {
         agent: AgentId,
         /// What.
         operation: Operation,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// An operator puts a placement policy in force.
+    SetPolicy {
+        /// Which. Its version is not looked at.
+        policy: Box<Policy>,
+        /// Over which version only, if that matters.
+        only_over: Option<u64>,
         /// Who waits for the answer.
         reply: ReplyTo,
     },

@@ -12,6 +12,7 @@ use shared::time::Monotonic;
 use crate::change::{AssignmentRow, Change, Placed, Wanted, WantedRow};
 use crate::cloud::Cloud;
 use crate::flow::{Context, Event};
+use crate::happening::Happening;
 use crate::planted::planted;
 use crate::queue::{Rank, Spot};
 use crate::timers::Alarm;
@@ -28,11 +29,15 @@ impl Cloud {
             return Ok(());
         };
         let waited = matches!(task.row.life.state, TaskState::BackingOff { .. });
+        let before = task.row.life.state.clone();
         how(&mut task.row.life)?;
         let waits = matches!(task.row.life.state, TaskState::BackingOff { .. });
         self.backing_off = self.backing_off + usize::from(waits) - usize::from(waited);
         task.row.life.updated_at = context.now.wall;
         let life = Box::new(task.row.life.clone());
+        if let Some(happening) = Happening::moved(id, &before, &life) {
+            context.tell(happening);
+        }
         context.change(Change::TaskMoved { task: id, life });
         self.queue_as_told(id);
         Ok(())
@@ -432,6 +437,7 @@ impl Cloud {
             return;
         }
         self.fleet.change(id, |agent| agent.status = status);
+        context.tell(Happening::heard(id, status));
         if before == AgentStatus::Offline {
             context.then(Event::HeardAgain { agent: id.clone() });
         }

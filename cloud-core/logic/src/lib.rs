@@ -9,6 +9,7 @@ pub mod document;
 pub mod effect;
 pub mod fleet;
 mod flow;
+pub mod happening;
 pub mod input;
 pub mod invariant;
 mod ledger;
@@ -24,6 +25,7 @@ mod timers;
 
 pub use change::{Change, Stored};
 pub use cloud::Cloud;
-pub use effect::{Answer, Effect, Outcome};
-pub use input::{Input, ReplyTo, Submission};
+pub use effect::{Answer, Effect, Outcome, Taken};
+pub use flow::submit::KEYS_MAX;
+pub use input::{Input, NewTask, ReplyTo, Submission, Submissions};
 pub use settings::Settings;

@@ -50,6 +50,8 @@ struct Parked {
 pub(crate) struct Queue {
     ready: BTreeSet<Rank>,
     parked: BTreeMap<Class, Parked>,
+    /// How many are parked: every submission asks, and there may be as many classes as tasks.
+    parked_count: usize,
 }
 
 impl Queue {
@@ -75,7 +77,7 @@ impl Queue {
             .parked
             .entry(class.clone())
             .or_insert_with(|| Parked { example: spec.clone(), ranks: BTreeSet::new() });
-        parked.ranks.insert(rank);
+        self.parked_count += usize::from(parked.ranks.insert(rank));
         Spot::Parked(class)
     }
 
@@ -88,7 +90,7 @@ impl Queue {
             }
             Spot::Parked(class) => {
                 if let Some(parked) = self.parked.get_mut(class) {
-                    parked.ranks.remove(&rank);
+                    self.parked_count -= usize::from(parked.ranks.remove(&rank));
                     if parked.ranks.is_empty() {
                         self.parked.remove(class);
                     }
@@ -136,7 +138,7 @@ impl Queue {
     fn wake_first(&mut self, class: &Class, which: impl Fn(Rank) -> bool) -> Option<TaskId> {
         let parked = self.parked.get_mut(class)?;
         let rank = *parked.ranks.iter().find(|rank| which(**rank))?;
-        parked.ranks.remove(&rank);
+        self.parked_count -= usize::from(parked.ranks.remove(&rank));
         if parked.ranks.is_empty() {
             self.parked.remove(class);
         }
@@ -151,6 +153,6 @@ impl Queue {
 
     /// How many wait here.
     pub(crate) fn len(&self) -> usize {
-        self.ready.len() + self.parked.values().map(|parked| parked.ranks.len()).sum::<usize>()
+        self.ready.len() + self.parked_count
     }
 }

@@ -52,15 +52,19 @@ impl Cloud {
         if cfg!(debug_assertions) && self.tasks.len() <= CHECKED_TASKS_MAX {
             assert_eq!(crate::invariant::check(self), Ok(()));
         }
-        context.outcome
+        context.finish()
     }
 
     fn take(&mut self, input: Input, context: &mut Context) {
         match input {
             Input::Submit(submission) => submit::submit(self, *submission, context),
+            Input::SubmitMany(submissions) => submit::submit_many(self, *submissions, context),
             Input::Cancel { task, reply } => cancel::cancel(self, task, reply, context),
             Input::Operate { agent, operation, reply } => {
                 operate::operate(self, &agent, operation, reply, context);
+            }
+            Input::SetPolicy { policy, only_over, reply } => {
+                operate::set_policy(self, *policy, only_over, reply, context);
             }
             Input::Join { agent, join, credential } => {
                 greet::join(self, &agent, &join, credential, context);

@@ -13,7 +13,7 @@ use super::{BrokerChoice, Config, ConfigProblem};
 use crate::broker::CLIENTS_MAX_DEFAULT;
 use crate::driver::Bounds;
 use crate::http::HttpSettings;
-use crate::store::{LogBounds, TASK_BYTES_LEAST};
+use crate::store::{EventBounds, LogBounds, TASK_BYTES_LEAST};
 
 /// The data folder of a core that is told of none, in the folder it is started in.
 pub const DATA_DEFAULT: &str = "ambit-data";
@@ -40,6 +40,8 @@ pub struct FileConfig {
     pub queue: Bounds,
     /// How much is kept of the logs of tasks.
     pub logs: LogBounds,
+    /// How much is kept of the log of events.
+    pub events: EventBounds,
     /// The core's own log.
     pub log: LogSection,
 }
@@ -213,6 +215,8 @@ impl FileConfig {
         at_least("queue.batch_max", self.queue.batch_max as u64, 2)?;
         within("queue.logs_max", self.queue.logs_max as u64, 1, 100_000)?;
         check_logs(&self.logs)?;
+        within("events.count_max", self.events.count_max, 1_000, 1_000_000_000)?;
+        within("events.keep_hours", self.events.keep_hours, 1, 1_000_000)?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let join_token_made = self.join.token_file.is_none();
         Ok(Config {
@@ -225,6 +229,7 @@ impl FileConfig {
             policy: self.policy,
             queue: self.queue,
             logs: self.logs,
+            events: self.events,
             log_level: self.log.level,
             log_format: self.log.format,
             data,

@@ -15,7 +15,7 @@ use shared_runtime::telemetry::{Format, Level, LevelError};
 
 use crate::driver::Bounds;
 use crate::http::HttpSettings;
-use crate::store::LogBounds;
+use crate::store::{EventBounds, LogBounds};
 
 pub use broker::{BrokerChoice, ExternalBroker};
 pub use file::{
@@ -87,6 +87,8 @@ pub struct Config {
     pub queue: Bounds,
     /// How much is kept of the logs of tasks.
     pub logs: LogBounds,
+    /// How much is kept of the log of events.
+    pub events: EventBounds,
     /// The least important log lines.
     pub log_level: Level,
     /// What a log line looks like.

@@ -174,7 +174,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         let is_section = known.contains(&format!("{word}: {{"))
             || [
                 "http", "store", "broker", "join", "core", "policy", "queue", "logs", "log",
-                "weights",
+                "events", "weights",
             ]
             .contains(&word);
         if names_a_value && !is_section && !word.is_empty() {

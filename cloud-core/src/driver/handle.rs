@@ -2,17 +2,18 @@
 //! there will be none.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use cloud_core_logic::Answer;
 use cloud_core_logic::change::IdempotencyKey;
 use cloud_core_logic::fleet::Fleet;
 use cloud_core_logic::input::Operation;
 use cloud_core_logic::placement::Policy;
+use cloud_core_logic::{Answer, NewTask};
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
 use shared_runtime::clock::{Clock, new_uuid_v7};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Status;
 use crate::store::Reader;
@@ -42,6 +43,7 @@ pub enum CoreBusy {
 }
 
 impl CoreBusy {
+    pub(super) const QUEUE_FULL: Self = Self::QueueFull { retry_after_s: RETRY_AFTER_S };
     pub(super) const STORE_FAILING: Self = Self::StoreFailing { retry_after_s: RETRY_AFTER_S };
 }
 
@@ -97,6 +99,12 @@ impl Readiness {
     }
 }
 
+/// How many idempotency keys the core had taken at some moment. Whoever looks in the store whether
+/// a key is used asks for it first: the core remembers keys for a while only, and must know when a
+/// look is older than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyMark(pub(super) u64);
+
 /// Where a caller waits.
 pub(super) type Slot = oneshot::Sender<Result<Answer, CoreBusy>>;
 
@@ -107,20 +115,53 @@ pub(super) type LookSlot = oneshot::Sender<Result<TaskView, CoreBusy>>;
 #[derive(Debug)]
 pub(super) enum Ask {
     /// To take a task on.
-    Submit { id: TaskId, spec: Arc<TaskSpec>, key: Option<IdempotencyKey>, slot: Slot },
+    Submit {
+        id: TaskId,
+        spec: Arc<TaskSpec>,
+        key: Option<IdempotencyKey>,
+        mark: KeyMark,
+        slot: Slot,
+    },
+    /// To take many tasks on.
+    SubmitMany { tasks: Vec<NewTask>, mark: KeyMark, slot: Slot },
     /// To call a task off.
     Cancel { task: TaskId, slot: Slot },
     /// To do something to an agent.
     Operate { agent: AgentId, operation: Operation, slot: Slot },
+    /// To put a policy in force.
+    SetPolicy { policy: Box<Policy>, only_over: Option<u64>, slot: Slot },
     /// To see the fleet, and a task in it, as it is after everything asked before.
     Look { task: Option<TaskId>, slot: LookSlot },
 }
 
 impl Ask {
+    /// How many tasks it brings: what a transaction is bounded by.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::SubmitMany { tasks, .. } => tasks.len().max(1),
+            _ => 1,
+        }
+    }
+
+    /// How many idempotency keys it brings, and since when nobody looked whether they are used.
+    pub(super) fn keys(&self) -> Option<(usize, KeyMark)> {
+        match self {
+            Self::Submit { key: Some(_), mark, .. } => Some((1, *mark)),
+            Self::SubmitMany { tasks, mark, .. } => {
+                Some((tasks.iter().filter(|task| task.key.is_some()).count(), *mark))
+            }
+            _ => None,
+        }
+    }
+
     /// Tells the caller that there will be no answer. A caller who is gone does not mind.
     pub(super) fn refuse(self, busy: CoreBusy) {
         match self {
-            Self::Submit { slot, .. } | Self::Cancel { slot, .. } | Self::Operate { slot, .. } => {
+            Self::Submit { slot, .. }
+            | Self::SubmitMany { slot, .. }
+            | Self::Cancel { slot, .. }
+            | Self::Operate { slot, .. }
+            | Self::SetPolicy { slot, .. } => {
                 let _ = slot.send(Err(busy));
             }
             Self::Look { slot, .. } => {
@@ -159,7 +200,33 @@ impl Core {
         key: Option<IdempotencyKey>,
     ) -> Result<Answer, CoreBusy> {
         let id = TaskId(new_uuid_v7(&self.clock.now()));
-        self.ask(|slot| Ask::Submit { id, spec, key, slot }).await
+        let mark = self.key_mark();
+        self.ask(|slot| Ask::Submit { id, spec, key, mark, slot }).await
+    }
+
+    /// Takes many tasks on, each for itself: one message, one transaction, one answer. `mark` is
+    /// from before it was looked up whether their keys are used.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn submit_many(
+        &self,
+        tasks: Vec<NewTask>,
+        mark: KeyMark,
+    ) -> Result<Answer, CoreBusy> {
+        self.ask(|slot| Ask::SubmitMany { tasks, mark, slot }).await
+    }
+
+    /// A new id for a task. Ids made one after the other sort in that order.
+    #[must_use]
+    pub fn new_task_id(&self) -> TaskId {
+        TaskId(new_uuid_v7(&self.clock.now()))
+    }
+
+    /// How many idempotency keys the core has taken.
+    #[must_use]
+    pub fn key_mark(&self) -> KeyMark {
+        KeyMark(self.status.keys_taken.load(Ordering::Acquire))
     }
 
     /// Calls a task off.
@@ -176,6 +243,19 @@ impl Core {
     /// When the core does not answer.
     pub async fn operate(&self, agent: AgentId, operation: Operation) -> Result<Answer, CoreBusy> {
         self.ask(|slot| Ask::Operate { agent, operation, slot }).await
+    }
+
+    /// Puts a placement policy in force.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn set_policy(
+        &self,
+        policy: Policy,
+        only_over: Option<u64>,
+    ) -> Result<Answer, CoreBusy> {
+        let policy = Box::new(policy);
+        self.ask(|slot| Ask::SetPolicy { policy, only_over, slot }).await
     }
 
     /// The fleet as it is after everything that this caller was answered before. All who ask at
@@ -215,6 +295,13 @@ impl Core {
     /// longer: the core is about to stop.
     pub fn close(&self) {
         Status::set(&self.status.closing, true);
+        self.status.events.send_replace(());
+    }
+
+    /// Says when there may be new events, or none will come any more.
+    #[must_use]
+    pub fn events(&self) -> watch::Receiver<()> {
+        self.status.events.subscribe()
     }
 
     /// Whether the core is about to stop, or has stopped.
@@ -235,9 +322,7 @@ impl Core {
         }
         let (slot, answer) = oneshot::channel();
         self.asks.try_send(ask(slot)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                CoreBusy::QueueFull { retry_after_s: RETRY_AFTER_S }
-            }
+            mpsc::error::TrySendError::Full(_) => CoreBusy::QUEUE_FULL,
             mpsc::error::TrySendError::Closed(_) => CoreBusy::Stopping,
         })?;
         answer.await.unwrap_or(Err(CoreBusy::Stopping))

@@ -11,7 +11,7 @@ mod speak;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cloud_core_logic::change::Stored;
 use cloud_core_logic::placement::Policy;
@@ -26,7 +26,7 @@ use crate::store::{AgentLogs, LogBounds, LogDrop, Store, StoreError};
 use logs::{LogLane, Logs};
 use run::Run;
 
-pub use handle::{Core, CoreBusy, FleetView, Readiness, TaskView};
+pub use handle::{Core, CoreBusy, FleetView, KeyMark, Readiness, TaskView};
 pub use outbound::Outbound;
 
 /// The driver's own bounds.
@@ -152,6 +152,10 @@ struct Status {
     stopping: AtomicBool,
     store_failing: AtomicBool,
     broker_up: AtomicBool,
+    /// Moves when events were committed, and when nobody need wait for any.
+    events: watch::Sender<()>,
+    /// How many idempotency keys were taken since the start.
+    keys_taken: AtomicU64,
 }
 
 impl Status {
@@ -215,5 +219,6 @@ struct StoppingOnDrop(Arc<Status>);
 impl Drop for StoppingOnDrop {
     fn drop(&mut self) {
         Status::set(&self.0.stopping, true);
+        self.0.events.send_replace(());
     }
 }

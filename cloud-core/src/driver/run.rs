@@ -3,17 +3,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cloud_core_logic::change::Change;
 use cloud_core_logic::effect::Outcome;
-use cloud_core_logic::{Cloud, Input, ReplyTo, Submission};
+use cloud_core_logic::{Cloud, Input, KEYS_MAX, ReplyTo, Submission, Submissions};
 use shared::id::TaskId;
 use shared::time::{Monotonic, Now};
 use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, watch};
 
-use super::handle::{Ask, CoreBusy, FleetView, LookSlot, Slot, TaskView};
+use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView};
 use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
 use crate::observe::{
@@ -128,7 +129,7 @@ impl Run {
             // An error says that the handle was dropped: nobody could stop this any more.
             _ = stopped.wait_for(|stop| *stop) => return Wait::Stop,
             _ = uplinks.recv_many(&mut batch.uplinks, half), if !uplinks.is_closed() || !uplinks.is_empty() => {}
-            _ = asks.recv_many(&mut batch.asks, half), if !asks.is_closed() || !asks.is_empty() => {}
+            _ = asks.recv_many(&mut batch.asks, 1), if !asks.is_closed() || !asks.is_empty() => {}
             // Last: they wait for whatever else there is.
             () = logs.arrive() => {}
             () = idle => {}
@@ -137,8 +138,11 @@ impl Run {
             let Ok(input) = uplinks.try_recv() else { break };
             batch.uplinks.push(input);
         }
-        while batch.uplinks.len() + batch.asks.len() < *batch_max {
+        // One that brings many tasks counts as many.
+        let mut weight = batch.uplinks.len() + batch.asks.iter().map(Ask::weight).sum::<usize>();
+        while weight < *batch_max {
             let Ok(ask) = asks.try_recv() else { break };
+            weight += ask.weight();
             batch.asks.push(ask);
         }
         logs.notice();
@@ -193,14 +197,25 @@ impl Run {
         let mut inputs = batch.uplinks;
         let mut looks = Vec::new();
         for ask in batch.asks {
+            if !self.knows_keys_of(&ask) {
+                ask.refuse(CoreBusy::QUEUE_FULL);
+                continue;
+            }
             let input = match ask {
-                Ask::Submit { id, spec, key, slot } => {
+                Ask::Submit { id, spec, key, slot, .. } => {
                     let reply = self.keep(slot);
                     Input::Submit(Box::new(Submission { id, spec, key, reply }))
+                }
+                Ask::SubmitMany { tasks, slot, .. } => {
+                    let reply = self.keep(slot);
+                    Input::SubmitMany(Box::new(Submissions { tasks, reply }))
                 }
                 Ask::Cancel { task, slot } => Input::Cancel { task, reply: self.keep(slot) },
                 Ask::Operate { agent, operation, slot } => {
                     Input::Operate { agent, operation, reply: self.keep(slot) }
+                }
+                Ask::SetPolicy { policy, only_over, slot } => {
+                    Input::SetPolicy { policy, only_over, reply: self.keep(slot) }
                 }
                 Ask::Look { task, slot } => {
                     looks.push((task, slot));
@@ -216,6 +231,21 @@ impl Run {
             }
         }
         (inputs, looks)
+    }
+
+    /// Whether the core remembers every key that was taken since it was looked up whether these
+    /// are used; counts them, if so.
+    fn knows_keys_of(&self, ask: &Ask) -> bool {
+        let Some((count, KeyMark(mark))) = ask.keys() else {
+            return true;
+        };
+        let taken = &self.inside.status.keys_taken;
+        let after = taken.load(Ordering::Acquire) + count as u64;
+        let knows = after.saturating_sub(mark) <= KEYS_MAX as u64;
+        if knows {
+            taken.store(after, Ordering::Release);
+        }
+        knows
     }
 
     fn keep(&mut self, slot: Slot) -> ReplyTo {
@@ -236,7 +266,11 @@ impl Run {
             let begun = Instant::now();
             let Err(error) = self.inside.store.commit(changes) else {
                 let took = begun.elapsed();
+                let tells = matches!(changes.last(), Some(Change::Happened { .. }));
                 let changes = changes.len();
+                if tells {
+                    self.inside.status.events.send_replace(());
+                }
                 self.inside.metrics.record(BatchCommitted { inputs, changes, took });
                 if failures > 0 {
                     Status::set(&self.inside.status.store_failing, false);

@@ -17,8 +17,10 @@ use crate::observe::{AgentJoined, AttemptPlaced, LateReportKept, Metrics, TaskSe
 pub(super) fn kind(input: &Input) -> &'static str {
     match input {
         Input::Submit(_) => "submit",
+        Input::SubmitMany(_) => "submit_many",
         Input::Cancel { .. } => "cancel",
         Input::Operate { .. } => "operate",
+        Input::SetPolicy { .. } => "set_policy",
         Input::Join { .. } => "join",
         Input::Broker { .. } => "broker",
         Input::Tick => "tick",

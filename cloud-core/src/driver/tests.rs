@@ -6,8 +6,8 @@ mod stage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_core_logic::Answer;
-use cloud_core_logic::change::Credential;
+use cloud_core_logic::change::{Credential, IdempotencyKey};
+use cloud_core_logic::{Answer, KEYS_MAX, NewTask, Taken};
 use shared::api::AgentStatus;
 use shared::id::{AgentId, Boot, CoreId, Incarnation, Revision, Sequence, TaskId};
 use shared::spec::{Run as TaskRun, TaskSpec};
@@ -136,7 +136,8 @@ async fn a_join_is_on_disk_and_in_force_before_it_is_answered() {
     assert_eq!(
         after,
         [
-            Happened::Committed { changes: 1 },
+            // The credential, and what is told of it.
+            Happened::Committed { changes: 2 },
             Happened::CredentialPut(agent("a")),
             Happened::JoinAnswered(agent("a"), true),
         ]
@@ -249,6 +250,54 @@ async fn many_submissions_share_one_transaction() {
         submitted(waiting.await.expect("task"));
     }
     assert!(stage.commits() <= 3, "{} commits for 501 submissions", stage.commits());
+}
+
+fn new_task(core: &Core, key: Option<String>) -> NewTask {
+    let key = key.map(|key| IdempotencyKey { key, body_hash: "same".to_owned() });
+    NewTask { id: core.new_task_id(), spec: spec(), key }
+}
+
+#[tokio::test]
+async fn many_tasks_are_one_message_and_share_no_transaction_with_too_many_others() {
+    let store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+    let bounds = Bounds { batch_max: 100, ..Bounds::default() };
+    let Rig { core, stage, driver: _driver, .. } = rig_on(Box::new(store), bounds);
+    stage.set(Mood::Hangs);
+    let mut waiting = vec![submitting(&core)];
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..4 {
+        let core = core.clone();
+        let tasks = (0..80).map(|_| new_task(&core, None)).collect();
+        let mark = core.key_mark();
+        waiting.push(tokio::spawn(async move { core.submit_many(tasks, mark).await }));
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stage.set(Mood::Works);
+    submitted(waiting.remove(0).await.expect("task"));
+    for waiting in waiting {
+        let answer = waiting.await.expect("task").expect("an answer");
+        let Answer::SubmittedMany(taken) = answer else { panic!("{answer:?}") };
+        assert_eq!(taken.len(), 80);
+        assert!(taken.iter().all(|one| matches!(one, Taken::Submitted { .. })));
+    }
+    assert_eq!(count(&core), 321);
+    assert_eq!(stage.commits(), 3, "the first alone, then twice two batches");
+}
+
+#[tokio::test]
+async fn a_look_for_keys_that_is_too_old_to_be_relied_on_is_asked_for_again() {
+    let Rig { core, driver: _driver, .. } = rig();
+    let early = core.key_mark();
+    for batch in 0..KEYS_MAX / 10_000 {
+        let key = |n: usize| Some(format!("{batch}-{n}"));
+        let tasks = (0..10_000).map(|n| new_task(&core, key(n))).collect();
+        core.submit_many(tasks, core.key_mark()).await.expect("taken");
+    }
+    let first = || vec![new_task(&core, Some("0-0".to_owned()))];
+    let busy = core.submit_many(first(), early).await;
+    assert!(matches!(busy, Err(CoreBusy::QueueFull { .. })), "{busy:?}");
+    let unkeyed = core.submit_many(vec![new_task(&core, None)], early).await;
+    assert!(unkeyed.is_ok(), "{unkeyed:?}");
 }
 
 #[tokio::test]

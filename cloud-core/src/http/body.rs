@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use actix_web::http::header;
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, web};
 use serde_json::Value;
 use serde_json::error::Category;
@@ -24,34 +25,74 @@ const INLINE_BYTES_MAX: usize = 8 * 1024;
 
 const EXAMPLE: &str = r#"{"run": {"exec": {"command": "/bin/true"}}}"#;
 
+/// What the body of a request may be.
+pub struct Rules {
+    /// The media types it may be declared as; the first is assumed where nothing is declared.
+    pub types: &'static [&'static str],
+    /// How long it may be, in bytes.
+    pub bytes_max: usize,
+    /// How long it may take to arrive.
+    pub timeout: Duration,
+    /// What is said of one that is longer, behind the number of bytes.
+    pub advice: &'static str,
+}
+
+/// A body that is one JSON document, such as a task.
+pub const DOCUMENT: Rules = Rules {
+    types: &["application/json"],
+    bytes_max: BODY_BYTES_MAX,
+    timeout: BODY_TIMEOUT,
+    advice: "of JSON; put large input into a file that the task fetches",
+};
+
 /// Reads the body of a request as a task.
 ///
 /// # Errors
 /// 408, 413 and 415 for the body itself, 400 when it is not JSON, 422 with the JSON pointer of
 /// every mistake when it is not a task.
 pub async fn task(request: &HttpRequest, payload: web::Payload) -> ApiResult<TaskSpec> {
-    check_declared(request)?;
-    let arriving = payload.to_bytes_limited(BODY_BYTES_MAX);
-    let bytes = match actix_web::rt::time::timeout(BODY_TIMEOUT, arriving).await {
-        Ok(Ok(Ok(bytes))) => bytes,
-        Ok(Ok(Err(error))) => {
-            let detail = format!("the body broke off: {error}; send it again");
-            return Err(ApiError::new(Kind::BadRequest, detail));
-        }
-        Ok(Err(_)) => return Err(too_large()),
-        Err(_) => {
-            let detail = format!("the body must arrive within {} s", BODY_TIMEOUT.as_secs());
-            return Err(ApiError::new(Kind::RequestTimeout, detail));
-        }
-    };
+    let (bytes, _) = bytes(request, payload, &DOCUMENT).await?;
     if bytes.len() <= INLINE_BYTES_MAX {
         return spec_of(&bytes);
     }
     blocking(move || spec_of(&bytes)).await?
 }
 
+/// Reads the body of a request, and says as which of its types it was declared.
+///
+/// # Errors
+/// 408, 413 and 415.
+pub async fn bytes(
+    request: &HttpRequest,
+    payload: web::Payload,
+    rules: &Rules,
+) -> ApiResult<(Bytes, &'static str)> {
+    let declared = check_declared(request, rules)?;
+    let arriving = payload.to_bytes_limited(rules.bytes_max);
+    match actix_web::rt::time::timeout(rules.timeout, arriving).await {
+        Ok(Ok(Ok(bytes))) => Ok((bytes, declared)),
+        Ok(Ok(Err(error))) => {
+            let detail = format!("the body broke off: {error}; send it again");
+            Err(ApiError::new(Kind::BadRequest, detail))
+        }
+        Ok(Err(_)) => Err(too_large(rules)),
+        Err(_) => {
+            let detail = format!("the body must arrive within {} s", rules.timeout.as_secs());
+            Err(ApiError::new(Kind::RequestTimeout, detail))
+        }
+    }
+}
+
 fn spec_of(bytes: &[u8]) -> ApiResult<TaskSpec> {
-    spec::parse(&json(bytes)?).map_err(|errors| {
+    checked(&json(bytes)?)
+}
+
+/// A task that is JSON already.
+///
+/// # Errors
+/// 422 with the JSON pointer of every mistake.
+pub fn checked(document: &Value) -> ApiResult<TaskSpec> {
+    spec::parse(document).map_err(|errors| {
         let detail = match errors.as_slice() {
             [only] if only.pointer.is_empty() => format!("the task {}", only.detail),
             [only] => format!("{}: {}", only.pointer, only.detail),
@@ -61,30 +102,40 @@ fn spec_of(bytes: &[u8]) -> ApiResult<TaskSpec> {
     })
 }
 
-fn json(bytes: &[u8]) -> ApiResult<Value> {
+/// Reads JSON.
+///
+/// # Errors
+/// 400 with the place of the mistake.
+pub fn json(bytes: &[u8]) -> ApiResult<Value> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         let detail = format!("the body is empty; send a task as JSON, for example {EXAMPLE}");
         return Err(ApiError::new(Kind::InvalidJson, detail));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let hint = match error.classify() {
-            Category::Eof => "; the body ends too early",
-            _ => "",
-        };
-        // The error's own text ends with "at line L column C".
-        ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {error}{hint}"))
-    })
+    serde_json::from_slice(bytes).map_err(|error| not_json(&error))
+}
+
+/// What is said of a body that is not JSON.
+pub fn not_json(error: &serde_json::Error) -> ApiError {
+    let hint = match error.classify() {
+        Category::Eof => "; the body ends too early",
+        _ => "",
+    };
+    // The error's own text ends with "at line L column C".
+    ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {error}{hint}"))
 }
 
 /// What can be told from the headers alone, before a byte of the body is read.
-fn check_declared(request: &HttpRequest) -> ApiResult<()> {
+fn check_declared(request: &HttpRequest, rules: &Rules) -> ApiResult<&'static str> {
+    let mut declared = rules.types[0];
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
     if let Some(kind) = text(header::CONTENT_TYPE) {
         let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            let detail = format!("the body is {}; send application/json", quote(kind));
+        let Some(known) = rules.types.iter().find(|known| essence.eq_ignore_ascii_case(known))
+        else {
+            let detail = format!("the body is {}; send {}", quote(kind), rules.types.join(" or "));
             return Err(ApiError::new(Kind::UnsupportedMediaType, detail));
-        }
+        };
+        declared = known;
     }
     if let Some(coding) = text(header::CONTENT_ENCODING)
         && !coding.trim().eq_ignore_ascii_case("identity")
@@ -92,18 +143,15 @@ fn check_declared(request: &HttpRequest) -> ApiResult<()> {
         let detail = format!("the body is encoded as {}; send it as it is", quote(coding));
         return Err(ApiError::new(Kind::UnsupportedMediaType, detail));
     }
-    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
-        return Err(too_large());
+    let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|bytes| bytes > rules.bytes_max as u64) {
+        return Err(too_large(rules));
     }
-    Ok(())
+    Ok(declared)
 }
 
-fn too_large() -> ApiError {
-    let detail = format!(
-        "a task may have at most {BODY_BYTES_MAX} bytes of JSON; put large input into a file that \
-         the task fetches"
-    );
+fn too_large(rules: &Rules) -> ApiError {
+    let detail = format!("the body may have at most {} bytes {}", rules.bytes_max, rules.advice);
     ApiError::new(Kind::BodyTooLarge, detail)
 }
 

@@ -2,8 +2,10 @@
 //! is an input to the core. The only place that names actix-web; it decides nothing.
 
 mod agents;
+mod batch;
 mod body;
 mod docs;
+mod events;
 mod explain;
 mod health;
 mod line;
@@ -12,7 +14,9 @@ mod metrics;
 mod openapi;
 mod origin;
 mod page;
+mod parts;
 mod placement;
+mod policy;
 pub mod problem;
 mod query;
 mod routes;

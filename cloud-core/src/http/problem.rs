@@ -24,6 +24,8 @@ pub enum Kind {
     InvalidId,
     /// The `Idempotency-Key` is none.
     InvalidIdempotencyKey,
+    /// The `If-Match` is none.
+    InvalidIfMatch,
     /// A browser sent it on behalf of another site.
     CrossOrigin,
     /// No task has this id.
@@ -38,14 +40,20 @@ pub enum Kind {
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
+    /// The policy is not the one to be replaced.
+    PolicyChanged,
     /// The body is longer than allowed.
     BodyTooLarge,
     /// The body is not declared as plain JSON.
     UnsupportedMediaType,
     /// The core does not go by this host name.
     UnknownHost,
+    /// The body is not a batch of tasks.
+    InvalidBatch,
     /// The task is JSON, but not a valid task.
     InvalidTask,
+    /// The policy is JSON, but not a valid policy.
+    InvalidPolicy,
     /// The key was used before, with another task.
     IdempotencyKeyReused,
     /// As many tasks wait as may wait.
@@ -74,7 +82,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 22] = {
+const FACTS: [Facts; 26] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -83,6 +91,7 @@ const FACTS: [Facts; 22] = {
         facts(K::InvalidQuery, "invalid-query", S::BAD_REQUEST, "A query parameter is wrong"),
         facts(K::InvalidId, "invalid-id", S::BAD_REQUEST, "The id in the path is malformed"),
         facts(K::InvalidIdempotencyKey, "invalid-idempotency-key", S::BAD_REQUEST, "The idempotency key is malformed"),
+        facts(K::InvalidIfMatch, "invalid-if-match", S::BAD_REQUEST, "The If-Match is malformed"),
         facts(K::CrossOrigin, "cross-origin", S::FORBIDDEN, "Requests from other web sites are refused"),
         facts(K::TaskNotFound, "task-not-found", S::NOT_FOUND, "There is no such task"),
         facts(K::TaskForgotten, "task-forgotten", S::NOT_FOUND, "The core has forgotten this task"),
@@ -90,10 +99,13 @@ const FACTS: [Facts; 22] = {
         facts(K::PathNotFound, "path-not-found", S::NOT_FOUND, "There is no such path"),
         facts(K::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "The path does not take this method"),
         facts(K::RequestTimeout, "request-timeout", S::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        facts(K::PolicyChanged, "policy-changed", S::PRECONDITION_FAILED, "The policy was changed meanwhile"),
         facts(K::BodyTooLarge, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
         facts(K::UnsupportedMediaType, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be plain JSON"),
         facts(K::UnknownHost, "unknown-host", S::MISDIRECTED_REQUEST, "The core does not go by this host name"),
+        facts(K::InvalidBatch, "invalid-batch", S::UNPROCESSABLE_ENTITY, "The body is not a batch of tasks"),
         facts(K::InvalidTask, "invalid-task", S::UNPROCESSABLE_ENTITY, "The task is not valid"),
+        facts(K::InvalidPolicy, "invalid-policy", S::UNPROCESSABLE_ENTITY, "The policy is not valid"),
         facts(K::IdempotencyKeyReused, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another task"),
         facts(K::QueueFull, "queue-full", S::TOO_MANY_REQUESTS, "As many tasks wait as may wait"),
         facts(K::Internal, "internal", S::INTERNAL_SERVER_ERROR, "The core made a mistake"),

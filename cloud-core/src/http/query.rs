@@ -4,7 +4,7 @@
 
 use actix_web::{HttpRequest, web};
 use shared::border::nearest;
-use shared::id::AgentId;
+use shared::id::{AgentId, TaskId};
 use shared::label;
 use shared::time::Timestamp;
 
@@ -145,6 +145,27 @@ impl Query {
         let joint = if hint.starts_with("did") { "; " } else { ", " };
         self.note(format!("`{name}` must be one of {list}{joint}{hint}"));
         None
+    }
+
+    /// Some of a few words, separated by commas.
+    pub fn words<T: Copy>(&mut self, name: &str, words: &[(&'static str, T)]) -> Option<Vec<T>> {
+        let value = self.text(name)?;
+        let meant = |text: &str| {
+            self.pairs.push((name.to_owned(), text.to_owned()));
+            self.word(name, words)
+        };
+        Some(value.split(',').filter_map(meant).collect())
+    }
+
+    /// A task's id.
+    pub fn task(&mut self, name: &str) -> Option<TaskId> {
+        match self.take(name)?.parse() {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.note(format!("`{name}`: {error}"));
+                None
+            }
+        }
     }
 
     /// An agent's id.

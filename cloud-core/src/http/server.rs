@@ -12,6 +12,8 @@ use actix_web::{App, Error, HttpServer, ResponseError, web};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchRoom;
+use super::events::EventRoom;
 use super::line::Line;
 use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
@@ -93,8 +95,15 @@ pub fn start(
 ) -> Result<(ServerHandle, SocketAddr), HttpError> {
     let metrics = HttpMetrics::register(&mut registry);
     let hosts = Hosts::for_listener(settings.listen.ip(), &settings.hosts);
-    let log_room = LogRoom::default();
-    let state = web::Data::new(State { core, registry, metrics, hosts, log_room });
+    let state = web::Data::new(State {
+        core,
+        registry,
+        metrics,
+        hosts,
+        batch_room: BatchRoom::default(),
+        event_room: EventRoom::default(),
+        log_room: LogRoom::default(),
+    });
     let failed = |source| HttpError::Listen { address: settings.listen, source };
     let workers = settings.workers.max(1);
     let server = HttpServer::new(move || {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use actix_web::web;
 use prometheus_client::registry::Registry;
 
+use super::batch::BatchRoom;
+use super::events::EventRoom;
 use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::Hosts;
@@ -26,6 +28,10 @@ pub struct State {
     pub metrics: HttpMetrics,
     /// The names it answers to.
     pub hosts: Hosts,
+    /// Room for batches of tasks.
+    pub batch_room: BatchRoom,
+    /// Room for those who follow events.
+    pub event_room: EventRoom,
     /// Room for those who read logs.
     pub log_room: LogRoom,
 }

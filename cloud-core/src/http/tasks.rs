@@ -50,12 +50,7 @@ pub async fn submit(
         Answer::Repeated(first) => repeated(&state, first).await,
         Answer::KeyReused(first) => Err(reused(first)),
         Answer::QueueFull { pending_max, retry_after_s } => {
-            let detail = format!(
-                "{pending_max} tasks wait for a place, and no more may; this one was not taken, \
-                 try again in {} s",
-                retry_after_s.max(1)
-            );
-            Err(ApiError::new(Kind::QueueFull, detail).retry_after_s(retry_after_s))
+            Err(queue_full(pending_max, retry_after_s))
         }
         other => Err(unexpected("submit", &other)),
     }
@@ -139,7 +134,18 @@ async fn repeated(state: &State, first: TaskId) -> ApiResult {
     Ok(HttpResponse::Ok().json(stored(state, first).await?))
 }
 
-fn reused(first: TaskId) -> ApiError {
+/// What is said of a task that does not fit.
+pub fn queue_full(pending_max: u64, retry_after_s: u64) -> ApiError {
+    let detail = format!(
+        "{pending_max} tasks wait for a place, and no more may; this one was not taken, try again \
+         in {} s",
+        retry_after_s.max(1)
+    );
+    ApiError::new(Kind::QueueFull, detail).retry_after_s(retry_after_s)
+}
+
+/// What is said of a key that another task has.
+pub fn reused(first: TaskId) -> ApiError {
     let detail = format!(
         "this Idempotency-Key was used before for task {first}, which is another one; use a new \
          key for a new task"
@@ -152,28 +158,39 @@ fn key_of(request: &HttpRequest) -> ApiResult<Option<String>> {
     let Some(key) = keys.next() else {
         return Ok(None);
     };
-    let wrong = |what: &str| {
-        let detail = format!(
-            "Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters, given once; \
-             {what}"
-        );
-        Err(ApiError::new(Kind::InvalidIdempotencyKey, detail))
-    };
     if keys.next().is_some() {
-        return wrong("it is given more than once");
+        return Err(wrong_key("it is given more than once"));
     }
-    let bytes = key.as_bytes();
+    checked_key(key.as_bytes()).map(Some)
+}
+
+/// An idempotency key as it may be.
+///
+/// # Errors
+/// 400 when it may not.
+pub fn checked_key(bytes: &[u8]) -> ApiResult<String> {
     match std::str::from_utf8(bytes) {
-        Ok("") => wrong("it is empty"),
-        Ok(_) if bytes.len() > KEY_LENGTH_MAX => wrong(&format!("it has {}", bytes.len())),
-        Ok(text) if bytes.iter().all(u8::is_ascii_graphic) => Ok(Some(text.to_owned())),
-        _ => wrong("it holds another character"),
+        Ok("") => Err(wrong_key("it is empty")),
+        Ok(_) if bytes.len() > KEY_LENGTH_MAX => Err(wrong_key(&format!("it has {}", bytes.len()))),
+        Ok(text) if bytes.iter().all(u8::is_ascii_graphic) => Ok(text.to_owned()),
+        _ => Err(wrong_key("it holds another character")),
     }
+}
+
+/// What is said of an idempotency key that is none.
+pub fn wrong_key(what: &str) -> ApiError {
+    let detail = format!(
+        "Idempotency-Key must be 1 to {KEY_LENGTH_MAX} visible ASCII characters, given once; {what}"
+    );
+    ApiError::new(Kind::InvalidIdempotencyKey, detail)
 }
 
 /// What two bodies have in common when they mean the same task: the hash of the task with every
 /// default filled in, so that neither whitespace nor the order of fields matters.
-fn hash_of(spec: &TaskSpec) -> ApiResult<String> {
+///
+/// # Errors
+/// 500, which is a bug.
+pub fn hash_of(spec: &TaskSpec) -> ApiResult<String> {
     let text = serde_json::to_vec(spec).map_err(|error| {
         tracing::error!(%error, "a checked task cannot be written as JSON");
         ApiError::new(Kind::Internal, "the task cannot be written down; the core's log says more")

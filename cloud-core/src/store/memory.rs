@@ -1,6 +1,7 @@
 //! A store in memory, for tests and simulations: the same rules as the one on disk, and nothing
 //! survives the process. A reopened copy shares what the first one holds.
 
+mod events;
 mod logs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, Stored, TaskLife, TaskRow, WantedRow,
 };
 use cloud_core_logic::document;
+use cloud_core_logic::placement::Policy;
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
 use shared::mailbox::Inbox;
@@ -17,10 +19,11 @@ use shared::time::Timestamp;
 
 use super::logs::{Shelf, keep_all, prune};
 use super::{
-    AgentLogs, KeptLogs, LATE_REPORTS_MAX, LogBounds, LogPart, LogState, PlacementInput, Pruned,
-    Reader, Store, StoreError, TaskFilter, TextPiece, document::placement_input, page_limit,
-    page_of, task_behind,
+    AgentLogs, EventBounds, EventPart, KeptLogs, LATE_REPORTS_MAX, LogBounds, LogPart, LogState,
+    PlacementInput, Pruned, Reader, Store, StoreError, TaskFilter, TextPiece,
+    document::placement_input, page_limit, page_of, task_behind,
 };
+use events::Events;
 use logs::Logs;
 
 /// A store in memory. A clone shares the state, as a second look at the same disk would.
@@ -41,7 +44,9 @@ struct State {
     wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     late_reports: BTreeMap<TaskId, Vec<HistoryDocument>>,
     logs: Logs,
+    events: Events,
     recovering: bool,
+    policy: Option<Policy>,
 }
 
 impl MemoryStore {
@@ -59,9 +64,18 @@ impl MemoryStore {
             wanted: BTreeMap::new(),
             late_reports: BTreeMap::new(),
             logs: Logs::default(),
+            events: Events::default(),
             recovering: false,
+            policy: None,
         };
         Self { shared: Arc::new(RwLock::new(state)) }
+    }
+
+    /// Keeps no more events than these bounds allow.
+    #[must_use]
+    pub fn with_events(self, bounds: EventBounds) -> Self {
+        self.write().events.bounds = bounds;
+        self
     }
 
     /// Does what opening a backup that was put in place does, with the state as it is: it is the
@@ -111,6 +125,7 @@ impl Store for MemoryStore {
                 .collect(),
             wanted,
             recovering: state.recovering,
+            policy: state.policy.clone(),
         })
     }
 
@@ -194,6 +209,16 @@ impl State {
             Change::Recovered => {
                 let before = std::mem::take(&mut self.recovering);
                 undo.0.push(Box::new(move |state| state.recovering = before));
+                Ok(())
+            }
+            Change::PolicyPut(policy) => {
+                let before = self.policy.replace(policy.as_ref().clone());
+                undo.0.push(Box::new(move |state| state.policy = before));
+                Ok(())
+            }
+            Change::Happened { at, events } => {
+                let before = self.events.append(*at, events);
+                undo.0.push(Box::new(move |state| state.events.take_back(before)));
                 Ok(())
             }
             Change::LateReport { task, entry } => {
@@ -352,6 +377,14 @@ impl Reader for MemoryStore {
 
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
         Ok(self.read().late_reports_of(id))
+    }
+
+    fn events(&self, after: u64) -> Result<EventPart, StoreError> {
+        Ok(self.read().events.part(after))
+    }
+
+    fn newest_event(&self) -> Result<u64, StoreError> {
+        Ok(self.read().events.newest())
     }
 
     fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError> {

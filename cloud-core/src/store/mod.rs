@@ -6,6 +6,7 @@
 pub mod conformance;
 mod document;
 mod error;
+mod events;
 mod logs;
 mod memory;
 mod sqlite;
@@ -19,6 +20,7 @@ use shared::task::TaskStatus;
 use shared::time::Timestamp;
 
 pub use error::{BackupError, StoreError};
+pub use events::{EventBounds, EventPart};
 pub use logs::{
     AgentLogs, KeptLogs, LogAttempt, LogBounds, LogDrop, LogFate, LogPart, LogState, Pruned,
     Stream, TASK_BYTES_LEAST, TextPiece,
@@ -103,6 +105,19 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError>;
+
+    /// A bounded part of the log of events, behind the event numbered `after`; 0 stands before the
+    /// first that is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn events(&self, after: u64) -> Result<EventPart, StoreError>;
+
+    /// The number of the last event.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn newest_event(&self) -> Result<u64, StoreError>;
 
     /// Where the log of a task stands; `None` when there is no task of this id.
     ///

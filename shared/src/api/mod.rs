@@ -2,18 +2,24 @@
 //! keeps its name and meaning.
 
 mod agent;
+mod batch;
+mod event;
 mod health;
 mod logs;
 mod placement;
+mod policy;
 mod problem;
 mod task;
 
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentDocument, AgentFlag, AgentStatus};
+pub use batch::{BatchDocument, BatchItem, BatchResult};
+pub use event::{EventDetail, EventDocument, EventKind};
 pub use health::{Index, Liveness, Readiness};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
+pub use policy::{PlacementPolicy, PolicyDocument, PolicyWeights};
 pub use problem::ProblemDocument;
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,

@@ -105,6 +105,7 @@ impl World {
             }
             Answer::QueueFull { .. } => self.clients[index].asks_again_ms = self.now_ms + 5_000,
             Answer::KeyReused(task) => fail("a_key_of_ours_is_ours", describe::task(task)),
+            Answer::SubmittedMany(_) | Answer::Policy(_) | Answer::PolicyMoved(_) => {}
             Answer::Canceling(_) | Answer::NotLive(_) | Answer::Agent(_) => {}
             Answer::UnknownAgent(_) => {}
         }

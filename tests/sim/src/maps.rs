@@ -127,6 +127,10 @@ impl Maps {
             Change::WantedRemoved { agent, assignment } => {
                 self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
+            // Nobody puts a policy in force here.
+            Change::PolicyPut(_) => {}
+            // What is told follows from the other changes.
+            Change::Happened { .. } => {}
             Change::LateReport { .. } => coverage.count(Kind::LateReport),
             Change::Recovered => {
                 coverage.count(Kind::Recovered);

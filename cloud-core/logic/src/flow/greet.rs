@@ -17,6 +17,7 @@ use crate::channel::{Channel, Collected, PARTS_MAX};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
 use crate::fleet::{Agent, Liveness, Signal};
+use crate::happening::Happening;
 use crate::planted::planted;
 use crate::timers::Alarm;
 
@@ -41,6 +42,7 @@ pub(crate) fn join(
         Some(refusal) => Downlink::JoinRefused(refusal),
         None => {
             context.change(Change::CredentialPut { agent: agent.clone(), credential });
+            context.tell(Happening::joined(agent));
             Downlink::Joined
         }
     };
@@ -122,7 +124,11 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         heartbeat_ms: cloud.settings.heartbeat_ms,
         sent_at: now.wall,
     });
-    let mut agent = cloud.fleet.get(id).cloned().unwrap_or_else(|| newcomer(id));
+    let known = cloud.fleet.get(id).cloned();
+    if known.as_ref().is_none_or(|agent| agent.status != status) {
+        context.tell(Happening::heard(id, status));
+    }
+    let mut agent = known.unwrap_or_else(|| newcomer(id));
     agent.facts = hello.facts.clone();
     agent.status = status;
     agent.last_seen = Some(now.wall);

@@ -24,6 +24,7 @@ use shared::time::{Now, mix};
 
 use crate::change::Change;
 use crate::effect::{Answer, Effect, Notice, Outcome};
+use crate::happening::Happening;
 use crate::input::ReplyTo;
 
 /// What one flow leaves to another within a step.
@@ -70,12 +71,19 @@ pub(crate) struct Context {
     pub(crate) now: Now,
     pub(crate) outcome: Outcome,
     events: VecDeque<Event>,
+    happened: Vec<Happening>,
     draws: u64,
 }
 
 impl Context {
     pub(crate) fn new(now: Now) -> Self {
-        Self { now, outcome: Outcome::default(), events: VecDeque::new(), draws: 0 }
+        Self {
+            now,
+            outcome: Outcome::default(),
+            events: VecDeque::new(),
+            happened: Vec::new(),
+            draws: 0,
+        }
     }
 
     /// Fresh chance, different at every call.
@@ -86,6 +94,20 @@ impl Context {
 
     pub(crate) fn change(&mut self, change: Change) {
         self.outcome.changes.push(change);
+    }
+
+    /// Tells those who follow events.
+    pub(crate) fn tell(&mut self, happening: Happening) {
+        self.happened.push(happening);
+    }
+
+    /// What came of the step.
+    pub(crate) fn finish(mut self) -> Outcome {
+        if !self.happened.is_empty() {
+            let events = std::mem::take(&mut self.happened);
+            self.change(Change::Happened { at: self.now.wall, events });
+        }
+        self.outcome
     }
 
     pub(crate) fn effect(&mut self, effect: Effect) {

@@ -1,13 +1,17 @@
-//! operate: an operator cordons an agent, takes that back, or drains it.
+//! operate: an operator cordons an agent, takes that back, or drains it, or puts a placement policy
+//! in force.
 
 use shared::assignment::Progress;
 use shared::id::AgentId;
 use shared::report::StopReason;
 
 use super::{Context, Event};
+use crate::change::Change;
 use crate::cloud::Cloud;
 use crate::effect::Answer;
+use crate::happening::Happening;
 use crate::input::{Operation, ReplyTo};
+use crate::placement::Policy;
 
 pub(crate) fn operate(
     cloud: &mut Cloud,
@@ -31,6 +35,7 @@ pub(crate) fn operate(
     });
     if changed == Some(true) {
         cloud.put_agent(id, context);
+        context.tell(Happening::operated(id, operation));
         match operation {
             Operation::Cordon => {}
             Operation::Uncordon => {
@@ -44,6 +49,28 @@ pub(crate) fn operate(
         None => Answer::UnknownAgent(id.clone()),
     };
     context.answer(reply, answer);
+}
+
+/// Puts a policy in force, for placements from now on. One that says the same as the one in force
+/// changes nothing.
+pub(crate) fn set_policy(
+    cloud: &mut Cloud,
+    policy: Policy,
+    only_over: Option<u64>,
+    reply: ReplyTo,
+    context: &mut Context,
+) {
+    let version = cloud.policy.version;
+    if only_over.is_some_and(|only| only != version) {
+        context.answer(reply, Answer::PolicyMoved(version));
+        return;
+    }
+    if cloud.policy != (Policy { version, ..policy.clone() }) {
+        cloud.policy = Policy { version: version.saturating_add(1), ..policy };
+        context.change(Change::PolicyPut(Box::new(cloud.policy.clone())));
+        context.tell(Happening::policy(cloud.policy.version));
+    }
+    context.answer(reply, Answer::Policy(Box::new(cloud.policy.clone())));
 }
 
 /// What has not started there is stopped and placed elsewhere; what runs runs to its end.

@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use shared::id::TaskId;
-use shared::task::TaskState;
 
 use super::Context;
 use crate::change::{Change, TaskLife, TaskRow};
 use crate::cloud::{Cloud, Task};
 use crate::document;
-use crate::effect::Answer;
-use crate::input::Submission;
+use crate::effect::{Answer, Taken};
+use crate::happening::Happening;
+use crate::input::{NewTask, Submission, Submissions};
 use crate::queue::{Rank, Spot};
 use crate::timers::Alarm;
 
 /// The most keys remembered here. The store remembers all of them and is asked first; these only
 /// cover the moment between that question and the commit of a submission with the same key.
-const KEYS_MAX: usize = 100_000;
+pub const KEYS_MAX: usize = 100_000;
 
 /// The latest idempotency keys, each with its task and the hash of its body.
 #[derive(Debug, Clone, Default)]
@@ -37,20 +37,41 @@ impl RecentKeys {
     }
 }
 
+/// One task.
 pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Context) {
     let Submission { id, spec, key, reply } = submission;
+    let answer = match take_on(cloud, NewTask { id, spec, key }, context) {
+        Taken::Submitted { .. } => {
+            let Some(task) = cloud.tasks.get(&id) else { return };
+            Answer::Submitted(Box::new(document::task(&task.row, &[], Vec::new())))
+        }
+        Taken::Repeated(first) => Answer::Repeated(first),
+        Taken::KeyReused(first) => Answer::KeyReused(first),
+        Taken::QueueFull { pending_max, retry_after_s } => {
+            Answer::QueueFull { pending_max, retry_after_s }
+        }
+    };
+    context.answer(reply, answer);
+}
+
+/// Many tasks, each for itself: one that is not taken does not keep the others out.
+pub(crate) fn submit_many(cloud: &mut Cloud, submissions: Submissions, context: &mut Context) {
+    let Submissions { tasks, reply } = submissions;
+    let taken = tasks.into_iter().map(|task| take_on(cloud, task, context)).collect();
+    context.answer(reply, Answer::SubmittedMany(taken));
+}
+
+fn take_on(cloud: &mut Cloud, task: NewTask, context: &mut Context) -> Taken {
+    let NewTask { id, spec, key } = task;
     if let Some(key) = &key
         && let Some((first, body_hash)) = cloud.keys.by_key.get(&key.key)
     {
         let same = *body_hash == key.body_hash;
-        let answer = if same { Answer::Repeated(*first) } else { Answer::KeyReused(*first) };
-        context.answer(reply, answer);
-        return;
+        return if same { Taken::Repeated(*first) } else { Taken::KeyReused(*first) };
     }
     let pending_max = cloud.settings.pending_max;
     if cloud.waiting() >= pending_max {
-        context.answer(reply, Answer::QueueFull { pending_max, retry_after_s: 5 });
-        return;
+        return Taken::QueueFull { pending_max, retry_after_s: 5 };
     }
     let now = context.now;
     let deadline_ms = spec.deadline_s.map(|seconds| seconds.saturating_mul(1_000));
@@ -61,21 +82,13 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
     if let Some(key) = &key {
         cloud.keys.insert(key.key.clone(), id, key.body_hash.clone());
     }
-    let life = TaskLife {
-        state: TaskState::Queued,
-        updated_at: now.wall,
-        attempt: shared::id::Attempt(0),
-        agent: None,
-        failures: 0,
-        losses: 0,
-        refusals: 0,
-        forgotten: None,
-    };
+    let life = TaskLife::new(now.wall);
     let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, life };
     context.change(Change::TaskAdded(Box::new(row.clone())));
-    context.answer(reply, Answer::Submitted(Box::new(document::task(&row, &[], Vec::new()))));
+    context.tell(Happening::submitted(id));
     let spot: Spot = cloud.queue.ready(Rank::of(id, &row.spec));
     cloud.tasks.insert(id, Task::new(row, spot));
+    Taken::Submitted { at: now.wall }
 }
 
 impl Cloud {

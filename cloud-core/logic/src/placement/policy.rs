@@ -2,7 +2,9 @@
 //! a version that every placement records; owns the defaults and their check.
 
 use serde::{Deserialize, Serialize};
-use shared::border::{Problem, Problems};
+use serde_json::Value;
+use shared::api::{PlacementPolicy, PolicyDocument, PolicyWeights};
+use shared::border::{Fields, Problem, Problems};
 
 /// The highest weight of a term, as in a task's `prefer`.
 const WEIGHT_MAX: u32 = 1_000;
@@ -57,6 +59,55 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Reads a policy that a stranger wrote; fields that are left out have their defaults.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its JSON pointer.
+    pub fn parse(document: &Value) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut policy = Self::default();
+        if let Some(mut fields) = Fields::of(document, "", &mut problems) {
+            if let Some(mut terms) = fields.object("weights", &mut problems) {
+                let weights = &mut policy.weights;
+                for (term, weight) in [
+                    ("load", &mut weights.load),
+                    ("capacity", &mut weights.capacity),
+                    ("distance", &mut weights.distance),
+                    ("latency", &mut weights.latency),
+                ] {
+                    let given = terms.integer(term, 0..=u64::from(WEIGHT_MAX), &mut problems);
+                    *weight = given.and_then(|given| u32::try_from(given).ok()).unwrap_or(*weight);
+                }
+                terms.finish(&mut problems);
+            }
+            for (name, reference) in [
+                ("distance_m_ref", &mut policy.distance_m_ref),
+                ("latency_ms_ref", &mut policy.latency_ms_ref),
+            ] {
+                let given = fields.number(name, f64::MIN..=f64::MAX, &mut problems);
+                *reference = given.unwrap_or(*reference);
+            }
+            policy.packing = fields.boolean("packing", &mut problems).unwrap_or(policy.packing);
+            fields.finish(&mut problems);
+        }
+        problems.into_result(())?;
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// The policy as the API shows it.
+    #[must_use]
+    pub fn document(&self) -> PolicyDocument {
+        let Weights { load, capacity, distance, latency } = self.weights;
+        let policy = PlacementPolicy {
+            weights: PolicyWeights { load, capacity, distance, latency },
+            distance_m_ref: self.distance_m_ref,
+            latency_ms_ref: self.latency_ms_ref,
+            packing: self.packing,
+        };
+        PolicyDocument { version: self.version, policy }
+    }
+
     /// Whether it makes sense. Placement itself survives any policy; this is for the border, where
     /// a person can still be told.
     ///

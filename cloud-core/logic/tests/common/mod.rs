@@ -73,6 +73,8 @@ impl Maps {
                 self.wanted.remove(&(agent, assignment)).expect("a row that was there");
             }
             Change::Recovered => self.recovering = false,
+            Change::PolicyPut(_) => {}
+            Change::Happened { .. } => {}
             Change::LateReport { task, entry } => self.late.push((task, *entry)),
         }
     }

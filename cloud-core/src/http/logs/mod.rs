@@ -2,7 +2,6 @@
 //! then reads the store part by part and hands the parts to the connection, so that neither a long
 //! log nor a slow client holds more than a few parts in memory.
 
-mod body;
 mod stream;
 mod tail;
 mod tell;
@@ -17,12 +16,12 @@ use shared::wire::uplink::LogStream;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::line::Line;
+use super::parts::PartsBody;
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::Query;
 use super::state::State;
 use super::tasks;
 use crate::store::LogState;
-use body::LogBody;
 use stream::LogReader;
 
 /// The most logs that are being read at the same moment; each holds a few parts in memory.
@@ -134,7 +133,7 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> ApiResult {
         reader.run(log).await;
         drop(room);
     });
-    Ok(response.body(LogBody::new(parts)))
+    Ok(response.body(PartsBody::new(parts)))
 }
 
 fn check_attempt(wish: &Wish, task: TaskId, log: &LogState) -> ApiResult<()> {

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::Wish;
-use super::body::BrokenOff;
 use super::tail::Tail;
 use super::tell::{Start, Teller};
 use crate::http::line::Line;
+use crate::http::parts::BrokenOff;
 use crate::http::problem::ApiError;
 use crate::http::state::State;
 use crate::store::LogState;

@@ -13,6 +13,7 @@ const SUFFIX: &str = "Input";
 /// The fields that must be there and not null, by type. Of every other type none has to.
 const REQUIRED: &[(&str, &[&str])] = &[
     ("TaskSpec", &["run"]),
+    ("BatchItem", &["run"]),
     ("Exec", &["command"]),
     ("Near", &["latitude", "longitude"]),
     ("Expression", &["key", "op"]),
@@ -61,7 +62,7 @@ fn is_shared(name: &str) -> bool {
 /// Says what a field is when it is left out.
 fn fill_in(name: &str, schema: &mut Value) {
     let written = match name {
-        "TaskSpec" => serde_json::to_value(TaskSpec::new(Run::Noop {})),
+        "TaskSpec" | "BatchItem" => serde_json::to_value(TaskSpec::new(Run::Noop {})),
         "Retry" => serde_json::to_value(Retry::default()),
         "Disconnect" => serde_json::to_value(Disconnect::default()),
         _ => return,

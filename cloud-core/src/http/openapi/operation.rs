@@ -14,7 +14,6 @@ pub enum Verb {
     /// Does something.
     Post,
     /// Puts something in the place of what was there.
-    #[allow(dead_code, reason = "the table may use every method")]
     Put,
     /// Removes something.
     #[allow(dead_code, reason = "the table may use every method")]

@@ -171,6 +171,8 @@ fn every_operation_is_served_and_every_other_method_is_refused() {
     let served = Served::new();
     for path in operations().map(|operation| operation.path).collect::<BTreeSet<_>>() {
         let target = path.replace("{id}", "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b");
+        // A stream would not end.
+        let target = if path == "/v1/events" { format!("{target}?after=x") } else { target };
         let known: Vec<&str> = operations()
             .filter(|operation| operation.path == path)
             .map(|operation| operation.verb.name())

@@ -1,12 +1,15 @@
 //! The API as clients see it: a real listener over a real core that keeps its state in memory.
 
 mod agents;
+mod batch;
 mod client;
 mod described;
+mod events;
 mod explained;
 mod hostile;
 mod logs;
 mod malformed;
+mod policy;
 mod serving;
 mod showing;
 mod submitting;

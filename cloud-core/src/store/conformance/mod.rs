@@ -1,12 +1,14 @@
 //! What every store must do, whichever way it keeps things. A new store passes [`conformance`]
 //! and [`random::alike`] against the one in memory before anybody uses it.
 
+pub mod events;
 mod listing;
 pub mod logs;
 pub mod random;
 pub mod sample;
 
 use cloud_core_logic::change::{Change, Stored};
+use cloud_core_logic::placement::Policy;
 use shared::assignment::{AssignmentState, Ending};
 use shared::id::{Attempt, Revision, Sequence, TaskId};
 use shared::mailbox::Inbox;
@@ -42,6 +44,11 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     an_explanation_knows_who_refused(&mut *make());
     what_is_told_of_an_unknown_task_is_there_to_be_asked_for(&mut *make());
     a_store_that_is_no_backup_recovers_from_nothing(&mut *make());
+    the_policy_that_was_put_last_is_loaded(&mut *make());
+    events::every_event_is_told_once_in_order(&mut *make());
+    events::an_event_is_there_exactly_when_its_change_is(&mut *make());
+    events::what_was_taken_away_is_told_as_a_gap(&mut *make());
+    events::a_number_that_was_never_given_is_told_as_a_gap(&mut *make());
     logs::a_log_is_taken_once_however_often_it_comes(&mut *make());
     logs::a_log_is_taken_from_its_own_agent_only(&mut *make());
     logs::of_one_task_the_oldest_goes_first(&mut *make());
@@ -66,6 +73,17 @@ fn ids(reader: &dyn Reader, filter: &TaskFilter) -> Vec<TaskId> {
     let page = reader.tasks(filter, 100, None).expect("list");
     assert_eq!(page.next_cursor, None);
     page.items.iter().map(|item| item.id).collect()
+}
+
+fn the_policy_that_was_put_last_is_loaded(store: &mut dyn Store) {
+    for version in [2, 3] {
+        let policy = Policy { version, distance_m_ref: 0.1, ..Policy::default() };
+        commit(store, &[Change::PolicyPut(Box::new(policy.clone()))]);
+        assert_eq!(store.load().expect("load").policy, Some(policy));
+    }
+    let lost = Policy { version: 4, ..Policy::default() };
+    commit(store, &[added(&task_row(1))]);
+    refused(store, &[Change::PolicyPut(Box::new(lost)), added(&task_row(1))]);
 }
 
 fn a_new_store_is_empty(store: &mut dyn Store) {

@@ -17,8 +17,8 @@ use shared_runtime::clock::random_bytes;
 use shared_runtime::disk::{create_private_folder, folder_of, sync_folder};
 use shared_runtime::sqlite::{DatabaseError, open_read_only, schema_version};
 
-use super::{read, schema, write};
-use crate::store::{BackupError, StoreError};
+use super::{events, read, schema, write};
+use crate::store::{BackupError, EventBounds, StoreError};
 
 /// How often, and after which pause each, a database is tried again that another has open.
 const BUSY_TRIES: usize = 40;
@@ -119,7 +119,7 @@ pub(super) fn take_up(
     for mut row in rows {
         row.life.restore_from_backup();
         let change = Change::TaskMoved { task: row.id, life: Box::new(row.life) };
-        write::apply(&transaction, &change)?;
+        write::apply(&transaction, &change, &EventBounds::default())?;
     }
     let sql = "INSERT INTO meta (key, value) VALUES ($1, $2) \
                ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -130,6 +130,7 @@ pub(super) fn take_up(
     ] {
         transaction.execute(sql, [key, &value])?;
     }
+    events::begin_again(&transaction, now)?;
     transaction.execute("DELETE FROM meta WHERE key = 'backup'", [])?;
     transaction.commit()?;
     Ok(Some(TakenUp { taken_at, tasks }))

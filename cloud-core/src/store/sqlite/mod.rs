@@ -4,6 +4,7 @@
 mod backup;
 #[cfg(test)]
 mod backup_tests;
+mod events;
 mod logs;
 mod read;
 mod rows;
@@ -22,7 +23,7 @@ use shared::time::Timestamp;
 use shared_runtime::sqlite::open;
 
 use super::logs::{Shelf, keep_all, prune};
-use super::{AgentLogs, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError};
+use super::{AgentLogs, EventBounds, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError};
 use read::SqliteReader;
 
 pub use backup::{Backup, PutBack, TakenUp, back_up, put_back};
@@ -32,6 +33,7 @@ pub struct SqliteStore {
     writer: Connection,
     reader: Arc<SqliteReader>,
     taken_up: Option<TakenUp>,
+    events: EventBounds,
 }
 
 impl SqliteStore {
@@ -48,9 +50,16 @@ impl SqliteStore {
             "INSERT INTO meta (key, value) VALUES ('core', $1) ON CONFLICT (key) DO NOTHING",
             [fresh.to_string()],
         )?;
+        events::begin(&writer, now)?;
         let taken_up = backup::take_up(&mut writer, fresh, now)?;
         let reader = Arc::new(SqliteReader::open(path)?);
-        Ok(Self { writer, reader, taken_up })
+        Ok(Self { writer, reader, taken_up, events: EventBounds::default() })
+    }
+
+    /// Keeps no more events than these bounds allow.
+    #[must_use]
+    pub fn with_events(self, events: EventBounds) -> Self {
+        Self { events, ..self }
     }
 
     /// Whether the database was found to be a backup put in place when it was opened.
@@ -72,7 +81,7 @@ impl Store for SqliteStore {
         let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for change in write::last_words(changes) {
             // Dropping the transaction takes back what came before.
-            write::apply(&transaction, change)?;
+            write::apply(&transaction, change, &self.events)?;
         }
         Ok(transaction.commit()?)
     }

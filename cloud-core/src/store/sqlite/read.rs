@@ -13,9 +13,9 @@ use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
 use shared_runtime::sqlite::{DatabaseError, open_read_only};
 
-use super::{logs, rows};
+use super::{events, logs, rows};
 use crate::store::{
-    LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
+    EventPart, LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
     document::placement_input, page_limit, page_of, task_behind,
 };
 
@@ -119,6 +119,14 @@ impl Reader for SqliteReader {
         late_reports(&self.connection(), &id.to_string())
     }
 
+    fn events(&self, after: u64) -> Result<EventPart, StoreError> {
+        events::part(&mut self.connection(), after)
+    }
+
+    fn newest_event(&self) -> Result<u64, StoreError> {
+        events::newest(&self.connection())
+    }
+
     fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError> {
         logs::state(&mut self.connection(), task)
     }
@@ -159,7 +167,9 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     wanted.sort_by(|(left, a), (right, b)| (left, a.rev).cmp(&(right, b.rev)));
     let sql = "SELECT count(*) FROM meta WHERE key = 'recovering'";
     let recovering = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0;
-    Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering })
+    let sql = "SELECT value FROM meta WHERE key = 'policy'";
+    let policy = connection.query_row(sql, [], |row| rows::from_json(row, 0)).optional()?;
+    Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering, policy })
 }
 
 /// Every task that is not settled.

@@ -6,7 +6,17 @@
 //! JSON; what is searched by has a column.
 
 /// What brings the database from each version to the next.
-pub(super) const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+pub(super) const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+
+/// The log of events. A row is a block of consecutive numbers, told by one transaction.
+const VERSION_4: &str = "
+CREATE TABLE events (
+    first INTEGER PRIMARY KEY,
+    last BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    events TEXT NOT NULL
+);
+";
 
 /// Logs. What was taken of an attempt outlives the rows that are kept of it: an agent that was away
 /// for longer than logs are kept goes on where it was. Rows are numbered in the order in which they

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, TaskLife, TaskRow, WantedRow,
 };
+use cloud_core_logic::placement::Policy;
 use rusqlite::{Connection, params};
 use shared::api::HistoryDocument;
 use shared::id::{AgentId, AssignmentId, TaskId};
@@ -13,8 +14,9 @@ use shared::mailbox::Inbox;
 use shared::task::TaskState;
 use shared::time::Timestamp;
 
+use super::events;
 use super::rows::{bits, json};
-use crate::store::{LATE_REPORTS_MAX, StoreError};
+use crate::store::{EventBounds, LATE_REPORTS_MAX, StoreError};
 
 /// How many statements the writer keeps prepared; more than there are below.
 pub(super) const STATEMENTS_KEPT: usize = 32;
@@ -38,7 +40,7 @@ pub(super) fn last_words(changes: &[Change]) -> impl Iterator<Item = &Change> {
 }
 
 /// Applies one change.
-pub(super) fn apply(connection: &Connection, change: &Change) -> Result<()> {
+pub(super) fn apply(connection: &Connection, change: &Change, bounds: &EventBounds) -> Result<()> {
     match change {
         Change::TaskAdded(row) => add_task(connection, row),
         Change::TaskMoved { task, life } => move_task(connection, *task, life),
@@ -53,6 +55,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> Result<()> {
             remove_wanted(connection, agent, *assignment)
         }
         Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
+        Change::PolicyPut(policy) => put_policy(connection, policy),
+        Change::Happened { at, events } => events::append(connection, *at, events, bounds),
         Change::Recovered => {
             connection.prepare_cached("DELETE FROM meta WHERE key = 'recovering'")?.execute([])?;
             Ok(())
@@ -217,6 +221,16 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
             json(&row.former)?,
             row.withheld,
         ])?;
+    Ok(())
+}
+
+fn put_policy(connection: &Connection, policy: &Policy) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES ('policy', $1) \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )?
+        .execute([json(policy)?])?;
     Ok(())
 }
 

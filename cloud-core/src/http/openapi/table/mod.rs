@@ -3,6 +3,7 @@
 
 mod agents;
 mod common;
+mod fleet;
 mod machines;
 mod tasks;
 
@@ -10,5 +11,7 @@ use super::operation::Operation;
 
 /// Every operation.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [tasks::OPERATIONS, agents::OPERATIONS, machines::OPERATIONS].into_iter().flatten()
+    [tasks::OPERATIONS, agents::OPERATIONS, fleet::OPERATIONS, machines::OPERATIONS]
+        .into_iter()
+        .flatten()
 }

@@ -1,7 +1,9 @@
 //! Operations on tasks.
 
 use schemars::json_schema;
-use shared::api::{Explanation, LogRecord, Page, Plan, TaskDocument, TaskSummary};
+use shared::api::{
+    BatchDocument, BatchItem, Explanation, LogRecord, Page, Plan, TaskDocument, TaskSummary,
+};
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
 use shared::task::TaskStatus;
@@ -9,6 +11,7 @@ use shared::time::Timestamp;
 use shared::wire::uplink::LogStream;
 
 use super::common::{CORE, CURSOR, LABEL, LIMIT, QUERY, TASK, TASK_BODY, WRITE, text};
+use crate::http::batch::{self, ITEMS_MAX};
 use crate::http::logs::TAIL_MAX;
 use crate::http::openapi::operation::{
     Answer, Body, Content, Operation, Parameter, Place, Role, Verb, of,
@@ -59,7 +62,7 @@ const SHOWN: Answer = Answer {
 };
 
 /// The operations.
-pub const OPERATIONS: &[Operation] = &[LIST, SUBMIT, PLAN, SHOW, EXPLAIN, CANCEL, LOGS];
+pub const OPERATIONS: &[Operation] = &[LIST, SUBMIT, BATCH, PLAN, SHOW, EXPLAIN, CANCEL, LOGS];
 
 const LIST: Operation = Operation {
     verb: Verb::Get,
@@ -130,6 +133,57 @@ const SUBMIT: Operation = Operation {
         QUERY,
         &[Kind::InvalidIdempotencyKey, Kind::IdempotencyKeyReused, Kind::QueueFull],
         TASK_BODY,
+        WRITE,
+        CORE,
+    ],
+};
+
+const BATCH: Operation = Operation {
+    verb: Verb::Post,
+    path: "/v1/tasks/batch",
+    serve: |route| route.to(batch::submit),
+    id: "submitTasks",
+    tag: "tasks",
+    role: Role::Submitter,
+    summary: "Submit many tasks",
+    description: "Each is taken or refused for itself; those that are taken are on disk, in one \
+                  transaction, when the answer has come.",
+    parameters: &[],
+    body: Some(Body {
+        content: &[
+            (
+                "application/json",
+                |generator| {
+                    let item = of::<BatchItem>(generator);
+                    json_schema!({"type": "array", "maxItems": ITEMS_MAX, "items": item})
+                },
+                r#"[{"run": {"noop": {}}, "idempotency_key": "a"}, {"run": {"noop": {}}}]"#,
+            ),
+            (
+                "application/x-ndjson",
+                |_| json_schema!({"type": "string"}),
+                "{\"run\": {\"noop\": {}}}\n{\"run\": {\"noop\": {}}}\n",
+            ),
+        ],
+        description: "At most 10,000 tasks of 128 KiB each, as an array or one a line, 16 MiB in \
+                      all.",
+    }),
+    answers: &[Answer {
+        status: 200,
+        description: "One result per task, in their order.",
+        headers: &[],
+        content: &[("application/json", Content::Value(of::<BatchDocument>))],
+    }],
+    problems: &[
+        QUERY,
+        &[
+            Kind::InvalidJson,
+            Kind::RequestTimeout,
+            Kind::BodyTooLarge,
+            Kind::UnsupportedMediaType,
+            Kind::InvalidBatch,
+            Kind::QueueFull,
+        ],
         WRITE,
         CORE,
     ],

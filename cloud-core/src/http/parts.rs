@@ -10,21 +10,23 @@ use tokio::sync::mpsc;
 /// Why an answer breaks off. The client sees a connection that ends too early, since the status
 /// has been sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the log cannot be read on")]
-pub(super) struct BrokenOff;
+#[error("the store cannot be read on")]
+pub struct BrokenOff;
 
 /// Parts as they come. Dropping it tells whoever makes them to stop.
-pub(super) struct LogBody {
+pub struct PartsBody {
     parts: mpsc::Receiver<Result<Bytes, BrokenOff>>,
 }
 
-impl LogBody {
-    pub(super) fn new(parts: mpsc::Receiver<Result<Bytes, BrokenOff>>) -> Self {
+impl PartsBody {
+    /// The body whose parts come from the other end.
+    #[must_use]
+    pub fn new(parts: mpsc::Receiver<Result<Bytes, BrokenOff>>) -> Self {
         Self { parts }
     }
 }
 
-impl MessageBody for LogBody {
+impl MessageBody for PartsBody {
     type Error = BrokenOff;
 
     fn size(&self) -> BodySize {

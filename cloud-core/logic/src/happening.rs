@@ -1,0 +1,113 @@
+//! What is told of a step to those who follow: one happening for each thing that an outsider would
+//! call an event. They are one change at the end of the step's changes, so they are on disk exactly
+//! when what they tell is. Stored by the thousand, so their fields have short names there.
+
+use serde::{Deserialize, Serialize};
+use shared::api::{AgentStatus, EventDetail, EventKind};
+use shared::id::{AgentId, TaskId};
+use shared::task::TaskState;
+
+use crate::change::TaskLife;
+use crate::input::Operation;
+
+/// Something that happened, without its number and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// What.
+    #[serde(rename = "k")]
+    pub kind: EventKind,
+    /// To which task.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// On, or to, which agent.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// What else there is to say.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<EventDetail>,
+}
+
+impl Happening {
+    /// A task was taken on.
+    #[must_use]
+    pub fn submitted(task: TaskId) -> Self {
+        Self { kind: EventKind::TaskSubmitted, task: Some(task), agent: None, detail: None }
+    }
+
+    /// A task moved on to the state that it is in; `None` when nobody outside sees a difference.
+    #[must_use]
+    pub fn moved(task: TaskId, before: &TaskState, life: &TaskLife) -> Option<Self> {
+        let attempt = life.state.attempt();
+        let detail = |detail: EventDetail| (detail != EventDetail::default()).then_some(detail);
+        let waited =
+            |state: &TaskState| matches!(state, TaskState::Queued | TaskState::BackingOff { .. });
+        if *before == life.state || (waited(before) && waited(&life.state)) {
+            return None;
+        }
+        let (kind, detail) = match &life.state {
+            TaskState::Queued => (EventKind::TaskPending, None),
+            TaskState::BackingOff { until } => {
+                let not_before = Some(*until);
+                (EventKind::TaskPending, detail(EventDetail { not_before, ..Default::default() }))
+            }
+            TaskState::Assigned { .. } => {
+                (EventKind::TaskAssigned, detail(EventDetail { attempt, ..Default::default() }))
+            }
+            TaskState::Running { .. } => {
+                (EventKind::TaskRunning, detail(EventDetail { attempt, ..Default::default() }))
+            }
+            TaskState::Stopping { .. } => {
+                (EventKind::TaskStopping, detail(EventDetail { attempt, ..Default::default() }))
+            }
+            TaskState::Settled { outcome } => {
+                let detail = EventDetail {
+                    attempt: outcome.attempt,
+                    status: Some(outcome.verdict.status()),
+                    reason: outcome.verdict.reason(),
+                    ..Default::default()
+                };
+                (EventKind::TaskSettled, Some(detail))
+            }
+        };
+        Some(Self { kind, task: Some(task), agent: life.agent.clone(), detail })
+    }
+
+    /// An agent has another status than before.
+    #[must_use]
+    pub fn heard(agent: &AgentId, status: AgentStatus) -> Self {
+        let kind = match status {
+            AgentStatus::Online => EventKind::AgentOnline,
+            AgentStatus::Suspect => EventKind::AgentSuspect,
+            AgentStatus::Offline => EventKind::AgentOffline,
+        };
+        Self::of_agent(kind, agent)
+    }
+
+    /// An agent was given a credential.
+    #[must_use]
+    pub fn joined(agent: &AgentId) -> Self {
+        Self::of_agent(EventKind::AgentJoined, agent)
+    }
+
+    /// An operator did something to an agent.
+    #[must_use]
+    pub fn operated(agent: &AgentId, operation: Operation) -> Self {
+        let kind = match operation {
+            Operation::Cordon => EventKind::OperatorCordon,
+            Operation::Uncordon => EventKind::OperatorUncordon,
+            Operation::Drain => EventKind::OperatorDrain,
+        };
+        Self::of_agent(kind, agent)
+    }
+
+    /// An operator put another placement policy in force.
+    #[must_use]
+    pub fn policy(version: u64) -> Self {
+        let detail = EventDetail { policy: Some(version), ..EventDetail::default() };
+        Self { kind: EventKind::OperatorPolicy, task: None, agent: None, detail: Some(detail) }
+    }
+
+    fn of_agent(kind: EventKind, agent: &AgentId) -> Self {
+        Self { kind, task: None, agent: Some(agent.clone()), detail: None }
+    }
+}
