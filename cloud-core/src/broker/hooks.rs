@@ -16,7 +16,7 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use shared_runtime::clock::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::throttle::{Refusal, Throttle};
+use crate::access::throttle::{Refusal, Throttle};
 use super::{Admission, ConnectAttempt, ConnectRefused, Gatekeeper};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

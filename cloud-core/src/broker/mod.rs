@@ -9,7 +9,6 @@ pub mod credentials;
 pub mod embedded;
 mod hooks;
 mod role;
-mod throttle;
 
 use std::future::Future;
 use std::io;
