@@ -13,12 +13,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// Takes one request, if there is room; else how long until there is, in milliseconds.
-    pub(super) fn take(
-        &mut self,
-        per_second: u64,
-        burst: u64,
-        now: Monotonic,
-    ) -> Result<(), u64> {
+    pub(super) fn take(&mut self, per_second: u64, burst: u64, now: Monotonic) -> Result<(), u64> {
         // A request a second is a thousandth of one each millisecond.
         let back = now.since_ms(self.at).saturating_mul(per_second);
         self.taken_milli = self.taken_milli.saturating_sub(back);

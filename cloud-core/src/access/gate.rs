@@ -70,7 +70,9 @@ pub enum Denied {
         wait_s: u64,
     },
     /// The token is used too often.
-    #[error("this token is used too often: at most {per_second} requests a second are allowed; try again in {wait_s} s")]
+    #[error(
+        "this token is used too often: at most {per_second} requests a second are allowed; try again in {wait_s} s"
+    )]
     TooManyRequests {
         /// How many are allowed.
         per_second: u64,
@@ -176,9 +178,9 @@ impl Gate {
         if wait_ms > 0 {
             return Err(Denied::TooManyGuesses { wait_s: wait_ms.div_ceil(1_000) });
         }
-        let found = secret.as_ref().and_then(|secret| {
-            held.get(&secret.id).filter(|token| secret.has_hash(&token.hash))
-        });
+        let found = secret
+            .as_ref()
+            .and_then(|secret| held.get(&secret.id).filter(|token| secret.has_hash(&token.hash)));
         let Some(token) = found else {
             let denied = if secret.is_some() { Denied::Wrong } else { Denied::Malformed };
             let refusal = locked(&self.guesses).refused(account, peer, now.mono);

@@ -1,5 +1,6 @@
 //! The API as clients see it: a real listener over a real core that keeps its state in memory.
 
+mod access;
 mod agents;
 mod client;
 mod described;
@@ -12,6 +13,7 @@ mod showing;
 mod submitting;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloud_core_logic::change::{AgentRow, Change, Credential, Flags, NO_INCARNATION};
@@ -33,6 +35,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::{HttpSettings, ServerHandle, start};
+use crate::access::{Gate, Limits};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::observe::Metrics;
 use crate::store::{LogBounds, MemoryStore, Reader, Store};
@@ -71,6 +74,16 @@ impl Served {
 
     /// The same, and decides by these settings.
     fn deciding(store: MemoryStore, settings: HttpSettings, deciding: Settings) -> Self {
+        Self::behind(Arc::new(Gate::new(Limits::default(), true)), store, settings, deciding)
+    }
+
+    /// The same, behind a gate.
+    fn behind(
+        gate: Arc<Gate>,
+        store: MemoryStore,
+        settings: HttpSettings,
+        deciding: Settings,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -81,7 +94,7 @@ impl Served {
         let (core, uplinks, driver) = core(store, deciding);
         let (handle, address) = runtime.block_on(async {
             uplinks.send(Input::Broker { up: true }).await.expect("a driver");
-            start(core.clone(), Registry::default(), &settings).expect("start")
+            start(core.clone(), Registry::default(), &settings, gate).expect("start")
         });
         Self { runtime, handle, address, core, uplinks, driver }
     }
