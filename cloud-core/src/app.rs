@@ -147,6 +147,9 @@ impl App {
         for (agent, credential) in &stored.credentials {
             credentials.put(agent, credential);
         }
+        for row in stored.agents.iter().filter(|row| row.flags.revoked) {
+            credentials.revoke(&row.id);
+        }
         let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
         let (link, events) = wiring::link(endpoint.link)?;
 
@@ -155,7 +158,8 @@ impl App {
             Arc::clone(&credentials),
             join_token.clone(),
             metrics.clone(),
-        );
+        )
+        .evicting(broker.as_deref().map(wiring::evictions));
         let (core, uplinks, driver) = driver::start(Parts {
             stored,
             store: Box::new(store),

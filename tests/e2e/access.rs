@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::json;
+use shared::api::{AgentFlag, AgentStatus};
+use shared::task::TaskStatus;
 use tests::http::{Answer, Request, request};
+use tests::spec::{sh, task, with};
 use tests::wait::{check, eventually};
 use tests::{BrokerKind, ClusterBuilder, binaries};
 
@@ -82,4 +86,42 @@ fn tokens_come_and_go_while_the_core_runs() {
         let random = secret.rsplit('_').next().expect("a secret");
         assert!(!log.contains(random) && !list.contains(random));
     }
+}
+
+#[test]
+fn a_revoked_agent_is_shut_out_at_once_and_its_work_goes_elsewhere() {
+    let mut cluster = ClusterBuilder::new(BrokerKind::Embedded).agents(2).start();
+    let api = cluster.api;
+    let spec = with(task(sh("sleep 600")), json!({"where": {"agents": ["a", "b"]}}));
+    let id = api.submit(&spec);
+    let first = api.running(&id).assignments[0].agent.to_string();
+    let other = if first == "a" { "b" } else { "a" };
+    let shown = api.operate(&first, "revoke");
+    assert_eq!((shown.status, &*shown.flags), (AgentStatus::Offline, &[AgentFlag::Revoked][..]));
+    api.task_when(&id, "to run elsewhere", |task| {
+        let last = task.assignments.iter().max_by_key(|attempt| attempt.attempt);
+        task.summary.status == TaskStatus::Running
+            && last.is_some_and(|attempt| attempt.agent.as_str() == other)
+    });
+    let agent = cluster.agent(&first);
+    eventually("the agent to say that it is revoked", || {
+        let log = agent.daemon.log();
+        check(log.contains("an operator has revoked"), || log)
+    });
+    let data = agent.data().to_path_buf();
+    eventually("its status to say so", || {
+        let mut status = Command::new(binaries::agent());
+        let status = status.arg("status").arg("--data").arg(&data).output().expect("the program");
+        let text = text(&status.stdout);
+        check(text.contains("revoked") && text.contains("readmit"), || text)
+    });
+    assert_eq!(api.agent(&first).expect("known").status, AgentStatus::Offline);
+
+    // It comes back once an operator says so; it asks at its next start.
+    assert!(api.operate(&first, "readmit").flags.is_empty());
+    cluster.agent(&first).daemon.kill();
+    cluster.agent(&first).daemon.start();
+    api.agent_is(&first, AgentStatus::Online);
+    api.cancel(&id);
+    api.settled(&id);
 }

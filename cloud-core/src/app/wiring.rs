@@ -4,10 +4,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use shared::id::AgentId;
 use shared::wire::Topic;
 use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, TlsConfig};
 use shared_runtime::seal::BrokerPassword;
 use shared_runtime::secret::secret_file;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::AppError;
 use crate::access::{Gate, Keeper, TokenFile};
@@ -69,6 +72,18 @@ fn elsewhere(external: &ExternalBroker) -> Result<Endpoint, AppError> {
     link.tls = external.tls.then(|| TlsConfig { ca_file: external.ca_file.clone(), client: None });
     let url = link.target();
     Ok(Endpoint { link, plain: None, url })
+}
+
+/// Ends the connections of those who are named, one after the other, until nobody can name any.
+pub(super) fn evictions(broker: &dyn Broker) -> UnboundedSender<AgentId> {
+    let disconnect = broker.disconnector();
+    let (sender, mut named) = unbounded_channel::<AgentId>();
+    tokio::spawn(async move {
+        while let Some(agent) = named.recv().await {
+            disconnect(agent).await;
+        }
+    });
+    sender
 }
 
 /// Makes the gate for HTTP, which knows the tokens and learns of new ones.

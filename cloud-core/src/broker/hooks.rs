@@ -121,6 +121,7 @@ fn reason_code(reason: &ConnectRefused) -> ReasonCode {
         ConnectRefused::OldProtocol => ReasonCode::UnsupportedProtocolVersion,
         ConnectRefused::ForeignClientId => ReasonCode::ClientIdentifierNotValid,
         ConnectRefused::TooManyAttempts { .. } => ReasonCode::ConnectionRateExceeded,
+        ConnectRefused::Revoked => ReasonCode::Banned,
         ConnectRefused::NoCredentials
         | ConnectRefused::NotAnAgentId(_)
         | ConnectRefused::UnknownAgent

@@ -11,7 +11,7 @@ use shared::time::Timestamp;
 use shared_runtime::clock::Clock;
 
 use super::{EXIT_FAILED, EXIT_USAGE, fail};
-use crate::access::{Role, TokenFile, TokenName, TokenRow, Wish};
+use crate::access::{Role, TokenFile, TokenFileError, TokenName, TokenRow, Wish};
 use crate::config::{Config, Overrides};
 
 /// What is done to tokens.
@@ -81,7 +81,7 @@ pub struct RevokeArgs {
 /// Does it.
 pub fn run(command: TokenCommand) -> ExitCode {
     let now = Clock::new().now().wall;
-    let (place, work): (PlaceArgs, Box<dyn FnOnce(&TokenFile) -> _>) = match command {
+    let (place, work): (PlaceArgs, Errand) = match command {
         TokenCommand::Create(CreateArgs { name, role, expires_in, place }) => {
             let wish = Wish { name, role, expires_in_s: expires_in };
             (place, Box::new(move |file| create(file, wish, now)))
@@ -121,7 +121,10 @@ struct Told {
     note: String,
 }
 
-type Work = Result<Told, crate::access::TokenFileError>;
+type Work = Result<Told, TokenFileError>;
+
+/// What is done to the tokens of a folder.
+type Errand = Box<dyn FnOnce(&TokenFile) -> Work>;
 
 fn create(file: &TokenFile, wish: Wish, now: Timestamp) -> Work {
     let (secret, row) = file.create(wish, now)?;

@@ -8,7 +8,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, HttpMessage, ResponseError, Route, web};
+use actix_web::{Error, HttpMessage, HttpResponse, Route, web};
 
 use super::metrics::Changed;
 use super::openapi::{Role as Asked, operations};
@@ -61,14 +61,14 @@ async fn pass(
     let caller = request.extensions().get::<Caller>().cloned();
     let Some(caller) = caller else {
         // The gate was passed by: an open path on which a route asks for a role.
-        return Ok(request.into_response(ApiError::from(Denied::Missing).error_response()));
+        return Ok(request.into_response(HttpResponse::from_error(ApiError::from(Denied::Missing))));
     };
     let changes = least > Role::Viewer && !request.method().is_safe();
     let (method, path) = (request.method().clone(), cut(request.path()));
     let from = address(&request);
     let state = request.app_data::<web::Data<State>>().cloned();
     let response = if caller.role < least {
-        request.into_response(forbidden(&caller, least).error_response())
+        request.into_response(HttpResponse::from_error(forbidden(&caller, least)))
     } else {
         next.call(request).await?
     };

@@ -51,6 +51,8 @@ fn routes() -> Vec<(&'static str, String, usize)> {
         ("POST", "/v1/agents/board-1/cordon", 2),
         ("POST", "/v1/agents/board-1/uncordon", 2),
         ("POST", "/v1/agents/board-1/drain", 2),
+        ("POST", "/v1/agents/board-1/revoke", 2),
+        ("POST", "/v1/agents/board-1/readmit", 2),
         ("GET", "/metrics", 0),
     ]
     .map(|(method, path, least)| (method, path.replace("{id}", ID), least))

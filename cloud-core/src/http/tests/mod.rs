@@ -192,6 +192,8 @@ struct Nowhere;
 
 impl Outbound for Nowhere {
     fn put_credential(&mut self, _: &AgentId, _: &Credential) {}
+    fn remove_credential(&mut self, _: &AgentId) {}
+    fn readmit(&mut self, _: &AgentId) {}
     fn send(&mut self, _: &AgentId, _: &Downlink) {}
     fn answer_join(&mut self, _: &AgentId, _: &Downlink) {}
 }
