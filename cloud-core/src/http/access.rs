@@ -61,14 +61,14 @@ async fn pass(
     let caller = request.extensions().get::<Caller>().cloned();
     let Some(caller) = caller else {
         // The gate was passed by: an open path on which a route asks for a role.
-        return Ok(request.into_response(HttpResponse::from_error(ApiError::from(Denied::Missing))));
+        return Ok(refuse(request, Denied::Missing.into()));
     };
     let changes = least > Role::Viewer && !request.method().is_safe();
     let (method, path) = (request.method().clone(), cut(request.path()));
     let from = address(&request);
     let state = request.app_data::<web::Data<State>>().cloned();
     let response = if caller.role < least {
-        request.into_response(HttpResponse::from_error(forbidden(&caller, least)))
+        refuse(request, forbidden(&caller, least))
     } else {
         next.call(request).await?
     };
@@ -87,6 +87,12 @@ async fn pass(
         });
     }
     Ok(response)
+}
+
+/// Answers with a problem, and keeps which one it was for the audit.
+fn refuse(request: ServiceRequest, error: ApiError) -> ServiceResponse<BoxBody> {
+    let (request, _) = request.into_parts();
+    ServiceResponse::new(request, HttpResponse::from_error(error))
 }
 
 fn forbidden(caller: &Caller, least: Role) -> ApiError {
