@@ -17,6 +17,7 @@ use shared_runtime::seal::{JoinToken, TokenError};
 use shared_runtime::secret::SecretError;
 use tokio::task::JoinHandle;
 
+use crate::access::{Keeper, TokenFileError};
 use crate::broker::{Broker, BrokerError, CredentialBook};
 use crate::config::{BrokerChoice, Config};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
@@ -69,6 +70,19 @@ pub enum AppError {
     /// The driver does not start, or ended.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The API tokens cannot be used.
+    #[error("API tokens: {0}")]
+    Tokens(#[from] TokenFileError),
+    /// HTTP would be open to strangers.
+    #[error(
+        "http.listen: {listen} can be reached from other machines, and there is no API token, so anybody there could run anything on your agents; create a token first with `ambit token create --name NAME --role operator --data {}`, or listen on 127.0.0.1. Behind a proxy that checks who asks, set http.allow_remote_without_token = true", data.display()
+    )]
+    OpenToAll {
+        /// Where it would listen.
+        listen: SocketAddr,
+        /// The data folder.
+        data: PathBuf,
+    },
     /// HTTP cannot be served.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -100,6 +114,7 @@ pub struct RunningApp {
     link: LinkSender,
     listening: JoinHandle<()>,
     broker: Option<Box<dyn Broker>>,
+    keeper: Keeper,
     // Last, so that the folder is let go of when everything else has ended.
     _data: DataFolder,
 }
@@ -114,6 +129,7 @@ impl App {
     /// Outside a tokio runtime.
     pub async fn start(config: Config) -> Result<RunningApp, AppError> {
         let data = DataFolder::lock(&config.data)?;
+        let (gate, keeper) = wiring::gate(&config)?;
         let join_token = data::join_token(&config)?;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
@@ -132,6 +148,9 @@ impl App {
         for (agent, credential) in &stored.credentials {
             credentials.put(agent, credential);
         }
+        for row in stored.agents.iter().filter(|row| row.flags.revoked) {
+            credentials.revoke(&row.id);
+        }
         let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
         let (link, events) = wiring::link(endpoint.link)?;
 
@@ -140,7 +159,8 @@ impl App {
             Arc::clone(&credentials),
             join_token.clone(),
             metrics.clone(),
-        );
+        )
+        .evicting(broker.as_deref().map(wiring::evictions));
         let (core, uplinks, driver) = driver::start(Parts {
             stored,
             store: Box::new(store),
@@ -153,9 +173,10 @@ impl App {
         })?;
         let doorman = Doorman::new(credentials, join_token.clone());
         let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics));
-        let (server, http_addr) = http::start(core.clone(), registry, &config.http)?;
+        let (server, http_addr) = http::start(core.clone(), registry, &config.http, gate)?;
+        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         Ok(RunningApp {
-            http_url: format!("http://{http_addr}"),
+            http_url: format!("{scheme}://{http_addr}"),
             http_addr,
             broker_addr: endpoint.plain,
             broker_url: endpoint.url,
@@ -167,6 +188,7 @@ impl App {
             link,
             listening,
             broker,
+            keeper,
             _data: data,
         })
     }
@@ -195,6 +217,7 @@ impl RunningApp {
         if let Some(broker) = self.broker.take() {
             broker.shutdown().await;
         }
+        self.keeper.stop();
         Ok(ended?)
     }
 }

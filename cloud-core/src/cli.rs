@@ -1,6 +1,8 @@
 //! The command line of `ambit`: what can be asked, and what each answer does to the exit status.
 //! Parses and hands over; the work is elsewhere.
 
+mod token;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -27,6 +29,9 @@ enum Command {
     Core(CoreArgs),
     /// Run a whole fleet on this machine: core, broker, and one agent in each of the biggest cities
     Dev(DevArgs),
+    /// Say who may use the HTTP API of a core on this machine
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// What `ambit dev` is told.
@@ -118,6 +123,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Some(CoreCommand::Restore(args)) => with_config(args, restore),
         },
         Command::Dev(args) => dev(args),
+        Command::Token(command) => token::run(command),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cloud core's outside: everything that touches the world. It decides nothing; what follows
 //! from what is in `cloud-core-logic`, and the driver here commits before it speaks.
 
+pub mod access;
 pub mod app;
 pub mod broker;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! The promises, held against real processes: the core, agents, and each of the two brokers.
 
+mod access;
 mod agent_death;
 mod backup;
 mod chaos;

@@ -220,6 +220,9 @@ pub struct Flags {
     pub draining: bool,
     /// Kept out after failing too often.
     pub quarantined: bool,
+    /// Its credential is void, and it may not join.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 /// An agent, as stored. What changes with every heartbeat is not: it is measured anew.
@@ -300,6 +303,11 @@ pub enum Change {
         agent: AgentId,
         /// What to remember of it.
         credential: Credential,
+    },
+    /// An agent's credential is void: nothing that it says counts any more.
+    CredentialRemoved {
+        /// Whose.
+        agent: AgentId,
     },
     /// Reports of an agent have taken effect up to here.
     InboxMoved {

@@ -274,6 +274,11 @@ impl Cloud {
         &self.fleet
     }
 
+    /// Whether an operator does not want to hear an agent any more.
+    pub(crate) fn is_revoked(&self, agent: &AgentId) -> bool {
+        self.fleet.get(agent).is_some_and(|agent| agent.flags.revoked)
+    }
+
     /// The placement policy in force.
     #[must_use]
     pub fn policy(&self) -> &Policy {

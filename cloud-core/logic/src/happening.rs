@@ -96,6 +96,8 @@ impl Happening {
             Operation::Cordon => EventKind::OperatorCordon,
             Operation::Uncordon => EventKind::OperatorUncordon,
             Operation::Drain => EventKind::OperatorDrain,
+            Operation::Revoke => EventKind::OperatorRevoke,
+            Operation::Readmit => EventKind::OperatorReadmit,
         };
         Self::of_agent(kind, agent)
     }

@@ -25,6 +25,10 @@ pub enum Operation {
     Uncordon,
     /// Let it take nothing new, and move what has not started there to other agents.
     Drain,
+    /// Void its credential, give up what it holds, and let it join no more.
+    Revoke,
+    /// Let a revoked agent join again.
+    Readmit,
 }
 
 /// A task to take on.

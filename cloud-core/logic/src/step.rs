@@ -69,6 +69,8 @@ impl Cloud {
             Input::Join { agent, join, credential } => {
                 greet::join(self, &agent, &join, credential, context);
             }
+            // It spoke before it was revoked, and is heard after.
+            Input::Uplink { agent, .. } if self.is_revoked(&agent) => {}
             Input::Uplink { agent, message } => match message {
                 // A join is sealed with another key and comes as an input of its own.
                 Uplink::Join(_) => {}

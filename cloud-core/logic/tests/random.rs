@@ -34,8 +34,13 @@ enum Move {
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let board = 0..BOARDS;
-    let operation =
-        prop_oneof![Just(Operation::Cordon), Just(Operation::Uncordon), Just(Operation::Drain)];
+    let operation = prop_oneof![
+        Just(Operation::Cordon),
+        Just(Operation::Uncordon),
+        Just(Operation::Drain),
+        Just(Operation::Revoke),
+        Just(Operation::Readmit)
+    ];
     let submit = (0_u64..3_000, 0_u64..30, any::<bool>(), prop::option::of(1_u64..60)).prop_map(
         |(cpu_millis, lost_after_s, replace, deadline_s)| Move::Submit {
             cpu_millis,

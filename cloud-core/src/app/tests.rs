@@ -119,3 +119,70 @@ async fn a_backup_is_written_beside_a_core_and_put_back_only_without_one() {
     assert!(task(before).is_some() && task(after).is_none());
     app.stop().await.expect("in order");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_without_a_token_listens_for_no_stranger() {
+    use crate::access::{Role, TokenFile, Wish};
+    let folder = tempfile::tempdir().expect("folder");
+    let everywhere = |allowed| {
+        let mut config = config(folder.path());
+        config.http.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+        config.allow_remote_without_token = allowed;
+        config
+    };
+    let Err(error) = App::start(everywhere(false)).await else { panic!("open to all") };
+    let said = error.to_string();
+    assert!(said.contains("ambit token create") && said.contains("allow_remote"), "{said}");
+    App::start(everywhere(true)).await.expect("behind a proxy").stop().await.expect("in order");
+    let name = "op".parse().expect("name");
+    let wish = Wish { name, role: Role::Operator, expires_in_s: None };
+    let now = Clock::new().now().wall;
+    TokenFile::of(folder.path()).create(wish, now).expect("create");
+    App::start(everywhere(false)).await.expect("with a token").stop().await.expect("in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_served_with_a_certificate_and_nothing_with_a_wrong_one() {
+    use crate::http::HttpTls;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name);
+    let words = "req -x509 -newkey ed25519 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1";
+    let made = std::process::Command::new("openssl")
+        .args(words.split(' '))
+        .arg("-keyout")
+        .arg(path("key.pem"))
+        .arg("-out")
+        .arg(path("cert.pem"))
+        .output()
+        .expect("openssl is installed");
+    assert!(made.status.success(), "{made:?}");
+    let with = |certificate: &str| {
+        let mut config = config(&path("data"));
+        let (certificate, key) = (path(certificate), path("key.pem"));
+        config.http.tls = Some(HttpTls { certificate, key });
+        config
+    };
+    let Err(error) = App::start(with("key.pem")).await else { panic!("no certificate") };
+    assert!(error.to_string().contains("PEM file with the certificate chain"), "{error}");
+    let app = App::start(with("cert.pem")).await.expect("start");
+    assert!(app.http_url.starts_with("https://127.0.0.1:"));
+    let (address, ca) = (app.http_addr.to_string(), path("cert.pem"));
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut client = std::process::Command::new("openssl")
+            .args(["s_client", "-quiet", "-verify_return_error", "-connect", &address, "-CAfile"])
+            .arg(ca)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("openssl is installed");
+        let request = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let mut input = client.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut input, request).expect("written");
+        client.wait_with_output().expect("an end")
+    });
+    let answer = answer.await.expect("asked");
+    let text = String::from_utf8_lossy(&answer.stdout);
+    assert!(text.ends_with(r#"{"status":"live"}"#), "{answer:?}");
+    app.stop().await.expect("in order");
+}

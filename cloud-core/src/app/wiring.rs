@@ -4,16 +4,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use shared::id::AgentId;
 use shared::wire::Topic;
 use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, TlsConfig};
 use shared_runtime::seal::BrokerPassword;
 use shared_runtime::secret::secret_file;
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
 use super::AppError;
+use crate::access::{Gate, Keeper, TokenFile};
 use crate::broker::{
     Broker, BrokerSettings, CORE_USERNAME, CredentialBook, EmbeddedBroker, Gatekeeper,
 };
-use crate::config::{BrokerChoice, ExternalBroker};
+use crate::config::{BrokerChoice, Config, ExternalBroker};
 
 /// Where the broker is, for the core and for agents.
 pub(super) struct Endpoint {
@@ -68,6 +72,49 @@ fn elsewhere(external: &ExternalBroker) -> Result<Endpoint, AppError> {
     link.tls = external.tls.then(|| TlsConfig { ca_file: external.ca_file.clone(), client: None });
     let url = link.target();
     Ok(Endpoint { link, plain: None, url })
+}
+
+/// Ends the connections of those who are named, one after the other, until nobody can name any.
+pub(super) fn evictions(broker: &dyn Broker) -> UnboundedSender<AgentId> {
+    let disconnect = broker.disconnector();
+    let (sender, mut named) = unbounded_channel::<AgentId>();
+    tokio::spawn(async move {
+        while let Some(agent) = named.recv().await {
+            disconnect(agent).await;
+        }
+    });
+    sender
+}
+
+/// Makes the gate for HTTP, which knows the tokens and learns of new ones.
+pub(super) fn gate(config: &Config) -> Result<(Arc<Gate>, Keeper), AppError> {
+    let listen = config.http.listen;
+    let (local, allowed) = (listen.ip().is_loopback(), config.allow_remote_without_token);
+    let gate = Arc::new(Gate::new(config.access, local || allowed));
+    let keeper = Keeper::start(TokenFile::of(&config.data), Arc::clone(&gate))?;
+    match gate.tokens() {
+        0 if local => tracing::info!(
+            "there is no API token: the core listens on this machine only, and lets everybody on \
+             it do anything; `ambit token create` makes one"
+        ),
+        0 if allowed => tracing::warn!(
+            %listen,
+            "there is no API token, and other machines can reach the core: whoever gets past the \
+             proxy in front of it may do anything"
+        ),
+        0 => return Err(AppError::OpenToAll { listen, data: config.data.clone() }),
+        tokens => {
+            tracing::info!(tokens, "every request needs an API token");
+            if !local && config.http.tls.is_none() {
+                tracing::warn!(
+                    %listen,
+                    "tokens cross the network in the clear; set http.tls, or put a proxy with TLS in \
+                     front"
+                );
+            }
+        }
+    }
+    Ok((gate, keeper))
 }
 
 /// Starts the link. It connects by itself, and again after every loss.

@@ -2,7 +2,7 @@
 //! join token. Shared between the broker, which asks, and the driver, which changes it after a
 //! commit. Holds hashes of passwords, never a password of an agent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use shared::id::AgentId;
@@ -21,6 +21,8 @@ pub struct CredentialBook {
 #[derive(Debug, Default)]
 struct Entries {
     agents: HashMap<AgentId, Credential>,
+    /// Agents that an operator does not want to see again.
+    revoked: HashSet<AgentId>,
     join: Option<Join>,
     /// The last number given to a credential.
     last_number: u64,
@@ -79,6 +81,21 @@ impl CredentialBook {
         self.write().agents.remove(agent).is_some()
     }
 
+    /// Withdraws an agent's credential and lets it join no more.
+    pub fn revoke_agent(&self, agent: AgentId) {
+        let mut entries = self.write();
+        entries.agents.remove(&agent);
+        entries.revoked.insert(agent);
+    }
+
+    /// Lets an agent that was revoked join again.
+    pub fn readmit_agent(&self, agent: &AgentId) {
+        // Asked for every agent that changes, and nearly none is revoked.
+        if self.read().revoked.contains(agent) {
+            self.write().revoked.remove(agent);
+        }
+    }
+
     /// Puts a join token in force, or none. Connections that joined by another one end their
     /// rights at once.
     pub fn set_join_token(&self, token: Option<JoinToken>) {
@@ -114,6 +131,9 @@ impl Entries {
         agent: AgentId,
         attempt: &ConnectAttempt<'_>,
     ) -> Result<Admission, ConnectRefused> {
+        if self.revoked.contains(&agent) {
+            return Err(ConnectRefused::Revoked);
+        }
         let credential = self.agents.get(&agent).ok_or(ConnectRefused::UnknownAgent)?;
         if !password_matches(&credential.password_hash, attempt.password) {
             return Err(ConnectRefused::WrongPassword);
@@ -135,6 +155,10 @@ impl Entries {
         let join = self.join.as_ref().ok_or(ConnectRefused::JoinRefused)?;
         if !join.token.join_password(&agent).matches(attempt.password) {
             return Err(ConnectRefused::JoinRefused);
+        }
+        // Only one who holds the token is told.
+        if self.revoked.contains(&agent) {
+            return Err(ConnectRefused::Revoked);
         }
         Ok(Admission { role: Role::Joining(agent), credential: join.number })
     }

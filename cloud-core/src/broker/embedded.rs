@@ -28,7 +28,8 @@ use tokio::task::JoinHandle;
 
 use super::hooks::Hooks;
 use super::{
-    Bound, Broker, BrokerError, BrokerSettings, Gatekeeper, PACKET_BYTES_MAX, TlsSettings,
+    Bound, Broker, BrokerError, BrokerSettings, Disconnector, Gatekeeper, PACKET_BYTES_MAX,
+    TlsSettings,
 };
 
 /// Connections that have not shown who they are; more are closed as they come.
@@ -177,6 +178,14 @@ impl Broker for EmbeddedBroker {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         // The client id of a joined agent is its id.
         Box::pin(self.shared.router.unregister_client(agent.as_str()))
+    }
+
+    fn disconnector(&self) -> Disconnector {
+        let router = Arc::clone(&self.shared.router);
+        Box::new(move |agent| {
+            let router = Arc::clone(&router);
+            Box::pin(async move { router.unregister_client(agent.as_str()).await })
+        })
     }
 
     fn shutdown(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

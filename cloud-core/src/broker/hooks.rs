@@ -16,8 +16,8 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use shared_runtime::clock::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::throttle::{Refusal, Throttle};
 use super::{Admission, ConnectAttempt, ConnectRefused, Gatekeeper};
+use crate::access::throttle::{Refusal, Throttle};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -121,6 +121,7 @@ fn reason_code(reason: &ConnectRefused) -> ReasonCode {
         ConnectRefused::OldProtocol => ReasonCode::UnsupportedProtocolVersion,
         ConnectRefused::ForeignClientId => ReasonCode::ClientIdentifierNotValid,
         ConnectRefused::TooManyAttempts { .. } => ReasonCode::ConnectionRateExceeded,
+        ConnectRefused::Revoked => ReasonCode::Banned,
         ConnectRefused::NoCredentials
         | ConnectRefused::NotAnAgentId(_)
         | ConnectRefused::UnknownAgent

@@ -9,7 +9,6 @@ pub mod credentials;
 pub mod embedded;
 mod hooks;
 mod role;
-mod throttle;
 
 use std::future::Future;
 use std::io;
@@ -103,6 +102,10 @@ pub enum BrokerError {
     NoClients,
 }
 
+/// Ends an agent's connection; see [`Broker::disconnect`].
+pub type Disconnector =
+    Box<dyn Fn(AgentId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// A broker that is running. Dropping it stops it without waiting.
 pub trait Broker: Send + Sync {
     /// The addresses it is bound to.
@@ -114,6 +117,9 @@ pub trait Broker: Send + Sync {
         &'a self,
         agent: &'a AgentId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+    /// What [`Broker::disconnect`] does, for one who cannot hold the broker itself.
+    fn disconnector(&self) -> Disconnector;
 
     /// Stops listening, tells every client, and waits a moment for them to go. Afterwards the
     /// addresses are free.
@@ -159,6 +165,9 @@ pub enum ConnectRefused {
     /// The agent never joined, or was removed.
     #[error("no agent of this id has joined; give it a join token")]
     UnknownAgent,
+    /// An operator has revoked the agent.
+    #[error("an operator has revoked this agent; ask one to readmit it, or stop the agent")]
+    Revoked,
     /// The password is wrong.
     #[error("the password is wrong")]
     WrongPassword,

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use shared_runtime::telemetry::{Format, Level};
 
 use super::{BrokerChoice, Config, ConfigProblem};
+use crate::access::Limits;
 use crate::broker::CLIENTS_MAX_DEFAULT;
 use crate::driver::Bounds;
-use crate::http::HttpSettings;
+use crate::http::{HttpSettings, HttpTls};
 use crate::store::{EventBounds, LogBounds, TASK_BYTES_LEAST};
 
 /// The data folder of a core that is told of none, in the folder it is started in.
@@ -26,6 +27,8 @@ pub struct FileConfig {
     pub data: Option<PathBuf>,
     /// How HTTP is served.
     pub http: HttpSection,
+    /// How much one API token may ask.
+    pub access: Limits,
     /// The database.
     pub store: StoreSection,
     /// The broker.
@@ -66,6 +69,37 @@ pub struct HttpSection {
     pub stop_timeout_s: u64,
     /// Names, beside `localhost` and addresses, under which it may be addressed.
     pub hosts: Vec<String>,
+    /// Whether every change that somebody asks for is written to the log.
+    pub audit: bool,
+    /// With which certificate to serve HTTPS.
+    pub tls: HttpTlsSection,
+}
+
+/// `[http.tls]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpTlsSection {
+    /// The certificate chain, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+impl HttpTlsSection {
+    fn settings(self) -> Result<Option<HttpTls>, ConfigProblem> {
+        match (self.certificate, self.key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(HttpTls { certificate, key })),
+            (Some(_), None) => Err(ConfigProblem::key(
+                "http.tls.key",
+                "missing; name the PEM file with the private key of http.tls.certificate",
+            )),
+            (None, Some(_)) => Err(ConfigProblem::key(
+                "http.tls.certificate",
+                "missing; name the PEM file with the certificate chain of http.tls.key",
+            )),
+        }
+    }
 }
 
 /// `[store]`.
@@ -128,6 +162,8 @@ impl Default for HttpSection {
             head_timeout_s,
             stop_timeout_s,
             hosts,
+            audit,
+            tls: _,
         } = HttpSettings::default();
         Self {
             listen,
@@ -138,15 +174,14 @@ impl Default for HttpSection {
             head_timeout_s,
             stop_timeout_s,
             hosts,
+            audit,
+            tls: HttpTlsSection::default(),
         }
     }
 }
 
 impl HttpSection {
     fn settings(self) -> Result<HttpSettings, ConfigProblem> {
-        if !self.listen.ip().is_loopback() && !self.allow_remote_without_token {
-            return Err(ConfigProblem::OpenToAll(self.listen));
-        }
         for (key, value) in
             [("http.workers", self.workers), ("http.connections_max", self.connections_max)]
         {
@@ -160,6 +195,8 @@ impl HttpSection {
             head_timeout_s: self.head_timeout_s,
             stop_timeout_s: self.stop_timeout_s,
             hosts: self.hosts,
+            audit: self.audit,
+            tls: self.tls.settings()?,
         })
     }
 }
@@ -190,6 +227,8 @@ impl FileConfig {
             &mut self.data,
             &mut self.store.path,
             &mut self.join.token_file,
+            &mut self.http.tls.certificate,
+            &mut self.http.tls.key,
             tls_cert_file,
             tls_key_file,
             password_file,
@@ -210,6 +249,8 @@ impl FileConfig {
             let what = all.map(|line| line.trim_start_matches('.').to_owned()).collect::<Vec<_>>();
             return Err(ConfigProblem::key("policy", what.join("; ")));
         }
+        at_least("access.requests_burst", self.access.requests_burst, 1)?;
+        within("access.requests_per_second", self.access.requests_per_second, 0, 1_000_000_000)?;
         at_least("queue.requests_max", self.queue.requests_max as u64, 1)?;
         at_least("queue.uplinks_max", self.queue.uplinks_max as u64, 1)?;
         at_least("queue.batch_max", self.queue.batch_max as u64, 2)?;
@@ -220,7 +261,9 @@ impl FileConfig {
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let join_token_made = self.join.token_file.is_none();
         Ok(Config {
+            allow_remote_without_token: self.http.allow_remote_without_token,
             http: self.http.settings()?,
+            access: self.access,
             store_path: self.store.path.unwrap_or_else(|| data.join("core.db")),
             broker: BrokerChoice::of(self.broker)?,
             join_token_file: self.join.token_file.unwrap_or_else(|| data.join("join-token")),

@@ -13,13 +13,15 @@ use cloud_core_logic::placement::Policy;
 use shared_runtime::config::{ConfigError, load};
 use shared_runtime::telemetry::{Format, Level, LevelError};
 
+use crate::access::Limits;
 use crate::driver::Bounds;
 use crate::http::HttpSettings;
 use crate::store::{EventBounds, LogBounds};
 
 pub use broker::{BrokerChoice, ExternalBroker};
 pub use file::{
-    BrokerSection, DATA_DEFAULT, FileConfig, HttpSection, JoinSection, LogSection, StoreSection,
+    BrokerSection, DATA_DEFAULT, FileConfig, HttpSection, HttpTlsSection, JoinSection, LogSection,
+    StoreSection,
 };
 
 /// What was written where a more exact source wins over the file: flags, or variables.
@@ -71,6 +73,10 @@ pub struct Config {
     pub data: PathBuf,
     /// How HTTP is served.
     pub http: HttpSettings,
+    /// Whether to serve other machines although there is no API token.
+    pub allow_remote_without_token: bool,
+    /// How much one API token may ask.
+    pub access: Limits,
     /// The database.
     pub store_path: PathBuf,
     /// Which broker.
@@ -113,13 +119,6 @@ pub enum ConfigProblem {
         /// A port to show.
         example: u16,
     },
-    /// HTTP would be open to strangers.
-    #[error(
-        "http.listen: {0} can be reached from other machines, and there are no API tokens yet, so \
-         anybody there could run anything on your agents; listen on 127.0.0.1, or, behind a proxy \
-         that checks who asks, set http.allow_remote_without_token = true"
-    )]
-    OpenToAll(SocketAddr),
     /// The log level is none.
     #[error("{origin}: {source}")]
     Level {

@@ -88,14 +88,15 @@ fn a_wrong_key_names_the_right_one() {
 }
 
 #[test]
-fn http_is_not_opened_to_strangers_by_accident() {
-    for listen in ["0.0.0.0:8080", "[::]:8080", "192.168.1.4:80"] {
-        let error = refused(&format!("[http]\nlisten = '{listen}'\n"));
-        assert!(error.contains("allow_remote_without_token = true"), "{error}");
-        let text = format!("[http]\nlisten = '{listen}'\nallow_remote_without_token = true\n");
-        assert!(resolve(&text).is_ok());
+fn a_certificate_and_its_key_come_together() {
+    for (text, missing) in [("certificate", "http.tls.key"), ("key", "http.tls.certificate")] {
+        let error = refused(&format!("[http.tls]\n{text} = 'x.pem'\n"));
+        assert!(error.starts_with(&format!("{missing}: missing; name")), "{error}");
     }
-    assert!(resolve("[http]\nlisten = '[::1]:8080'\n").is_ok());
+    let (folder, overrides) = file("[http.tls]\ncertificate = 'c.pem'\nkey = '/k.pem'\n");
+    let tls = Config::resolve(overrides, Overrides::default()).expect("both").http.tls;
+    let tls = tls.expect("a certificate");
+    assert_eq!((tls.certificate, tls.key), (folder.path().join("c.pem"), "/k.pem".into()));
 }
 
 #[test]
@@ -144,6 +145,7 @@ fn values_that_cannot_work_are_refused() {
         ("[logs]\ntask_bytes_max = 1000", "logs.task_bytes_max: must be from 65536 to"),
         ("[logs]\nbytes_max = 1000", "logs.bytes_max: must be from 1048576 to"),
         ("[logs]\nkeep_days = 0", "logs.keep_days: must be from 1 to"),
+        ("[access]\nrequests_burst = 0", "access.requests_burst: must be from 1 to"),
         ("[http]\nworkers = 0", "http.workers: must be from 1 to"),
     ] {
         let error = refused(text);
@@ -173,8 +175,8 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         let names_a_value = known.contains(&format!("{word}: "));
         let is_section = known.contains(&format!("{word}: {{"))
             || [
-                "http", "store", "broker", "join", "core", "policy", "queue", "logs", "log",
-                "events", "weights",
+                "http", "tls", "access", "store", "broker", "join", "core", "policy", "queue",
+                "logs", "log", "events", "weights",
             ]
             .contains(&word);
         if names_a_value && !is_section && !word.is_empty() {

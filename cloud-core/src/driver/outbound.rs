@@ -11,6 +11,13 @@ pub trait Outbound: Send {
     /// is said with it is to be believed. Called after the credential is on disk.
     fn put_credential(&mut self, agent: &AgentId, credential: &Credential);
 
+    /// A credential is void from now on: what is said with it is not to be believed, and its agent's
+    /// connection is to end. Called after that is on disk.
+    fn remove_credential(&mut self, agent: &AgentId);
+
+    /// The agent may join again.
+    fn readmit(&mut self, agent: &AgentId);
+
     /// Sends a message, sealed with the agent's own key.
     fn send(&mut self, agent: &AgentId, message: &Downlink);
 

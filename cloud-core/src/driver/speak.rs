@@ -62,11 +62,16 @@ pub(super) fn observe(changes: &[Change], metrics: &Metrics) {
     }
 }
 
-/// Puts new credentials in force, before anybody is told of them.
+/// Puts new credentials in force and takes void ones out of it, before anybody is told of them.
 pub(super) fn put_credentials(changes: &[Change], outbound: &mut dyn Outbound) {
     for change in changes {
-        if let Change::CredentialPut { agent, credential } = change {
-            outbound.put_credential(agent, credential);
+        match change {
+            Change::CredentialPut { agent, credential } => {
+                outbound.put_credential(agent, credential);
+            }
+            Change::CredentialRemoved { agent } => outbound.remove_credential(agent),
+            Change::AgentPut(row) if !row.flags.revoked => outbound.readmit(&row.id),
+            _ => {}
         }
     }
 }

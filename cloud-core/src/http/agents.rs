@@ -90,6 +90,16 @@ pub async fn drain(request: HttpRequest, state: web::Data<State>) -> ApiResult {
     operate(&request, &state, Operation::Drain).await
 }
 
+/// `POST /v1/agents/{id}/revoke`.
+pub async fn revoke(request: HttpRequest, state: web::Data<State>) -> ApiResult {
+    operate(&request, &state, Operation::Revoke).await
+}
+
+/// `POST /v1/agents/{id}/readmit`.
+pub async fn readmit(request: HttpRequest, state: web::Data<State>) -> ApiResult {
+    operate(&request, &state, Operation::Readmit).await
+}
+
 async fn operate(request: &HttpRequest, state: &State, operation: Operation) -> ApiResult {
     query::none(request)?;
     match state.core.operate(id_of(request)?, operation).await? {

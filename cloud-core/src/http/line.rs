@@ -5,6 +5,7 @@ use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
@@ -18,7 +19,10 @@ pub struct Line(Arc<OwnedFd>);
 impl Line {
     /// Keeps the connection at hand for the requests that come over it.
     pub fn keep(connection: &dyn Any, extensions: &mut Extensions) {
-        let stream = connection.downcast_ref::<TcpStream>();
+        let plain = connection.downcast_ref::<TcpStream>();
+        let stream = plain.or_else(|| {
+            connection.downcast_ref::<TlsStream<TcpStream>>().map(|sealed| sealed.get_ref().0)
+        });
         match stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
             Some(Ok(same)) => {
                 extensions.insert(Self(Arc::new(same)));

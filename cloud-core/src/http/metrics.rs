@@ -1,6 +1,7 @@
 //! What the HTTP server measures of itself: requests by method, path and status, and how long
 //! they take. Paths are counted by their pattern, so no client can make a new time series.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
@@ -25,11 +26,39 @@ struct PathLabel {
     path: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    role: &'static str,
+    status: u16,
+}
+
+/// Somebody changed something, or tried to: a line of the audit, and a count.
+#[derive(Debug)]
+pub struct Changed<'a> {
+    /// The name of the token, or what stands for none.
+    pub who: &'a str,
+    /// Its role.
+    pub role: &'static str,
+    /// The address it came from.
+    pub from: IpAddr,
+    /// What was asked.
+    pub method: &'a str,
+    /// Of what.
+    pub path: &'a str,
+    /// What was answered.
+    pub status: u16,
+    /// The path of what was made, if something was.
+    pub made: &'a str,
+    /// The name of the problem, if it was refused.
+    pub refused: &'a str,
+}
+
 /// The server's own metrics. Copies count into the same series.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
     duration: Family<PathLabel, Histogram, fn() -> Histogram>,
+    changes: Family<ChangeLabels, Counter>,
 }
 
 impl HttpMetrics {
@@ -40,6 +69,7 @@ impl HttpMetrics {
         let metrics = Self {
             requests: Family::default(),
             duration: Family::new_with_constructor(new_histogram),
+            changes: Family::default(),
         };
         registry.register(
             "ambit_http_requests",
@@ -52,7 +82,22 @@ impl HttpMetrics {
             Unit::Seconds,
             metrics.duration.clone(),
         );
+        registry.register(
+            "ambit_http_changes",
+            "Changes asked for by submitters and operators, by role and status",
+            metrics.changes.clone(),
+        );
         metrics
+    }
+
+    /// Writes a change to the audit, and counts it.
+    pub fn record(&self, changed: Changed<'_>) {
+        let Changed { who, role, from, method, path, status, made, refused } = changed;
+        self.changes.get_or_create(&ChangeLabels { role, status }).inc();
+        tracing::info!(
+            target: "audit",
+            who, role, %from, method, path, status, made, refused, "change"
+        );
     }
 
     /// Counts one request. `pattern` is the path that matched, if one did.

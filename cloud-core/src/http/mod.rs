@@ -1,6 +1,7 @@
 //! The HTTP API. Reads come from the store's readers and from snapshots of the fleet; every write
 //! is an input to the core. The only place that names actix-web; it decides nothing.
 
+mod access;
 mod agents;
 mod batch;
 mod body;
@@ -23,6 +24,7 @@ mod routes;
 mod server;
 mod state;
 mod tasks;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ pub use body::BODY_BYTES_MAX;
 pub(crate) use metrics::HttpMetrics;
 pub use query::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use server::{HttpError, HttpSettings, start};
+pub use tls::{HttpTls, HttpTlsError};
 
 use problem::{ApiError, Kind};
 

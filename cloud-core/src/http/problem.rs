@@ -26,6 +26,10 @@ pub enum Kind {
     InvalidIdempotencyKey,
     /// The `If-Match` is none.
     InvalidIfMatch,
+    /// No token, or not a right one, came with it.
+    Unauthenticated,
+    /// The token's role does not allow this.
+    Forbidden,
     /// A browser sent it on behalf of another site.
     CrossOrigin,
     /// No task has this id.
@@ -58,6 +62,8 @@ pub enum Kind {
     IdempotencyKeyReused,
     /// As many tasks wait as may wait.
     QueueFull,
+    /// A token is used too often, or too many wrong ones came.
+    TooManyRequests,
     /// A mistake of the core's own.
     Internal,
     /// The core has more requests than it can take now.
@@ -82,7 +88,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 26] = {
+const FACTS: [Facts; 29] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -92,6 +98,8 @@ const FACTS: [Facts; 26] = {
         facts(K::InvalidId, "invalid-id", S::BAD_REQUEST, "The id in the path is malformed"),
         facts(K::InvalidIdempotencyKey, "invalid-idempotency-key", S::BAD_REQUEST, "The idempotency key is malformed"),
         facts(K::InvalidIfMatch, "invalid-if-match", S::BAD_REQUEST, "The If-Match is malformed"),
+        facts(K::Unauthenticated, "unauthenticated", S::UNAUTHORIZED, "A token is needed"),
+        facts(K::Forbidden, "forbidden", S::FORBIDDEN, "The token does not allow this"),
         facts(K::CrossOrigin, "cross-origin", S::FORBIDDEN, "Requests from other web sites are refused"),
         facts(K::TaskNotFound, "task-not-found", S::NOT_FOUND, "There is no such task"),
         facts(K::TaskForgotten, "task-forgotten", S::NOT_FOUND, "The core has forgotten this task"),
@@ -108,6 +116,7 @@ const FACTS: [Facts; 26] = {
         facts(K::InvalidPolicy, "invalid-policy", S::UNPROCESSABLE_ENTITY, "The policy is not valid"),
         facts(K::IdempotencyKeyReused, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another task"),
         facts(K::QueueFull, "queue-full", S::TOO_MANY_REQUESTS, "As many tasks wait as may wait"),
+        facts(K::TooManyRequests, "too-many-requests", S::TOO_MANY_REQUESTS, "Too many requests"),
         facts(K::Internal, "internal", S::INTERNAL_SERVER_ERROR, "The core made a mistake"),
         facts(K::CoreBusy, "core-busy", S::SERVICE_UNAVAILABLE, "The core is busy"),
         facts(K::CoreStopping, "core-stopping", S::SERVICE_UNAVAILABLE, "The core is stopping"),
@@ -238,6 +247,9 @@ impl ResponseError for ApiError {
         response.content_type("application/problem+json");
         if let Some(seconds) = self.retry_after_s {
             response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if self.kind == Kind::Unauthenticated {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"ambit\""));
         }
         if let Some(methods) = &self.allow {
             response.insert_header((header::ALLOW, methods.as_str()));

@@ -5,6 +5,7 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::{HttpRequest, Route, web};
 use shared::border::nearest;
 
+use super::access::asking;
 use super::openapi::{Operation, Verb, operations};
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::quote;
@@ -25,7 +26,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for path in paths() {
         let mut resource = web::resource(path);
         for operation in operations().filter(|operation| operation.path == path) {
-            resource = resource.route((operation.serve)(route(operation.verb)));
+            let route = (operation.serve)(route(operation.verb));
+            resource = resource.route(asking(operation.role, route));
         }
         config.service(resource.default_service(refuse(allowed(path))));
     }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -11,7 +12,9 @@ use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::{App, Error, HttpServer, ResponseError, web};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
+use shared_runtime::clock::Clock;
 
+use super::access;
 use super::batch::BatchRoom;
 use super::events::EventRoom;
 use super::line::Line;
@@ -21,6 +24,8 @@ use super::origin::{self, Hosts};
 use super::problem;
 use super::routes;
 use super::state::State;
+use super::tls::{HttpTls, HttpTlsError};
+use crate::access::Gate;
 use crate::driver::Core;
 
 /// How the server listens, and its bounds.
@@ -42,6 +47,10 @@ pub struct HttpSettings {
     /// Names, beside `localhost` and IP addresses, under which a core that listens on loopback
     /// may be addressed: that of a proxy in front of it. Elsewhere any name is good.
     pub hosts: Vec<String>,
+    /// Whether every change that somebody asks for is written to the log.
+    pub audit: bool,
+    /// With which certificate to serve HTTPS instead of HTTP.
+    pub tls: Option<HttpTls>,
 }
 
 impl Default for HttpSettings {
@@ -54,6 +63,8 @@ impl Default for HttpSettings {
             head_timeout_s: 10,
             stop_timeout_s: 5,
             hosts: Vec::new(),
+            audit: true,
+            tls: None,
         }
     }
 }
@@ -72,6 +83,9 @@ pub enum HttpError {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] HttpTlsError),
 }
 
 /// Threads of each worker for what blocks: reading the store and planning.
@@ -92,9 +106,11 @@ pub fn start(
     core: Core,
     mut registry: Registry,
     settings: &HttpSettings,
+    gate: Arc<Gate>,
 ) -> Result<(ServerHandle, SocketAddr), HttpError> {
     let metrics = HttpMetrics::register(&mut registry);
     let hosts = Hosts::for_listener(settings.listen.ip(), &settings.hosts);
+    let (clock, audit) = (Clock::new(), settings.audit);
     let state = web::Data::new(State {
         core,
         registry,
@@ -103,6 +119,9 @@ pub fn start(
         batch_room: BatchRoom::default(),
         event_room: EventRoom::default(),
         log_room: LogRoom::default(),
+        gate,
+        clock,
+        audit,
     });
     let failed = |source| HttpError::Listen { address: settings.listen, source };
     let workers = settings.workers.max(1);
@@ -126,8 +145,11 @@ pub fn start(
     .shutdown_timeout(settings.stop_timeout_s)
     .tcp_nodelay(true)
     .on_connect(Line::keep)
-    .disable_signals()
-    .bind(settings.listen)
+    .disable_signals();
+    let server = match &settings.tls {
+        Some(tls) => server.bind_rustls_0_23(settings.listen, tls.load()?),
+        None => server.bind(settings.listen),
+    }
     .map_err(failed)?;
     let address = server.addrs().first().copied().unwrap_or(settings.listen);
     let server = server.run();
@@ -137,7 +159,7 @@ pub fn start(
             tracing::error!(%error, "the HTTP server failed");
         }
     });
-    tracing::info!(%address, workers, "serving HTTP");
+    tracing::info!(%address, workers, tls = settings.tls.is_some(), "serving HTTP");
     Ok((handle, address))
 }
 
@@ -151,7 +173,8 @@ async fn around(
     let method = request.method().clone();
     let state = request.app_data::<web::Data<State>>().cloned();
     let checked = match &state {
-        Some(state) => origin::check(&method, request.headers(), &state.hosts),
+        Some(state) => origin::check(&method, request.headers(), &state.hosts)
+            .and_then(|()| access::admit(&request, state)),
         None => Ok(()),
     };
     let response = match checked {

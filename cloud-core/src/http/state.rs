@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 use prometheus_client::registry::Registry;
+use shared_runtime::clock::Clock;
 
 use super::batch::BatchRoom;
 use super::events::EventRoom;
@@ -12,6 +13,7 @@ use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::Hosts;
 use super::problem::{ApiError, ApiResult, Kind};
+use crate::access::Gate;
 use crate::driver::{Core, CoreBusy};
 use crate::store::{Reader, StoreError};
 
@@ -34,6 +36,12 @@ pub struct State {
     pub event_room: EventRoom,
     /// Room for those who read logs.
     pub log_room: LogRoom,
+    /// Who is let in.
+    pub gate: Arc<Gate>,
+    /// For the gate: when a request came.
+    pub clock: Clock,
+    /// Whether changes are written to the audit.
+    pub audit: bool,
 }
 
 impl State {

@@ -42,6 +42,21 @@ impl Credentials {
         }
     }
 
+    /// Takes an agent's credential out of force, and lets it join no more.
+    pub fn revoke(&self, agent: &AgentId) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(agent);
+        if let Some(book) = &self.book {
+            book.revoke_agent(agent.clone());
+        }
+    }
+
+    /// Lets an agent that was revoked join again.
+    pub fn readmit(&self, agent: &AgentId) {
+        if let Some(book) = &self.book {
+            book.readmit_agent(agent);
+        }
+    }
+
     /// The key that seals an agent's messages, if it has joined.
     #[must_use]
     pub fn key(&self, agent: &AgentId) -> Option<SealKey> {

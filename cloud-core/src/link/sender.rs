@@ -10,6 +10,8 @@ use shared::wire::{Downlink, Topic, encode};
 use shared_runtime::link::{LinkSender, PublishError};
 use shared_runtime::seal::{JoinToken, SealKey, seal};
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use super::Credentials;
 use crate::driver::Outbound;
 use crate::observe::{DropCause, MessageDropped, MessageSent, Metrics};
@@ -21,6 +23,8 @@ pub struct SealedSender {
     credentials: Arc<Credentials>,
     token: JoinToken,
     metrics: Metrics,
+    /// Where to say whose connection is to end, with an embedded broker.
+    evictions: Option<UnboundedSender<AgentId>>,
 }
 
 impl SealedSender {
@@ -32,7 +36,14 @@ impl SealedSender {
         token: JoinToken,
         metrics: Metrics,
     ) -> Self {
-        Self { link, credentials, token, metrics }
+        Self { link, credentials, token, metrics, evictions: None }
+    }
+
+    /// The same, which says whose connection is to end.
+    #[must_use]
+    pub fn evicting(mut self, evictions: Option<UnboundedSender<AgentId>>) -> Self {
+        self.evictions = evictions;
+        self
     }
 
     fn publish(&self, agent: &AgentId, key: &SealKey, message: &Downlink) {
@@ -63,6 +74,18 @@ impl SealedSender {
 impl Outbound for SealedSender {
     fn put_credential(&mut self, agent: &AgentId, credential: &Credential) {
         self.credentials.put(agent, credential);
+    }
+
+    fn remove_credential(&mut self, agent: &AgentId) {
+        self.credentials.revoke(agent);
+        if let Some(evictions) = &self.evictions {
+            // The broker is on its way down otherwise.
+            let _ = evictions.send(agent.clone());
+        }
+    }
+
+    fn readmit(&mut self, agent: &AgentId) {
+        self.credentials.readmit(agent);
     }
 
     fn send(&mut self, agent: &AgentId, message: &Downlink) {

@@ -195,6 +195,15 @@ impl State {
                 self.put(|state| &mut state.credentials, agent.clone(), credential.clone(), undo);
                 Ok(())
             }
+            Change::CredentialRemoved { agent } => {
+                if let Some(credential) = self.credentials.remove(agent) {
+                    let agent = agent.clone();
+                    undo.0.push(Box::new(move |state| {
+                        state.credentials.insert(agent, credential);
+                    }));
+                }
+                Ok(())
+            }
             Change::InboxMoved { agent, inbox } => self.move_inbox(agent, *inbox, undo),
             Change::WantedPut { agent, row } => self.put_wanted(agent, *row, undo),
             Change::WantedRemoved { agent, assignment } => {

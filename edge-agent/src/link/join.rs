@@ -4,6 +4,7 @@
 use shared::backoff::delay_ms;
 use shared::id::{AgentId, Incarnation};
 use shared::time::{Monotonic, Now};
+use shared::wire::downlink::RefusedBecause;
 use shared::wire::uplink::Join;
 use shared::wire::{Downlink, Uplink};
 use shared_runtime::seal::{BrokerPassword, JoinToken, Nonce, Root, SealKey, to_hex};
@@ -14,6 +15,8 @@ const ANSWER_MS: u64 = 3_000;
 const ANSWER_MS_MAX: u64 = 30_000;
 /// How long to wait after a refusal, in milliseconds.
 const REFUSED_MS: u64 = 30_000;
+/// How long after an operator revoked this agent: nothing but an operator changes that.
+const REVOKED_MS: u64 = 5 * 60_000;
 
 /// One attempt to join. Its nonce stays the same however often it is asked, so that it does not
 /// matter which of several answers arrives.
@@ -87,7 +90,9 @@ impl Joining {
         match message {
             Downlink::Joined => Some(Answer::Granted),
             Downlink::JoinRefused(refusal) => {
-                self.ask_at = Some(now.mono + REFUSED_MS);
+                let revoked = refusal.reason == RefusedBecause::Revoked;
+                let wait_ms = if revoked { REVOKED_MS } else { REFUSED_MS };
+                self.ask_at = Some(now.mono + wait_ms);
                 Some(Answer::Refused(refusal.detail))
             }
             _ => None,

@@ -24,6 +24,8 @@ use crate::observe;
 const RECONNECT_MS: u64 = 100;
 /// The longest such wait, in milliseconds.
 const RECONNECT_MS_MAX: u64 = 30_000;
+/// How long to stay away after an operator revoked this agent, in milliseconds.
+const REVOKED_MS: u64 = 5 * 60_000;
 /// How long a connection must have been up for the next wait to be the first again, in
 /// milliseconds.
 const STEADY_MS: u64 = 30_000;
@@ -301,6 +303,12 @@ impl Line {
 
     fn on_refused(&mut self, reason: &LinkRefused, now: Now) -> Option<LineEvent> {
         let text = self.explain(reason);
+        if *reason == LinkRefused::Banned {
+            observe::not_admitted(&text);
+            self.hang_up(now);
+            self.dial_at = now.mono + REVOKED_MS;
+            return Some(LineEvent::Down { reason: text });
+        }
         let credentials =
             matches!(reason, LinkRefused::BadCredentials | LinkRefused::NotAuthorised);
         if credentials && self.refused_since.is_none() {
@@ -322,6 +330,10 @@ impl Line {
         let credentials =
             matches!(reason, LinkRefused::BadCredentials | LinkRefused::NotAuthorised);
         match (&self.role, credentials) {
+            _ if *reason == LinkRefused::Banned => format!(
+                "{reason}: an operator has revoked {}; ask one to readmit it, or stop this agent",
+                self.me.agent
+            ),
             (Role::Joining(_), true) => format!(
                 "{reason}: the join token is not the core's; put the core's into join_token_file"
             ),

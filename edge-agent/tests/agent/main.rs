@@ -207,6 +207,38 @@ async fn nothing_is_said_or_started_while_nothing_can_be_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_was_revoked_says_so_and_stays_away() {
+    let root = tempfile::tempdir().expect("a folder");
+    let token = JoinToken::from_text("0123456789abcdef").expect("a token");
+    let file = CredentialFile::of(&credential_in(root.path()), &agent_id());
+    file.write(&token.root(&agent_id(), &Nonce::fresh())).expect("write");
+    let hub = Hub::new();
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let dial = {
+        let hub = hub.clone();
+        Box::new(move |caller: edge_agent::link::Caller| {
+            let link = hub.link(&caller.client_id, vec![], None);
+            hub.refuse(&caller.client_id, LinkRefused::Banned);
+            calls.send(caller.client_id).expect("heard");
+            Ok(link)
+        })
+    };
+    let incarnation = Incarnation(new_uuid_v4());
+    let me = Me { agent: agent_id(), incarnation, boot: Boot(1), session: Session(1) };
+    let mut line = Line::new(me, dial, file, Some(token)).expect("a line").with_patience_ms(0);
+    let reason = loop {
+        if let LineEvent::Down { reason } = line.next().await.expect("told") {
+            break reason;
+        }
+    };
+    assert!(reason.contains("an operator has revoked board-7"), "{reason}");
+    assert_eq!(called.recv().await.as_deref(), Some("board-7"));
+    // Longer than the first wait of any other loss, several times.
+    let again = tokio::time::timeout(Duration::from_secs(2), line.next()).await;
+    assert!(again.is_err() && called.try_recv().is_err(), "it called again: {again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_the_core_has_forgotten_joins_again_after_a_while() {
     let root = tempfile::tempdir().expect("a folder");
     let token = JoinToken::from_text("0123456789abcdef").expect("a token");

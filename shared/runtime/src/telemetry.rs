@@ -10,9 +10,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates whose lines follow the level asked for. Others are heard from a warning on, unless
 /// everything is asked for: a library's chatter is not the state of this program.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "ambit",
     "ambit_agent",
+    "audit",
     "cloud_core",
     "cloud_core_logic",
     "edge_agent",

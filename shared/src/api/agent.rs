@@ -44,6 +44,8 @@ pub enum AgentFlag {
     Draining,
     /// Kept out after failing too often.
     Quarantined,
+    /// Its credential is void, and it may not join.
+    Revoked,
 }
 
 /// An agent.

@@ -49,6 +49,12 @@ pub enum EventKind {
     /// An operator moves work away from an agent.
     #[serde(rename = "operator.drain")]
     OperatorDrain,
+    /// An operator voided an agent's credential.
+    #[serde(rename = "operator.revoke")]
+    OperatorRevoke,
+    /// An operator lets a revoked agent join again.
+    #[serde(rename = "operator.readmit")]
+    OperatorReadmit,
     /// An operator put another placement policy in force.
     #[serde(rename = "operator.policy")]
     OperatorPolicy,
@@ -59,7 +65,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind with its name on the wire.
-    pub const ALL: [(&'static str, Self); 15] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("task.submitted", Self::TaskSubmitted),
         ("task.pending", Self::TaskPending),
         ("task.assigned", Self::TaskAssigned),
@@ -73,6 +79,8 @@ impl EventKind {
         ("operator.cordon", Self::OperatorCordon),
         ("operator.uncordon", Self::OperatorUncordon),
         ("operator.drain", Self::OperatorDrain),
+        ("operator.revoke", Self::OperatorRevoke),
+        ("operator.readmit", Self::OperatorReadmit),
         ("operator.policy", Self::OperatorPolicy),
         ("gap", Self::Gap),
     ];

@@ -112,6 +112,8 @@ pub enum RefusedBecause {
     OlderDatabase,
     /// Another board speaks with a copy of the same database.
     Cloned,
+    /// An operator has revoked it.
+    Revoked,
 }
 
 /// Every live row of the agent's desired state with `base < rev <= upto`.

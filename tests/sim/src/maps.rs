@@ -110,6 +110,9 @@ impl Maps {
                 let nonce = u64::from_str_radix(&credential.password_hash, 16);
                 self.credentials.insert(agent, nonce.expect("a nonce of ours"));
             }
+            Change::CredentialRemoved { agent } => {
+                self.credentials.remove(&agent);
+            }
             Change::InboxMoved { agent, inbox } => {
                 let known = &mut self.agents.get_mut(&agent).expect("a known agent").inbox;
                 let grows = known.incarnation != inbox.incarnation || known.acked < inbox.acked;

@@ -43,6 +43,7 @@ impl Agent {
             (self.flags.cordoned, AgentFlag::Cordoned),
             (self.flags.draining, AgentFlag::Draining),
             (self.flags.quarantined, AgentFlag::Quarantined),
+            (self.flags.revoked, AgentFlag::Revoked),
         ];
         AgentDocument {
             id: self.id.clone(),

@@ -36,8 +36,10 @@ pub(crate) fn join(
 ) {
     // One that is heard has a credential that holds; a request that was under way for long, or one
     // of a copy of its database, would take that from it.
-    let refusal =
-        cloud.refuse_newcomer(agent, join.incarnation).or_else(|| cloud.refuse_rejoin(agent));
+    let refusal = cloud
+        .refuse_revoked(agent)
+        .or_else(|| cloud.refuse_newcomer(agent, join.incarnation))
+        .or_else(|| cloud.refuse_rejoin(agent));
     let message = match refusal {
         Some(refusal) => Downlink::JoinRefused(refusal),
         None => {
@@ -249,6 +251,18 @@ impl Cloud {
         let rate = self.settings.reports_per_second.max(1);
         self.reports_from = from + backlog.saturating_mul(1_000) / rate;
         from.since_ms(now).min(REPORTS_AFTER_MS_MAX)
+    }
+
+    /// Why an agent that an operator revoked may not join.
+    fn refuse_revoked(&self, id: &AgentId) -> Option<Refusal> {
+        self.is_revoked(id).then(|| Refusal {
+            session: None,
+            reason: RefusedBecause::Revoked,
+            detail: format!(
+                "an operator has revoked {id}; ask one to readmit it (POST /v1/agents/{id}/readmit), \
+                 or stop this agent"
+            ),
+        })
     }
 
     /// Why an agent that has joined may not join again, if it may not.

@@ -1,12 +1,12 @@
-//! operate: an operator cordons an agent, takes that back, or drains it, or puts a placement policy
-//! in force.
+//! operate: an operator cordons an agent, takes that back, drains it, or revokes it for good; or puts
+//! a placement policy in force.
 
-use shared::assignment::Progress;
+use shared::assignment::{Ending, Progress};
 use shared::id::AgentId;
 use shared::report::StopReason;
 
-use super::{Context, Event};
-use crate::change::Change;
+use super::{Context, Event, Left};
+use crate::change::{Change, Wanted};
 use crate::cloud::Cloud;
 use crate::effect::Answer;
 use crate::happening::Happening;
@@ -30,6 +30,8 @@ pub(crate) fn operate(
                 agent.flags.draining = false;
                 agent.flags.quarantined = false;
             }
+            Operation::Revoke => agent.flags.revoked = true,
+            Operation::Readmit => agent.flags.revoked = false,
         }
         before != agent.flags
     });
@@ -37,7 +39,8 @@ pub(crate) fn operate(
         cloud.put_agent(id, context);
         context.tell(Happening::operated(id, operation));
         match operation {
-            Operation::Cordon => {}
+            Operation::Cordon | Operation::Readmit => {}
+            Operation::Revoke => give_up(cloud, id, context),
             Operation::Uncordon => {
                 cloud.freed.insert(id.clone());
             }
@@ -71,6 +74,31 @@ pub(crate) fn set_policy(
         context.tell(Happening::policy(cloud.policy.version));
     }
     context.answer(reply, Answer::Policy(Box::new(cloud.policy.clone())));
+}
+
+/// Nothing that the agent says counts any more, so it is as one that is lost for good: what it held
+/// is given up at once. Tombstones wait for it, should it ever be readmitted; an exclusive task
+/// waits for its lease all the same, for its copy may go on until that is over.
+fn give_up(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
+    context.change(Change::CredentialRemoved { agent: id.clone() });
+    if let Some(channel) = cloud.channels.get_mut(id) {
+        channel.greeted = false;
+        // By no fault of its link: after a readmission it is believed at its first word.
+        channel.liveness.gone(context.now.mono, true);
+    }
+    cloud.follow_status(id, context);
+    let detail = format!("its agent {id} was revoked by an operator");
+    for (assignment, _) in cloud.assigned_to(id) {
+        let (task, detail) = (assignment.task, detail.clone());
+        context.then(Event::Lose { task, detail, left: Left::Copy });
+    }
+    for stray in cloud.strays_on.get(id).cloned().unwrap_or_default() {
+        let (ending, stop) = (
+            Ending::Lost { detail: detail.clone() },
+            Wanted::Stop { reason: StopReason::Superseded },
+        );
+        cloud.end_stray(stray, context, ending, Some(stop));
+    }
 }
 
 /// What has not started there is stopped and placed elsewhere; what runs runs to its end.

@@ -59,7 +59,7 @@ impl Maps {
             Change::AgentPut(row) => {
                 self.agents.insert(row.id.clone(), *row);
             }
-            Change::CredentialPut { .. } => {}
+            Change::CredentialPut { .. } | Change::CredentialRemoved { .. } => {}
             Change::InboxMoved { agent, inbox } => {
                 self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
             }

@@ -31,6 +31,7 @@ pub(super) enum Happened {
     LogsAcked(AgentId, u64),
     Failed,
     CredentialPut(AgentId),
+    CredentialRemoved(AgentId),
     Sent(AgentId),
     JoinAnswered(AgentId, bool),
 }
@@ -150,6 +151,12 @@ impl Outbound for Recorder {
     fn put_credential(&mut self, agent: &AgentId, _credential: &Credential) {
         self.0.note(Happened::CredentialPut(agent.clone()));
     }
+
+    fn remove_credential(&mut self, agent: &AgentId) {
+        self.0.note(Happened::CredentialRemoved(agent.clone()));
+    }
+
+    fn readmit(&mut self, _agent: &AgentId) {}
 
     fn send(&mut self, agent: &AgentId, message: &Downlink) {
         self.0.note(match message {

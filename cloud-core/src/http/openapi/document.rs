@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use shared::api::ProblemDocument;
 
 use super::input;
-use super::operation::{Answer, Content, Operation, Parameter, Place, of};
+use super::operation::{Answer, Content, Operation, Parameter, Place, Role, of};
 use super::table::operations;
 use crate::http::problem::{Kind, TYPE_PREFIX};
 
@@ -74,7 +74,10 @@ pub fn document() -> Value {
         "servers": [{"url": "/", "description": "The core that serves this document."}],
         "tags": tags,
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     });
     speak_json(&mut document);
     document
@@ -108,6 +111,10 @@ fn told(
         "x-ambit-role": operation.role.name(),
         "responses": responses(operation, outputs),
     });
+    if operation.role != Role::Anyone {
+        // Or none, as long as the core has no token.
+        told["security"] = json!([{"token": []}, {}]);
+    }
     if !operation.description.is_empty() {
         told["description"] = json!(operation.description);
     }
@@ -153,7 +160,13 @@ fn told_parameter(parameter: &Parameter, generator: &mut SchemaGenerator) -> Val
 pub fn problems(operation: &Operation) -> BTreeMap<u16, Vec<Kind>> {
     let mut found: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
     let ambiguous = if operation.path.contains('{') { AMBIGUOUS } else { &[] };
-    for kind in operation.problems.iter().copied().chain([ALWAYS, ambiguous]).flatten() {
+    let asked = match operation.role {
+        Role::Anyone => &[][..],
+        Role::Viewer => &[Kind::Unauthenticated, Kind::TooManyRequests],
+        _ => &[Kind::Unauthenticated, Kind::Forbidden, Kind::TooManyRequests],
+    };
+    let every = [ALWAYS, ambiguous, asked];
+    for kind in operation.problems.iter().copied().chain(every).flatten() {
         found.entry(kind.status().as_u16()).or_default().push(*kind);
     }
     found

@@ -19,7 +19,7 @@ pub use document::document;
 pub use document::problems;
 #[cfg(test)]
 pub use operation::Place;
-pub use operation::{Operation, Verb};
+pub use operation::{Operation, Role, Verb};
 pub use table::operations;
 
 /// `GET /v1/openapi.json`.

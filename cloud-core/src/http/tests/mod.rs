@@ -1,5 +1,6 @@
 //! The API as clients see it: a real listener over a real core that keeps its state in memory.
 
+mod access;
 mod agents;
 mod batch;
 mod client;
@@ -15,6 +16,7 @@ mod showing;
 mod submitting;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloud_core_logic::change::{AgentRow, Change, Credential, Flags, NO_INCARNATION};
@@ -36,6 +38,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::{HttpSettings, ServerHandle, start};
+use crate::access::{Gate, Limits};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::observe::Metrics;
 use crate::store::{LogBounds, MemoryStore, Reader, Store};
@@ -74,6 +77,16 @@ impl Served {
 
     /// The same, and decides by these settings.
     fn deciding(store: MemoryStore, settings: HttpSettings, deciding: Settings) -> Self {
+        Self::behind(Arc::new(Gate::new(Limits::default(), true)), store, settings, deciding)
+    }
+
+    /// The same, behind a gate.
+    fn behind(
+        gate: Arc<Gate>,
+        store: MemoryStore,
+        settings: HttpSettings,
+        deciding: Settings,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -84,7 +97,7 @@ impl Served {
         let (core, uplinks, driver) = core(store, deciding);
         let (handle, address) = runtime.block_on(async {
             uplinks.send(Input::Broker { up: true }).await.expect("a driver");
-            start(core.clone(), Registry::default(), &settings).expect("start")
+            start(core.clone(), Registry::default(), &settings, gate).expect("start")
         });
         Self { runtime, handle, address, core, uplinks, driver }
     }
@@ -182,6 +195,8 @@ struct Nowhere;
 
 impl Outbound for Nowhere {
     fn put_credential(&mut self, _: &AgentId, _: &Credential) {}
+    fn remove_credential(&mut self, _: &AgentId) {}
+    fn readmit(&mut self, _: &AgentId) {}
     fn send(&mut self, _: &AgentId, _: &Downlink) {}
     fn answer_join(&mut self, _: &AgentId, _: &Downlink) {}
 }

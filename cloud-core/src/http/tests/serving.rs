@@ -105,7 +105,8 @@ fn an_address_in_use_is_told_with_what_to_do() {
         let settings = HttpSettings { listen: served.address, ..HttpSettings::default() };
         let store = super::MemoryStore::new(super::CoreId(super::Uuid::from_u128(2)));
         let (core, _uplinks, _driver) = super::core(store, super::Settings::default());
-        super::start(core, super::Registry::default(), &settings).map(drop)
+        let gate = super::Gate::new(super::Limits::default(), true);
+        super::start(core, super::Registry::default(), &settings, gate.into()).map(drop)
     });
     let text = error.expect_err("in use").to_string();
     assert!(text.contains("--listen") && text.contains(&served.address.to_string()), "{text}");

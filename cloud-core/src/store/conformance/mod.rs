@@ -121,6 +121,9 @@ fn what_is_committed_is_loaded(store: &mut dyn Store) {
             Change::WantedPut { agent: agent_id("a"), row },
             Change::InboxMoved { agent: agent_id("a"), inbox },
             Change::CredentialPut { agent: agent_id("b"), credential: credential(2) },
+            Change::CredentialPut { agent: agent_id("c"), credential: credential(3) },
+            Change::CredentialRemoved { agent: agent_id("c") },
+            Change::CredentialRemoved { agent: agent_id("never") },
         ],
     );
     let mut expected = Stored::empty(CORE);

@@ -49,6 +49,12 @@ pub(super) fn apply(connection: &Connection, change: &Change, bounds: &EventBoun
         Change::CredentialPut { agent, credential } => {
             put_credential(connection, agent, credential)
         }
+        Change::CredentialRemoved { agent } => {
+            connection
+                .prepare_cached("DELETE FROM credentials WHERE agent = $1")?
+                .execute([agent.as_str()])?;
+            Ok(())
+        }
         Change::InboxMoved { agent, inbox } => move_inbox(connection, agent, *inbox),
         Change::WantedPut { agent, row } => put_wanted(connection, agent, *row),
         Change::WantedRemoved { agent, assignment } => {

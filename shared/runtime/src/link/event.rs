@@ -93,6 +93,9 @@ pub enum LinkRefused {
     /// The user may not connect.
     #[error("the broker does not allow this user to connect")]
     NotAuthorised,
+    /// An operator has shut the client out.
+    #[error("the broker lets this client in no more")]
+    Banned,
     /// The broker does not accept this client id.
     #[error("the broker does not accept the client id")]
     ClientId,

@@ -73,6 +73,7 @@ fn flags() -> impl Strategy<Value = Flags> {
         cordoned,
         draining,
         quarantined,
+        revoked: false,
     })
 }
 

@@ -56,6 +56,21 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Cordon an agent, and move what has not started there",
         ..OPERATE
     },
+    Operation {
+        path: "/v1/agents/{id}/revoke",
+        serve: |route| route.to(agents::revoke),
+        id: "revokeAgent",
+        summary: "Void the credential of an agent, and give up what it holds",
+        description: "May be repeated. The agent cannot join again under this id.",
+        ..OPERATE
+    },
+    Operation {
+        path: "/v1/agents/{id}/readmit",
+        serve: |route| route.to(agents::readmit),
+        id: "readmitAgent",
+        summary: "Let a revoked agent join again",
+        ..OPERATE
+    },
 ];
 
 const LIST: Operation = Operation {

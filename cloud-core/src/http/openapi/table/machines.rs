@@ -137,6 +137,7 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/metrics",
         serve: |route| route.to(health::metrics),
         id: "getMetrics",
+        role: Role::Viewer,
         summary: "Measure the core",
         description: "For Prometheus.",
         answers: &[Answer {

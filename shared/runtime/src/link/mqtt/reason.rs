@@ -55,7 +55,8 @@ fn refusal(code: ConnectReturnCode) -> Loss {
     let detail = || words(&format!("{code:?}"));
     Loss::Refused(match code {
         Code::BadUserNamePassword | Code::BadAuthenticationMethod => LinkRefused::BadCredentials,
-        Code::NotAuthorized | Code::Banned => LinkRefused::NotAuthorised,
+        Code::NotAuthorized => LinkRefused::NotAuthorised,
+        Code::Banned => LinkRefused::Banned,
         Code::BadClientId | Code::ClientIdentifierNotValid => LinkRefused::ClientId,
         Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion => LinkRefused::Version,
         Code::ServiceUnavailable

@@ -22,7 +22,7 @@ const PRUNE_EVERY_MS: u64 = 1_000;
 
 /// Whether a refusal is worth a log line that people see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The first of this user name and address for a while.
     First,
     /// One more of the same.
@@ -31,7 +31,7 @@ pub(super) enum Refusal {
 
 /// Accounts of refused attempts. An account holds the time at which it will be empty again.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     pairs: HashMap<(IpAddr, String), u64>,
     addresses: HashMap<IpAddr, u64>,
     pruned_at: Monotonic,
@@ -40,7 +40,7 @@ pub(super) struct Throttle {
 impl Throttle {
     /// How long this user name at this address must wait before it is looked at, in
     /// milliseconds; 0 is "come in".
-    pub(super) fn wait_ms(&self, username: &str, address: IpAddr, now: Monotonic) -> u64 {
+    pub(crate) fn wait_ms(&self, username: &str, address: IpAddr, now: Monotonic) -> u64 {
         let address = network(address);
         let pair = self.pairs.get(&(address, clipped(username))).copied().unwrap_or(0);
         let site = self.addresses.get(&address).copied().unwrap_or(0);
@@ -48,7 +48,7 @@ impl Throttle {
     }
 
     /// Counts a refused attempt.
-    pub(super) fn refused(&mut self, username: &str, address: IpAddr, now: Monotonic) -> Refusal {
+    pub(crate) fn refused(&mut self, username: &str, address: IpAddr, now: Monotonic) -> Refusal {
         let fullest = self.pairs.len().max(self.addresses.len());
         if fullest >= ACCOUNTS_MAX && now.since_ms(self.pruned_at) >= PRUNE_EVERY_MS {
             self.prune(now);
@@ -60,12 +60,12 @@ impl Throttle {
     }
 
     /// Forgives a user name at an address, because it has shown the right credential.
-    pub(super) fn admitted(&mut self, username: &str, address: IpAddr) {
+    pub(crate) fn admitted(&mut self, username: &str, address: IpAddr) {
         self.pairs.remove(&(network(address), clipped(username)));
     }
 
     /// Drops accounts that are empty.
-    pub(super) fn prune(&mut self, now: Monotonic) {
+    pub(crate) fn prune(&mut self, now: Monotonic) {
         self.pruned_at = now;
         self.pairs.retain(|_, empty_at_ms| *empty_at_ms > now.0);
         self.addresses.retain(|_, empty_at_ms| *empty_at_ms > now.0);
