@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use shared_runtime::shutdown::Shutdown;
 use shared_runtime::telemetry;
 
 use crate::app::{App, AppError, backup};
+use crate::client::{self, ClientCommand};
 use crate::config::{Config, Overrides};
 use crate::dev;
 use crate::store::{Backup, PutBack};
@@ -27,6 +28,8 @@ enum Command {
     Core(CoreArgs),
     /// Run a whole fleet on this machine: core, broker, and one agent in each of the biggest cities
     Dev(DevArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
 }
 
 /// What `ambit dev` is told.
@@ -118,6 +121,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Some(CoreCommand::Restore(args)) => with_config(args, restore),
         },
         Command::Dev(args) => dev(args),
+        Command::Client(command) => client::run(command, Cli::command()),
     }
 }
 

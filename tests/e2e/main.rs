@@ -3,6 +3,7 @@
 mod agent_death;
 mod backup;
 mod chaos;
+mod cli;
 mod core_death;
 mod events;
 mod logs;
