@@ -1,9 +1,6 @@
 //! Calls that are wrong, and calls that find no core.
 
-use super::{ambit, shown};
-
-/// The words of a call, and the variables it is made with.
-type Call<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+use super::{Call, ambit, shown};
 
 /// Nobody listens on port 1.
 const NOBODY: &str = "http://127.0.0.1:1";

@@ -3,11 +3,15 @@
 //! `INSTA_UPDATE=always cargo test -p cloud-core --test cli` writes the answers anew.
 
 mod calls;
+mod config;
 mod files;
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// The words of a call, and the variables it is made with.
+type Call<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
 
 /// Runs the program in a folder of its own and tells what it answered.
 fn ambit(folder: &Path, words: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {

@@ -22,7 +22,7 @@ const OURS: [&str; 8] = [
 ];
 
 /// The least important lines that are still written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Nothing at all.
@@ -75,7 +75,7 @@ impl From<Level> for LevelFilter {
 }
 
 /// What a log line looks like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One line for people: time, level, message, fields.
