@@ -45,7 +45,7 @@ pub struct Overrides {
 const VARIABLE_PREFIX: &str = "AMBIT_";
 /// Variables of this prefix that are no key of the configuration: those that stand for several
 /// keys, the client's, and what the agent tells tasks.
-const VARIABLES_OF_OTHERS: [&str; 14] = [
+const VARIABLES_OF_OTHERS: [&str; 12] = [
     "AMBIT_CONFIG",
     "AMBIT_LISTEN",
     "AMBIT_BROKER",
@@ -58,8 +58,6 @@ const VARIABLES_OF_OTHERS: [&str; 14] = [
     "AMBIT_AGENT_ID",
     "AMBIT_AGENT_PROGRAM",
     "AMBIT_PROGRESS_FILE",
-    "AMBIT_TRACE",
-    "AMBIT_TRACEPARENT",
 ];
 
 impl Overrides {
