@@ -6,11 +6,12 @@ mod token;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use shared_runtime::shutdown::Shutdown;
 use shared_runtime::telemetry;
 
 use crate::app::{App, AppError, backup};
+use crate::client::{self, ClientCommand};
 use crate::config::{Config, Overrides};
 use crate::dev;
 use crate::store::{Backup, PutBack};
@@ -32,6 +33,8 @@ enum Command {
     /// Say who may use the HTTP API of a core on this machine
     #[command(subcommand)]
     Token(token::TokenCommand),
+    #[command(flatten)]
+    Client(ClientCommand),
 }
 
 /// What `ambit dev` is told.
@@ -78,12 +81,21 @@ pub struct CoreArgs {
     /// Least important log lines to write: off, error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    /// Any key of the configuration file, such as core.heartbeat_ms=2000; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Say whether the configuration is in order, and start nothing
+    #[arg(long)]
+    check_config: bool,
+    /// Print every key with its value and where that came from, and start nothing
+    #[arg(long, conflicts_with = "check_config")]
+    print_config: bool,
 }
 
 impl From<CoreArgs> for Overrides {
     fn from(args: CoreArgs) -> Self {
-        let CoreArgs { command: _, config, listen, data, broker, log } = args;
-        Self { config, listen, data, broker, log }
+        let CoreArgs { config, listen, data, broker, log, settings, .. } = args;
+        Self { config, listen, data, broker, log, settings, variables: Vec::new() }
     }
 }
 
@@ -124,12 +136,21 @@ pub fn run(cli: Cli) -> ExitCode {
         },
         Command::Dev(args) => dev(args),
         Command::Token(command) => token::run(command),
+        Command::Client(command) => client::run(command, Cli::command()),
     }
 }
 
 fn core(args: CoreArgs) -> ExitCode {
-    let environment = Overrides::from_environment(|name| std::env::var(name).ok());
+    let environment = Overrides::of_process();
+    if args.print_config {
+        return match Config::print(&args.into(), &environment) {
+            Ok(printed) => told(&printed),
+            Err(problem) => fail(EXIT_USAGE, &problem),
+        };
+    }
+    let only_check = args.check_config;
     let config = match Config::resolve(args.into(), environment) {
+        Ok(_) if only_check => return told("the configuration is in order\n"),
         Ok(config) => config,
         Err(problem) => return fail(EXIT_USAGE, &problem),
     };
@@ -147,17 +168,14 @@ fn core(args: CoreArgs) -> ExitCode {
 /// Does something with a core's database, and tells what came of it.
 fn with_config(args: BackupArgs, work: fn(&Config, &Path) -> Result<String, AppError>) -> ExitCode {
     let BackupArgs { file, config, data } = args;
-    let environment = Overrides::from_environment(|name| std::env::var(name).ok());
+    let environment = Overrides::of_process();
     let overrides = Overrides { config, data, ..Overrides::default() };
     let config = match Config::resolve(overrides, environment) {
         Ok(config) => config,
         Err(problem) => return fail(EXIT_USAGE, &problem),
     };
     match work(&config, &file) {
-        Ok(told) => {
-            print!("{told}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => told(&text),
         Err(error) => fail(EXIT_FAILED, &error),
     }
 }
@@ -206,6 +224,7 @@ fn dev(args: DevArgs) -> ExitCode {
         // A free port: the usual one may be a real broker's.
         broker: Some("127.0.0.1:0".to_owned()),
         log: Some(log.unwrap_or_else(|| "error".to_owned())),
+        ..Overrides::default()
     };
     let config = match Config::resolve(overrides, Overrides::default()) {
         Ok(config) => config,
@@ -236,6 +255,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let stopped = app.stop().await;
     Ok(ended.and(stopped)?)
+}
+
+/// Prints an answer. A reader that has seen enough is no mistake.
+fn told(text: &str) -> ExitCode {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {

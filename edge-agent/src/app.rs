@@ -85,7 +85,9 @@ impl AppError {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(args) => run(&args),
+        Command::Run(args) if args.print_config => print_config(&args.run),
+        Command::Run(args) if args.check_config => check_config(&args.run),
+        Command::Run(args) => run(&args.run),
         Command::Status(args) => {
             show(&args, look::status_json, |data| look::status_table(data, Clock::new().now()))
         }
@@ -106,6 +108,17 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn print_config(args: &RunArgs) -> Result<(), AppError> {
+    say(&Config::print(args)?);
+    Ok(())
+}
+
+fn check_config(args: &RunArgs) -> Result<(), AppError> {
+    Config::of(args)?;
+    say("the configuration is in order\n");
+    Ok(())
 }
 
 fn examine(args: &DoctorArgs) -> ExitCode {

@@ -22,7 +22,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the agent until it is told to stop. Tasks go on running without it and are found again
     /// at its next start.
-    Run(Box<RunArgs>),
+    Run(Box<StartArgs>),
     /// Show how the agent stands, from its own database: needs no network and no running agent.
     Status(LookArgs),
     /// List the tasks the agent holds, from its own database: needs no network and no running
@@ -82,8 +82,22 @@ pub struct DoctorArgs {
     pub output: Output,
 }
 
-/// What can be written instead of the configuration file, or beside it: an argument wins over the
-/// file.
+/// What to run with, and whether to run at all.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// What is written instead of the configuration file.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Say whether the configuration is in order, and start nothing.
+    #[arg(long)]
+    pub check_config: bool,
+    /// Print every key with its value and where that came from, and start nothing.
+    #[arg(long, conflicts_with = "check_config")]
+    pub print_config: bool,
+}
+
+/// What can be written instead of the configuration file, or beside it: an argument wins over a
+/// variable (`AMBIT_EDGE_...`), and that over the file.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
     /// Configuration file (TOML); see configs/edge.toml for every key.
@@ -139,6 +153,9 @@ pub struct RunArgs {
     /// What log lines look like.
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Any key of the configuration file, such as limits.running_max=4; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
 }
 
 /// What log lines look like.
@@ -217,6 +234,6 @@ mod tests {
         let Command::Run(args) = Cli::try_parse_from(words).expect("parsed").command else {
             panic!("another command")
         };
-        assert_eq!((args.latitude, args.longitude), (Some(-37.81), Some(-144.9)));
+        assert_eq!((args.run.latitude, args.run.longitude), (Some(-37.81), Some(-144.9)));
     }
 }

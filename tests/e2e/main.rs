@@ -4,6 +4,7 @@ mod access;
 mod agent_death;
 mod backup;
 mod chaos;
+mod cli;
 mod core_death;
 mod events;
 mod logs;

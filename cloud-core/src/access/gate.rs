@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::time::{Now, Timestamp};
 use shared_runtime::seal::from_hex;
 
@@ -15,7 +15,7 @@ use super::throttle::{Refusal, Throttle};
 use super::token::{Role, Secret, TokenId, TokenRow};
 
 /// How much one token may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Requests a second of one token; 0 for as many as it likes.

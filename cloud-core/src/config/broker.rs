@@ -34,7 +34,8 @@ pub struct ExternalBroker {
 }
 
 /// Where the embedded broker listens unless told otherwise.
-const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
+pub(super) const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
 
 impl BrokerSection {
     /// Takes what a flag or variable says: the URL of a broker, or an address for the embedded

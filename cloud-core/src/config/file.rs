@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use cloud_core_logic::Settings;
 use cloud_core_logic::placement::Policy;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared_runtime::telemetry::{Format, Level};
 
+use super::broker::LISTEN_DEFAULT as BROKER_LISTEN_DEFAULT;
 use super::{BrokerChoice, Config, ConfigProblem};
 use crate::access::Limits;
 use crate::broker::CLIENTS_MAX_DEFAULT;
@@ -19,8 +20,13 @@ use crate::store::{EventBounds, LogBounds, TASK_BYTES_LEAST};
 /// The data folder of a core that is told of none, in the folder it is started in.
 pub const DATA_DEFAULT: &str = "ambit-data";
 
+/// The database in the data folder.
+const STORE_FILE: &str = "core.db";
+/// The join token in the data folder.
+const JOIN_TOKEN_FILE: &str = "join-token";
+
 /// The whole file. Every key may be left out.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
     /// The folder for everything the core keeps; [`DATA_DEFAULT`] when left out.
@@ -50,7 +56,7 @@ pub struct FileConfig {
 }
 
 /// `[http]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSection {
     /// Where to listen; port 0 picks a free one.
@@ -76,7 +82,7 @@ pub struct HttpSection {
 }
 
 /// `[http.tls]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpTlsSection {
     /// The certificate chain, PEM.
@@ -103,7 +109,7 @@ impl HttpTlsSection {
 }
 
 /// `[store]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
     /// The database; `core.db` in the data folder when left out.
@@ -111,7 +117,7 @@ pub struct StoreSection {
 }
 
 /// `[broker]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BrokerSection {
     /// Where the embedded broker listens without TLS; port 0 picks a free one.
@@ -135,7 +141,7 @@ pub struct BrokerSection {
 }
 
 /// `[join]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JoinSection {
     /// The file with the join token; `join-token` in the data folder when left out.
@@ -143,7 +149,7 @@ pub struct JoinSection {
 }
 
 /// `[log]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSection {
     /// The least important lines that are written.
@@ -239,6 +245,19 @@ impl FileConfig {
         }
     }
 
+    /// The same with what follows from other values filled in, as a core would use it.
+    #[must_use]
+    pub fn effective(mut self) -> Self {
+        let data = self.data.take().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        self.store.path.get_or_insert_with(|| data.join(STORE_FILE));
+        self.join.token_file.get_or_insert_with(|| data.join(JOIN_TOKEN_FILE));
+        if self.broker.url.is_none() && self.broker.tls_listen.is_none() {
+            self.broker.listen.get_or_insert(BROKER_LISTEN_DEFAULT);
+        }
+        self.data = Some(data);
+        self
+    }
+
     /// Checks what the file can get wrong as a whole.
     pub(super) fn check(self) -> Result<Config, ConfigProblem> {
         check_settings(&self.core)?;
@@ -264,9 +283,9 @@ impl FileConfig {
             allow_remote_without_token: self.http.allow_remote_without_token,
             http: self.http.settings()?,
             access: self.access,
-            store_path: self.store.path.unwrap_or_else(|| data.join("core.db")),
+            store_path: self.store.path.unwrap_or_else(|| data.join(STORE_FILE)),
             broker: BrokerChoice::of(self.broker)?,
-            join_token_file: self.join.token_file.unwrap_or_else(|| data.join("join-token")),
+            join_token_file: self.join.token_file.unwrap_or_else(|| data.join(JOIN_TOKEN_FILE)),
             join_token_made,
             core: self.core,
             policy: self.policy,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cloud_core_logic::Settings;
 use cloud_core_logic::placement::Policy;
-use shared_runtime::config::{ConfigError, load};
+use shared_runtime::config::{ConfigError, Layered};
 use shared_runtime::telemetry::{Format, Level, LevelError};
 
 use crate::access::Limits;
@@ -37,7 +37,30 @@ pub struct Overrides {
     pub broker: Option<String>,
     /// The log level.
     pub log: Option<String>,
+    /// Any other keys, `KEY=VALUE`.
+    pub settings: Vec<String>,
+    /// Variables, by name, that may be those of any key.
+    pub variables: Vec<(String, String)>,
 }
+
+/// What `AMBIT_…` variables begin with.
+const VARIABLE_PREFIX: &str = "AMBIT_";
+/// Variables of this prefix that are no key of the configuration: those that stand for several
+/// keys, the client's, and what the agent tells tasks.
+const VARIABLES_OF_OTHERS: [&str; 12] = [
+    "AMBIT_CONFIG",
+    "AMBIT_LISTEN",
+    "AMBIT_BROKER",
+    "AMBIT_LOG",
+    "AMBIT_URL",
+    "AMBIT_TOKEN",
+    "AMBIT_TASK_ID",
+    "AMBIT_TASK_NAME",
+    "AMBIT_ATTEMPT",
+    "AMBIT_AGENT_ID",
+    "AMBIT_AGENT_PROGRAM",
+    "AMBIT_PROGRESS_FILE",
+];
 
 impl Overrides {
     /// What the `AMBIT_…` variables say; `variable` reads one. An empty one says nothing.
@@ -50,19 +73,52 @@ impl Overrides {
             data: read("AMBIT_DATA").map(PathBuf::from),
             broker: read("AMBIT_BROKER"),
             log: read("AMBIT_LOG"),
+            settings: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
-    /// These, and the other's where these say nothing.
+    /// What the variables of this process say.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            config: self.config.or(other.config),
-            listen: self.listen.or(other.listen),
-            data: self.data.or(other.data),
-            broker: self.broker.or(other.broker),
-            log: self.log.or(other.log),
+    pub fn of_process() -> Self {
+        let variables = shared_runtime::config::variables();
+        let find = |name: &str| {
+            variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+        };
+        let overrides = Self::from_environment(find);
+        Self { variables, ..overrides }
+    }
+
+    /// Puts these over what was said so far; `names` is how each is called in an error.
+    fn over(
+        &self,
+        layered: &mut Layered<FileConfig>,
+        names: [&'static str; 4],
+    ) -> Result<(), ConfigProblem> {
+        let [data_name, listen_name, broker_name, log_name] = names;
+        layered.take_variables(VARIABLE_PREFIX, &VARIABLES_OF_OTHERS, &self.variables)?;
+        for setting in &self.settings {
+            layered.take_setting(setting, "--set")?;
         }
+        if let Some(data) = &self.data {
+            layered.value.data = Some(data.clone());
+            layered.note("data", data_name);
+        }
+        if let Some(listen) = &self.listen {
+            layered.value.http.listen = address(listen, listen_name, 8080)?;
+            layered.note("http.listen", listen_name);
+        }
+        if let Some(broker) = &self.broker {
+            layered.value.broker.override_with(broker, broker_name)?;
+            let is_url = layered.value.broker.url.is_some();
+            layered.note(if is_url { "broker.url" } else { "broker.listen" }, broker_name);
+        }
+        if let Some(level) = &self.log {
+            let wrong = |source| ConfigProblem::Level { origin: log_name, source };
+            layered.value.log.level = level.parse().map_err(wrong)?;
+            layered.note("log.level", log_name);
+        }
+        Ok(())
     }
 }
 
@@ -157,28 +213,32 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with where it was written and what to write instead.
     pub fn resolve(flags: Overrides, environment: Overrides) -> Result<Self, ConfigProblem> {
-        let origins = Origins::of(&flags);
-        let overrides = flags.or(environment);
-        let mut file = match &overrides.config {
-            Some(path) => load::<FileConfig>(path)?,
-            None => FileConfig::default(),
-        };
-        let folder = overrides.config.as_deref().and_then(Path::parent).map(Path::to_owned);
-        file.anchor(folder.as_deref().unwrap_or(Path::new("")));
-        if let Some(data) = overrides.data {
-            file.data = Some(data);
-        }
-        if let Some(listen) = overrides.listen {
-            file.http.listen = address(&listen, origins.listen, 8080)?;
-        }
-        if let Some(broker) = overrides.broker {
-            file.broker.override_with(&broker, origins.broker)?;
-        }
-        if let Some(level) = overrides.log {
-            let wrong = |source| ConfigProblem::Level { origin: origins.log, source };
-            file.log.level = level.parse().map_err(wrong)?;
-        }
-        file.check()
+        Self::layered(&flags, &environment)?.value.check()
+    }
+
+    /// Puts the sources together, unchecked.
+    fn layered(
+        flags: &Overrides,
+        environment: &Overrides,
+    ) -> Result<Layered<FileConfig>, ConfigProblem> {
+        let path = flags.config.as_deref().or(environment.config.as_deref());
+        let mut layered = Layered::load(path, FileConfig::anchor)?;
+        let variables = ["AMBIT_DATA", "AMBIT_LISTEN", "AMBIT_BROKER", "AMBIT_LOG"];
+        environment.over(&mut layered, variables)?;
+        flags.over(&mut layered, ["--data", "--listen", "--broker", "--log"])?;
+        Ok(layered)
+    }
+
+    /// The configuration that these sources come to, every key with where it came from, as a file
+    /// that says the same.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn print(flags: &Overrides, environment: &Overrides) -> Result<String, ConfigProblem> {
+        let layered = Self::layered(flags, environment)?;
+        let effective = layered.value.clone().effective();
+        layered.value.clone().check()?;
+        Ok(layered.print(&effective))
     }
 
     /// With nothing but a data folder said.
@@ -188,24 +248,6 @@ impl Config {
     pub fn with_data(data: &Path) -> Result<Self, ConfigProblem> {
         let overrides = Overrides { data: Some(data.to_owned()), ..Overrides::default() };
         Self::resolve(overrides, Overrides::default())
-    }
-}
-
-/// How the source of a value is called in an error.
-struct Origins {
-    listen: &'static str,
-    broker: &'static str,
-    log: &'static str,
-}
-
-impl Origins {
-    fn of(flags: &Overrides) -> Self {
-        let pick = |flag: bool, name, variable| if flag { name } else { variable };
-        Self {
-            listen: pick(flags.listen.is_some(), "--listen", "AMBIT_LISTEN"),
-            broker: pick(flags.broker.is_some(), "--broker", "AMBIT_BROKER"),
-            log: pick(flags.log.is_some(), "--log", "AMBIT_LOG"),
-        }
     }
 }
 

@@ -102,11 +102,16 @@ async fn live(
 }
 
 fn commands(url: &str) -> [String; 3] {
-    let near = r#"{"run": {"exec": {"command": "/bin/hostname"}}, "where": {"near": {"latitude": 35.68, "longitude": 139.69}}}"#;
+    // The usual core needs no naming.
+    let ambit = match url {
+        crate::client::URL_DEFAULT => "ambit".to_owned(),
+        url => format!("AMBIT_URL={url} ambit"),
+    };
+    let near = "--near 41.01,28.97 --within 500km";
     [
-        format!("curl -s {url}/v1/agents"),
-        format!("curl -s {url}/v1/tasks/plan --json '{near}'"),
-        format!("curl -s {url}/v1/tasks --json '{near}'"),
+        format!("{ambit} agent list"),
+        format!("{ambit} task plan {near} --noop"),
+        format!("{ambit} task run {near} -- /bin/echo hello from the edge"),
     ]
 }
 

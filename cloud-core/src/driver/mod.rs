@@ -30,7 +30,7 @@ pub use handle::{Core, CoreBusy, FleetView, KeyMark, Readiness, TaskView};
 pub use outbound::Outbound;
 
 /// The driver's own bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
     /// How many requests may wait to be decided; more are refused.

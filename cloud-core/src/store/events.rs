@@ -6,7 +6,7 @@
 //! whoever reads on from an event is told every one that comes behind it, or a gap.
 
 use cloud_core_logic::happening::Happening;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::api::{EventDetail, EventDocument, EventKind};
 use shared::time::Timestamp;
 
@@ -18,7 +18,7 @@ pub(super) const BLOCKS_READ: usize = 4;
 pub(super) const BLOCKS_PRUNED: usize = 4;
 
 /// How much is kept of the log of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventBounds {
     /// About how many.

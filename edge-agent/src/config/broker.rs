@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 const PORT_PLAIN: u16 = 1883;
 const PORT_TLS: u16 = 8883;
@@ -76,6 +76,12 @@ impl TryFrom<String> for BrokerUrl {
 
     fn try_from(text: String) -> Result<Self, BrokerUrlError> {
         text.parse()
+    }
+}
+
+impl Serialize for BrokerUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

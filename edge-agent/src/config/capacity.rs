@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::border::nearest;
 use shared::capacity::Resources;
 use shared::label::{LABELS_MAX, check_key};
@@ -14,7 +14,7 @@ const KEYS: [&str; 4] = ["cpu_millis", "memory_mib", "disk_mib", "bandwidth_kbps
 const DEVICE: &str = "device.";
 
 /// Amounts that its owner named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CapacityWish {
     /// Thousandths of a processor core.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use edge_agent_logic::Settings;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::geo::Position;
 use shared::id::AgentId;
 use shared::label::Labels;
@@ -13,7 +13,7 @@ use super::broker::BrokerUrl;
 use super::capacity::CapacityWish;
 
 /// The configuration file; configs/edge.toml says what each key means.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
     /// The agent's id.
@@ -55,7 +55,7 @@ pub struct FileConfig {
 }
 
 /// The broker, as written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BrokerFile {
     /// Where it is.
@@ -73,7 +73,7 @@ pub struct BrokerFile {
 }
 
 /// The disk, as written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiskFile {
     /// How much room is taken to be let go when there is no other, MiB.
@@ -81,7 +81,7 @@ pub struct DiskFile {
 }
 
 /// Writing to flash, as written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlashFile {
     /// How many bytes may be written in a day; 0 is no bound.
@@ -89,7 +89,7 @@ pub struct FlashFile {
 }
 
 /// What is kept of what tasks write, as written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogsFile {
     /// The most for one attempt, in bytes.
@@ -101,7 +101,7 @@ pub struct LogsFile {
 }
 
 /// The log, as written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogFile {
     /// The least important lines.

@@ -5,6 +5,7 @@
 mod broker;
 mod capacity;
 mod file;
+mod sources;
 mod writing;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,6 @@ use shared::id::AgentId;
 use shared::label::{LABEL_VALUE_BYTES_MAX, LABELS_MAX, Labels, check_key};
 use shared::wire::uplink::Facts;
 use shared_runtime::config::ConfigError;
-use shared_runtime::disk::folder_of;
 use shared_runtime::link::{ClientCertificate, TlsConfig};
 use shared_runtime::seal::{BrokerPassword, JoinToken, TokenError};
 use shared_runtime::secret::{SecretError, secret_file};
@@ -106,19 +106,23 @@ pub struct Config {
 }
 
 impl Config {
-    /// Puts together what was written.
+    /// Puts together what was written: defaults, file, variables, arguments.
     ///
     /// # Errors
     /// The first thing that is wrong, with what to write instead.
     pub fn of(args: &RunArgs) -> Result<Self, SetupError> {
-        let file = match &args.config {
-            Some(path) => {
-                let file: FileConfig = shared_runtime::config::load(path)?;
-                file.seen_from(folder_of(path))
-            }
-            None => FileConfig::default(),
-        };
-        Self::merge(args, file)
+        Self::merge(args, sources::layered(args, &shared_runtime::config::variables())?.value)
+    }
+
+    /// Every key with its value and where that came from, as a file that says the same.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn print(args: &RunArgs) -> Result<String, SetupError> {
+        let mut layered = sources::layered(args, &shared_runtime::config::variables())?;
+        let config = Self::merge(args, layered.value.clone())?;
+        let effective = sources::effective(args, &mut layered, &config);
+        Ok(layered.print(&effective))
     }
 
     fn merge(args: &RunArgs, file: FileConfig) -> Result<Self, SetupError> {
@@ -172,9 +176,13 @@ impl Config {
     }
 }
 
-/// Where the data is when nobody says: the system's place for root, the user's own otherwise.
+/// Where the data is when no file and no argument says: where `AMBIT_EDGE_DATA` does, else the
+/// system's place for root, the user's own otherwise.
 #[must_use]
 pub fn data_default() -> PathBuf {
+    if let Some(data) = std::env::var_os("AMBIT_EDGE_DATA").filter(|data| !data.is_empty()) {
+        return PathBuf::from(data);
+    }
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/ambit-agent");
     }

@@ -3,7 +3,6 @@
 
 mod logs;
 mod status;
-mod table;
 mod tasks;
 
 use std::path::Path;
@@ -15,6 +14,7 @@ use crate::config::database_in;
 use crate::store::{Glance, Reader, StoreError};
 
 pub use logs::{LogsError, show_logs};
+pub use shared_runtime::table::terminal_width;
 pub(crate) use status::doubt;
 pub use status::{status_json, status_table};
 pub use tasks::{tasks_json, tasks_table};
@@ -25,14 +25,6 @@ pub use tasks::{tasks_json, tasks_table};
 /// There is no database, or it cannot be read.
 pub fn glance(data: &Path) -> Result<Glance, StoreError> {
     Reader::open(&database_in(data))?.glance()
-}
-
-/// How wide the terminal is that the answer goes to; `None` if it goes to a file or a pipe, which
-/// take lines of any length.
-#[must_use]
-pub fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// As JSON, for programs.

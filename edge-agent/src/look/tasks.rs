@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 use shared::report::{End, ProgressMark, StopReason};
 use shared::time::Now;
+use shared_runtime::table::Table;
 
-use super::table::Table;
 use super::{age, glance, json};
 use crate::driver::mark_of;
 use crate::exec::ProgressWatch;
@@ -60,7 +60,7 @@ pub fn tasks_table(data: &Path, width: Option<usize>, now: Now) -> Result<String
             task.name.clone().unwrap_or_default(),
         ]
     }));
-    Ok(Table { give_way: &[6, 5], rows: rows.collect() }.show(width))
+    Ok(Table { give_way: &[6, 5], rows: rows.collect(), paint: None }.show(width))
 }
 
 /// How many runs it had, with the one that is under way.

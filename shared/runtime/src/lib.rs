@@ -9,4 +9,5 @@ pub mod seal;
 pub mod secret;
 pub mod shutdown;
 pub mod sqlite;
+pub mod table;
 pub mod telemetry;

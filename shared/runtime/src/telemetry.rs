@@ -23,7 +23,7 @@ const OURS: [&str; 9] = [
 ];
 
 /// The least important lines that are still written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Nothing at all.
@@ -76,7 +76,7 @@ impl From<Level> for LevelFilter {
 }
 
 /// What a log line looks like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One line for people: time, level, message, fields.

@@ -7,26 +7,48 @@ const GAP: &str = "  ";
 const LEAST: usize = 8;
 
 /// A table.
-pub(super) struct Table<const COLUMNS: usize> {
+pub struct Table<const COLUMNS: usize> {
     /// The columns that may be made narrower, first those that go first.
     pub give_way: &'static [usize],
     /// The rows, the first of them the names of the columns.
     pub rows: Vec<[String; COLUMNS]>,
+    /// How a laid out cell is coloured, given its column and what it says: the colour takes no
+    /// room. `None` leaves every cell as it is.
+    pub paint: Option<fn(usize, &str, String) -> String>,
+}
+
+/// How wide the terminal is that standard output goes to; `None` if it goes to a file or a pipe,
+/// which take lines of any length.
+#[must_use]
+pub fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// The table in lines, none of them longer than `width`, if that is possible at all.
+    #[must_use]
     pub fn show(&self, width: Option<usize>) -> String {
         let widths = self.widths(width.unwrap_or(usize::MAX));
         let mut text = String::new();
         for row in &self.rows {
-            let cells = row.iter().zip(widths).map(|(cell, width)| {
-                let cell = shortened(cell, width);
-                let fill = width.saturating_sub(cell.chars().count());
-                cell + &" ".repeat(fill)
+            let filled = row.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
+            let cells = row.iter().zip(widths).enumerate().take(filled);
+            let cells = cells.map(|(column, (cell, width))| {
+                let shown = shortened(cell, width);
+                // Nothing is put after the last one: no line ends with blanks.
+                let fill = if column + 1 == filled {
+                    0
+                } else {
+                    width.saturating_sub(shown.chars().count())
+                };
+                let shown = match self.paint {
+                    Some(paint) => paint(column, cell, shown),
+                    None => shown,
+                };
+                shown + &" ".repeat(fill)
             });
-            let line = cells.collect::<Vec<_>>().join(GAP);
-            text.push_str(line.trim_end());
+            text.push_str(&cells.collect::<Vec<_>>().join(GAP));
             text.push('\n');
         }
         text
@@ -71,7 +93,7 @@ mod tests {
             row(["0123456789", "running", "the weather station's nightly upload"]),
             row(["1", "accepted", "\u{1b}[31mred"]),
         ];
-        Table { give_way: &[2, 1], rows }
+        Table { give_way: &[2, 1], rows, paint: None }
     }
 
     #[test]
@@ -86,5 +108,17 @@ mod tests {
         assert!(narrower.contains("the wea…") && narrower.contains("0123456789"), "{narrower}");
         assert!(!whole.contains('\u{1b}') && whole.contains("[31mred"));
         assert!(whole.lines().all(|line| !line.ends_with(' ')));
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let paint = |column, cell: &str, shown: String| match (column, cell) {
+            (1, "running") => format!("<{shown}>"),
+            _ => shown,
+        };
+        let plain = table().show(Some(40));
+        let coloured = Table { paint: Some(paint), ..table() }.show(Some(40));
+        assert!(coloured.contains("<running>  "), "{coloured}");
+        assert_eq!(coloured.replace(['<', '>'], ""), plain);
     }
 }

@@ -1,11 +1,16 @@
 //! Reads a TOML file into a struct, and says what is wrong with it as a person would: which file,
-//! which line, which key, and which key was probably meant. Reads that one file and nothing else.
+//! which line, which key, and which key was probably meant; [`Layered`] puts variables and flags
+//! over it. Reads that one file and nothing else.
+
+mod layers;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use shared::border::nearest;
+
+pub use layers::{Layered, anchor, variables};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// What is wrong, and what to write instead.
+        detail: String,
+    },
+    /// A variable or a flag says something that is not understood.
+    #[error("{origin}: {detail}")]
+    Given {
+        /// Which variable or flag.
+        origin: String,
         /// What is wrong, and what to write instead.
         detail: String,
     },
@@ -60,11 +73,28 @@ fn line_of(text: &str, position: usize) -> usize {
     text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
 }
 
+/// What readers say in words of programmers.
+const PLAINLY: [(&str, &str); 7] = [
+    ("invalid socket address syntax", "not an address; write ADDRESS:PORT, such as 127.0.0.1:8080"),
+    ("expected usize", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected u32", "expected a whole number"),
+    ("expected u16", "expected a whole number up to 65535"),
+    ("expected f64", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+];
+
 /// Turns what the reader says about a wrong name into advice. Anything else passes unchanged.
 fn detail_of(message: &str) -> String {
     let advice = advise(message, "unknown field `", "key")
         .or_else(|| advise(message, "unknown variant `", "value"));
-    advice.unwrap_or_else(|| message.trim().replace('\n', "; "))
+    advice.unwrap_or_else(|| {
+        let mut detail = message.trim().replace('\n', "; ");
+        for (technical, plain) in PLAINLY {
+            detail = detail.replace(technical, plain);
+        }
+        detail
+    })
 }
 
 /// Reads serde's "unknown field `x`, expected one of `a`, `b`" (or "expected `a` or `b`").
