@@ -120,6 +120,14 @@ pub struct RunningApp {
 }
 
 impl App {
+    /// Looks whether a configuration would be served, as far as that can be told without starting.
+    ///
+    /// # Errors
+    /// When HTTP would be open to strangers, or the tokens cannot be read.
+    pub fn check(config: &Config) -> Result<(), AppError> {
+        wiring::check_gate(config)
+    }
+
     /// Starts a core and returns once HTTP is served. Agents may still be on their way.
     ///
     /// # Errors

@@ -150,7 +150,12 @@ fn core(args: CoreArgs) -> ExitCode {
     }
     let only_check = args.check_config;
     let config = match Config::resolve(args.into(), environment) {
-        Ok(_) if only_check => return told("the configuration is in order\n"),
+        Ok(config) if only_check => {
+            return match App::check(&config) {
+                Ok(()) => told("the configuration is in order\n"),
+                Err(error) => fail(EXIT_USAGE, &error),
+            };
+        }
         Ok(config) => config,
         Err(problem) => return fail(EXIT_USAGE, &problem),
     };

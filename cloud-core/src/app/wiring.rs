@@ -86,6 +86,19 @@ pub(super) fn evictions(broker: &dyn Broker) -> UnboundedSender<AgentId> {
     sender
 }
 
+/// Says no to a configuration that would let strangers in.
+pub(super) fn check_gate(config: &Config) -> Result<(), AppError> {
+    let closed = config.http.listen.ip().is_loopback() || config.allow_remote_without_token;
+    if !closed && TokenFile::of(&config.data).read()?.is_empty() {
+        return Err(open_to_all(config));
+    }
+    Ok(())
+}
+
+fn open_to_all(config: &Config) -> AppError {
+    AppError::OpenToAll { listen: config.http.listen, data: config.data.clone() }
+}
+
 /// Makes the gate for HTTP, which knows the tokens and learns of new ones.
 pub(super) fn gate(config: &Config) -> Result<(Arc<Gate>, Keeper), AppError> {
     let listen = config.http.listen;
@@ -102,7 +115,7 @@ pub(super) fn gate(config: &Config) -> Result<(Arc<Gate>, Keeper), AppError> {
             "there is no API token, and other machines can reach the core: whoever gets past the \
              proxy in front of it may do anything"
         ),
-        0 => return Err(AppError::OpenToAll { listen, data: config.data.clone() }),
+        0 => return Err(open_to_all(config)),
         tokens => {
             tracing::info!(tokens, "every request needs an API token");
             if !local && config.http.tls.is_none() {

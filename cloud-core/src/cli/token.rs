@@ -130,7 +130,7 @@ fn create(file: &TokenFile, wish: Wish, now: Timestamp) -> Work {
     let (secret, row) = file.create(wish, now)?;
     let ends = row.expires_at.map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
     let note = format!(
-        "This is the token {} of a {}, which holds {ends}. It is not shown again: keep it in a\n\
+        "This is the token {} with the role {}, which holds {ends}. It is not shown again: keep it in a\n\
          file that only its owner can read. A running core takes it within a second.\n",
         row.name, row.role
     );

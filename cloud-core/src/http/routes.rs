@@ -40,7 +40,6 @@ fn route(verb: Verb) -> Route {
         Verb::Get => web::route().guard(Any(Get()).or(Head())),
         Verb::Post => web::post(),
         Verb::Put => web::put(),
-        Verb::Delete => web::delete(),
     }
 }
 

@@ -15,9 +15,6 @@ pub enum Verb {
     Post,
     /// Puts something in the place of what was there.
     Put,
-    /// Removes something.
-    #[allow(dead_code, reason = "the table may use every method")]
-    Delete,
 }
 
 impl Verb {
@@ -28,7 +25,6 @@ impl Verb {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
-            Self::Delete => "DELETE",
         }
     }
 }
