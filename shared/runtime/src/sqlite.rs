@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::disk;
@@ -173,6 +174,9 @@ fn create(path: &Path) -> Result<(), DatabaseError> {
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // Otherwise a bound LIMIT counts for the query planner, which then compiles a kept statement
+    // anew whenever something else is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Setting the journal mode answers with a row, hence not with the others.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(&format!(
@@ -261,6 +265,19 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&path.with_extension("db-wal")), 0o600);
         assert_eq!(mode(path.parent().expect("parent")), 0o700);
+    }
+
+    #[test]
+    fn a_kept_statement_is_compiled_once_whatever_is_bound() {
+        let (_folder, path) = place();
+        let connection = open(&path, &[FIRST]).expect("open");
+        let mut statement =
+            connection.prepare("SELECT id FROM task WHERE id > $1 LIMIT $2").expect("prepare");
+        for limit in 1..10 {
+            let found = statement.query_row(rusqlite::params!["", limit], |_| Ok(()));
+            found.expect("a row");
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
     }
 
     #[test]
