@@ -213,7 +213,8 @@ impl Driver {
 
     fn until_wakeup(&self) -> Duration {
         let now = self.clock.now().mono;
-        let wait_ms = self.parts.agent.next_wakeup().map_or(SLEEP_MS_MAX, |at| at.since_ms(now));
+        let wakeups = self.parts.agent.next_wakeup().into_iter().chain(self.soft.next_wakeup());
+        let wait_ms = wakeups.min().map_or(SLEEP_MS_MAX, |at| at.since_ms(now));
         Duration::from_millis(wait_ms.min(SLEEP_MS_MAX))
     }
 
