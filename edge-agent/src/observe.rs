@@ -243,3 +243,8 @@ pub fn no_position(reason: &dyn std::fmt::Display) {
 pub fn not_forgotten(reason: &dyn std::fmt::Display) {
     warn!(%reason, "a task's directory is left behind");
 }
+
+/// Tasks are started the slow way for a while.
+pub fn no_zygote(reason: &dyn std::fmt::Display) {
+    warn!(%reason, "no process that starts tasks quickly; each costs a little more for a minute");
+}

@@ -289,6 +289,7 @@ impl Driver {
         self.wear.look(self.trusted(now), now.mono);
         self.switch_logs(self.wear.is_used_up(), false);
         self.start_held_back();
+        self.parts.executor.rest();
         let load = Load {
             cpu: sample.cpu_load.unwrap_or(0.0),
             memory: sample.memory_used.unwrap_or(0.0),

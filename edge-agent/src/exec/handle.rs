@@ -1,6 +1,7 @@
 //! The agent's hold on one supervisor process: notice its end, send it a signal, never mistake
 //! another process for it. Uses a pidfd; on kernels without (before 5.3) it looks again and again.
 
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Child;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::identity::Identity;
 use super::sys::watch_readable;
+use super::zygote::Forked;
 
 /// How often to look where the kernel cannot tell.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -25,7 +27,7 @@ const LINE_BYTES_MAX: usize = 4096;
 pub(super) struct Supervisor {
     pid: Pid,
     /// Known for one that another agent process started. Our own child needs none: until it is
-    /// reaped its id cannot mean anybody else.
+    /// reaped its id cannot mean anybody else. One that was forked has a descriptor.
     identity: Option<Identity>,
     descriptor: Option<AsyncFd<OwnedFd>>,
 }
@@ -35,6 +37,14 @@ impl Supervisor {
     pub(super) fn of_child(child: &Child) -> Self {
         let pid = Pid::from_child(child);
         Self { pid, identity: None, descriptor: descriptor_of(pid) }
+    }
+
+    /// One that a zygote forked.
+    ///
+    /// # Errors
+    /// The runtime cannot watch it.
+    pub(super) fn of_forked(Forked { pid, descriptor }: Forked) -> io::Result<Self> {
+        Ok(Self { pid, identity: None, descriptor: Some(watch_readable(descriptor)?) })
     }
 
     /// One known from a lock; `None` if it is not running any more.
@@ -118,7 +128,7 @@ impl Said {
             let read = |pipe: &AsyncFd<OwnedFd>| Ok(rustix::io::read(pipe, &mut buffer)?);
             match ready.try_io(read) {
                 Ok(Ok(length @ 1..)) => line.extend_from_slice(&buffer[..length]),
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(Ok(0) | Err(_)) => break,
                 Err(_would_block) => {}
             }

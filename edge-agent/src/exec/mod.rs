@@ -48,6 +48,7 @@ mod runtime_dir;
 mod supervisor;
 mod sys;
 mod watch;
+mod zygote;
 
 use std::io;
 use std::path::PathBuf;

@@ -1,13 +1,15 @@
 //! The executor: what the agent's driver calls to start, find again, stop and forget attempts, and
-//! to renew their leases. Spawns supervisors and nothing else; watching them is `watch`'s, running
+//! to renew their leases. Has supervisors made and nothing else; watching them is `watch`'s, running
 //! tasks theirs.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use shared::id::AssignmentId;
 use tokio::sync::mpsc;
@@ -23,13 +25,30 @@ use super::runtime_dir::RuntimeDir;
 use super::supervisor::SUBCOMMAND;
 use super::sys::watch_readable;
 use super::watch::{Inspected, Watch};
+use super::zygote::Zygote;
 use super::{ExecEvent, ExecutorError, Found, Signal, SpawnFailed};
+use crate::observe;
 
 /// The events that may wait for the driver. Watchers wait beyond it; nothing is lost.
 const EVENTS_MAX: usize = 256;
 
 /// The file in which the last kernel boot that started a task is noted.
 const BOOT_FILE: &str = "kernel_boot_id";
+
+/// How long supervisors are started the plain way after the quick one failed.
+const NURSERY_SHUT: Duration = Duration::from_secs(60);
+
+/// Where supervisors come from quickly.
+#[derive(Debug, Default)]
+enum Nursery {
+    /// There is no zygote; the next start makes one.
+    #[default]
+    Empty,
+    /// There is one.
+    Open(Zygote),
+    /// One failed, and none is tried before then.
+    ShutUntil(Instant),
+}
 
 /// Runs attempts as processes of their own. Dropping it stops the watching, not the tasks: the
 /// next executor finds them again.
@@ -39,6 +58,7 @@ pub struct Executor {
     /// Where supervisors look for renewals that an agent with another runtime folder started.
     other_leases: Mutex<BTreeSet<LeaseFile>>,
     own_exe: PathBuf,
+    nursery: Mutex<Nursery>,
     boot_noted: std::sync::OnceLock<()>,
     remover: Remover,
 }
@@ -80,8 +100,9 @@ impl Executor {
         let watch = Watch::new(attempts_dir, boot_id, rebooted, sender);
         let boot_noted = std::sync::OnceLock::new();
         let own_exe = own_exe.to_owned();
-        let other_leases = Mutex::default();
-        Ok((Self { watch, runtime, other_leases, own_exe, boot_noted, remover }, receiver))
+        let (other_leases, nursery) = (Mutex::default(), Mutex::default());
+        let own = Self { watch, runtime, other_leases, own_exe, nursery, boot_noted, remover };
+        Ok((own, receiver))
     }
 
     /// Starts an attempt. However often it is called for the same attempt, in this process or
@@ -250,18 +271,75 @@ impl Executor {
         let (reader, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&reader, true)?;
         let says = watch_readable(reader.into())?;
-        // No session or group is asked for here: that would cost the fast way to spawn. The
-        // supervisor sees to it itself.
+        let supervisor = match self.fork_supervisor(dir, writer.as_fd()) {
+            Some(supervisor) => supervisor,
+            None => self.start_supervisor(dir, writer)?,
+        };
+        self.watch.follow_start(id, supervisor, says);
+        Ok(())
+    }
+
+    /// The quick way: a copy of a process that is there already.
+    fn fork_supervisor(&self, dir: &AttemptDir, says: BorrowedFd<'_>) -> Option<Supervisor> {
+        let mut nursery = self.nursery();
+        let known = match std::mem::take(&mut *nursery) {
+            Nursery::Open(zygote) => Some(zygote),
+            Nursery::ShutUntil(until) if Instant::now() < until => {
+                *nursery = Nursery::ShutUntil(until);
+                return None;
+            }
+            Nursery::Empty | Nursery::ShutUntil(_) => None,
+        };
+        let mut ask = |mut zygote: Zygote| {
+            let supervisor = zygote.fork(dir.path(), says).and_then(Supervisor::of_forked)?;
+            *nursery = Nursery::Open(zygote);
+            Ok(supervisor)
+        };
+        // One that was there may have been killed since: another one is as good.
+        let supervisor = known.and_then(|zygote| ask(zygote).ok());
+        let supervisor = supervisor.map_or_else(|| Zygote::start(&self.own_exe).and_then(ask), Ok);
+        supervisor
+            .inspect_err(|error| {
+                observe::no_zygote(error);
+                *nursery = Nursery::ShutUntil(Instant::now() + NURSERY_SHUT);
+            })
+            .ok()
+    }
+
+    /// The plain way. No session or group is asked for here: that would cost the fast way to spawn.
+    /// The supervisor sees to it itself.
+    fn start_supervisor(&self, dir: &AttemptDir, says: PipeWriter) -> io::Result<Supervisor> {
         let child = Command::new(&self.own_exe)
             .arg(SUBCOMMAND)
             .arg(dir.path())
             .env_clear()
             .stdin(Stdio::null())
-            .stdout(writer)
+            .stdout(says)
             .stderr(Stdio::null())
             .spawn()?;
-        self.watch.follow_start(id, Supervisor::of_child(&child), says);
-        Ok(())
+        Ok(Supervisor::of_child(&child))
+    }
+
+    /// Lets go of what is only there to start attempts quickly, when none was started for a while.
+    /// To be called now and then.
+    pub fn rest(&self) {
+        let mut nursery = self.nursery();
+        if matches!(&*nursery, Nursery::Open(zygote) if zygote.is_idle()) {
+            *nursery = Nursery::Empty;
+        }
+    }
+
+    /// The process that forks supervisors, if there is one at the moment.
+    #[must_use]
+    pub fn zygote(&self) -> Option<u32> {
+        match &*self.nursery() {
+            Nursery::Open(zygote) => Some(zygote.pid()),
+            Nursery::Empty | Nursery::ShutUntil(_) => None,
+        }
+    }
+
+    fn nursery(&self) -> MutexGuard<'_, Nursery> {
+        self.nursery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes durably, once per boot of the machine, that tasks were started in it. Later a

@@ -6,7 +6,6 @@
 //! task's first process has ended, everything it left behind is killed too, also what left its
 //! process group or its session.
 
-use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,6 +29,7 @@ use super::reserve::ExitReserve;
 use super::run::{Means, Run};
 use super::runtime_dir::logs_off_in;
 use super::sys::SignalInbox;
+use super::zygote;
 
 /// The exit code of a supervisor that found the attempt taken and ran nothing.
 pub const EXIT_TAKEN: u8 = 75;
@@ -47,12 +47,17 @@ const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// command of any length, and has to fit into the room that was reserved.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// Runs the supervisor if the command line asks for it, and answers its exit code. The first
+/// Runs the supervisor, or the process that makes them, if the command line asks for it, and answers
+/// its exit code. The first
 /// thing `main` does: before a command line parser, a logger or a runtime costs anything.
 #[must_use]
 pub fn main_if_supervisor() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::new(SUBCOMMAND)) {
+    let command = arguments.next()?;
+    if command == zygote::SUBCOMMAND {
+        return Some(zygote::serve());
+    }
+    if command != SUBCOMMAND {
         return None;
     }
     Some(match (arguments.next(), arguments.next()) {

@@ -1,9 +1,11 @@
 //! The few things that no safe interface offers: signals read from a descriptor, a child that dies
-//! with its parent and runs exactly the program named, and a descriptor that the runtime watches.
+//! with its parent and runs exactly the program named, a fork that goes on, and a descriptor that the
+//! runtime watches.
 //! Decides nothing.
 
 // `sigprocmask` and `signalfd` exist only as foreign functions, `pre_exec` is unsafe because its
-// closure runs between fork and exec, and tokio wants a promise that the descriptor is owned.
+// closure runs between fork and exec, a fork is one because of other threads, and tokio wants a
+// promise that the descriptor is owned.
 // Everything here is a few calls of each.
 #![allow(unsafe_code)]
 
@@ -16,7 +18,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::ptr::{null, null_mut};
 
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -155,6 +157,30 @@ pub(super) fn execute_exactly(command: &mut Command) -> io::Result<()> {
         command.pre_exec(execute);
     }
     Ok(())
+}
+
+/// Which of two processes this is after a fork.
+pub(super) enum Fork {
+    /// The one that forked, with the id of the other.
+    Parent(Pid),
+    /// The other.
+    Child,
+}
+
+/// Makes a copy of this process, which must have one thread: [`super::zygote`] looks before.
+///
+/// # Errors
+/// There may be no more processes.
+pub(super) fn fork() -> io::Result<Fork> {
+    // SAFETY: in a process with one thread nothing is left half done or locked in the child, so it
+    // may go on as if it were alone.
+    match unsafe { libc::fork() } {
+        0 => Ok(Fork::Child),
+        pid => Pid::from_raw(pid)
+            .filter(|_| pid > 0)
+            .map(Fork::Parent)
+            .ok_or_else(io::Error::last_os_error),
+    }
 }
 
 /// Lets the current runtime watch for something to read. Fails when it cannot watch any more.

@@ -11,3 +11,4 @@ mod progress;
 mod rate;
 mod stop;
 mod world;
+mod zygote;

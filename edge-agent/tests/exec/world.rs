@@ -99,7 +99,12 @@ impl Drop for World {
 }
 
 pub fn agent_at(data_dir: &Path) -> Agent {
-    let (executor, events) = Executor::new(data_dir, Path::new(BINARY)).expect("an executor");
+    agent_with(data_dir, Path::new(BINARY))
+}
+
+/// One whose own program is this.
+pub fn agent_with(data_dir: &Path, own_exe: &Path) -> Agent {
+    let (executor, events) = Executor::new(data_dir, own_exe).expect("an executor");
     Agent { executor, events }
 }
 
