@@ -1,6 +1,7 @@
 //! Running tasks as processes. Each attempt runs under a supervisor process of its own
 //! (`ambit-agent supervise DIR`), which outlives the agent and leaves the outcome in the attempt's
-//! directory: so an exit code survives the agent's death, and an attempt never runs twice.
+//! directory: so an exit code survives the agent's death, and an attempt never runs twice. They are
+//! forked by one more process (`zygote`), which is only there to make that quick.
 //! Timeouts and grace are decided elsewhere; nothing here ends a task by itself, but for a lease,
 //! which has to end it also when the agent is gone.
 //!
