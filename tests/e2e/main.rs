@@ -7,6 +7,7 @@ mod chaos;
 mod cli;
 mod core_death;
 mod events;
+mod https;
 mod logs;
 mod offline;
 mod outcomes;

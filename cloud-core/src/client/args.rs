@@ -55,6 +55,9 @@ pub struct Common {
     /// File with an API token, readable by its owner only [default: the token in AMBIT_TOKEN]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Core and answer")]
     pub token_file: Option<PathBuf>,
+    /// File with the authorities to trust for https://, PEM [default: AMBIT_CA_FILE, else the system's]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Core and answer")]
+    pub ca_file: Option<PathBuf>,
     /// How to answer
     #[arg(
         short,

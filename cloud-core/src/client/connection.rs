@@ -13,6 +13,7 @@ use ureq::{Agent, Body};
 
 use super::args::Common;
 use super::error::ClientError;
+use super::trust;
 
 /// The core of somebody who names none.
 pub const URL_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -81,8 +82,10 @@ impl Connection {
             return Err(ClientError::Usage(detail.to_owned()));
         }
         let token = token.map(|token| token.trim().to_owned());
+        let tls = trust::tls(common.ca_file.as_deref(), url.starts_with("https://"))?;
         let builder = || {
             Agent::config_builder()
+                .tls_config(tls.clone())
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")))
@@ -188,6 +191,15 @@ impl Connection {
         ClientError::Unexpected { url: self.url.clone(), detail: detail.to_owned() }
     }
 
+    /// What an answer that is no HTTP may mean: the other side of a listener for HTTPS is mute, or
+    /// says something in TLS.
+    fn perhaps_tls(&self, detail: &str) -> String {
+        match self.url.strip_prefix("http://") {
+            Some(rest) => format!("{detail}; if it serves HTTPS, write https://{rest}"),
+            None => detail.to_owned(),
+        }
+    }
+
     /// What the network's refusal means.
     fn unreachable(&self, error: &ureq::Error) -> ClientError {
         let told = |cause: &str, advice, may_have_arrived| ClientError::Unreachable {
@@ -198,6 +210,9 @@ impl Connection {
         };
         let start = "start one with `ambit core` or `ambit dev`, or name another one with --url or \
                      AMBIT_URL";
+        if let Some(refused) = trust::refusal(error) {
+            return ClientError::Untrusted { url: self.url.clone(), refused };
+        }
         match error {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 told("nobody listens there", start, false)
@@ -209,22 +224,30 @@ impl Connection {
             ureq::Error::Timeout(_) => {
                 told("it does not answer", "check that it is up and not overloaded", true)
             }
-            ureq::Error::Protocol(_) => self.unexpected("it does not speak HTTP"),
+            ureq::Error::Protocol(_) => {
+                self.unexpected(&self.perhaps_tls("it does not speak HTTP"))
+            }
+            ureq::Error::Io(error) if hung_up(error) => {
+                told(&self.perhaps_tls("it hung up without an answer"), "check that it is up", true)
+            }
             ureq::Error::BodyExceedsLimit(_) => self.unexpected("the answer is too large"),
             other => told(&other.to_string(), "check that it is up", true),
         }
     }
 }
 
+/// Whether the other side ended the connection.
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 /// A URL without a slash at its end.
 fn checked_url(url: &str) -> Result<String, String> {
     let shown: String = url.rsplit('@').next().unwrap_or_default().chars().take(80).collect();
-    if url.starts_with("https://") {
-        return Err(format!(
-            "`{shown}`: this client speaks http:// only; put a tunnel such as ssh -L between"
-        ));
-    }
-    let Some(rest) = url.strip_prefix("http://") else {
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| url.starts_with(scheme));
+    let Some((scheme, rest)) = scheme.and_then(|scheme| Some((scheme, url.strip_prefix(scheme)?)))
+    else {
         return Err(format!("`{shown}` is not a core's URL; write for example {URL_DEFAULT}"));
     };
     let rest = rest.trim_end_matches('/');
@@ -235,7 +258,7 @@ fn checked_url(url: &str) -> Result<String, String> {
     if rest.is_empty() || rest.contains(odd) {
         return Err(format!("`{shown}` is not a core's URL; write for example {URL_DEFAULT}"));
     }
-    Ok(format!("http://{rest}"))
+    Ok(format!("{scheme}{rest}"))
 }
 
 /// A text as it stands in a path or in a query.
@@ -270,10 +293,13 @@ mod tests {
     #[test]
     fn a_url_is_taken_as_it_is_meant_or_refused() {
         assert_eq!(checked_url("http://core:8080/").as_deref(), Ok("http://core:8080"));
+        assert_eq!(checked_url("https://core/").as_deref(), Ok("https://core"));
         assert_eq!(checked_url("http://[::1]:80").as_deref(), Ok("http://[::1]:80"));
         for (url, expected) in [
             ("core:8080", "is not a core's URL"),
-            ("https://core", "http:// only"),
+            ("https://", "is not a core's URL"),
+            ("HTTPS://core", "is not a core's URL"),
+            ("https://me:secret@core", "must not hold a password"),
             ("http://", "is not a core's URL"),
             ("http://core/v1", "is not a core's URL"),
             ("http://a b", "is not a core's URL"),

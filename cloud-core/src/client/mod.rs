@@ -17,6 +17,7 @@ mod policy;
 mod shell;
 mod show;
 mod task;
+mod trust;
 mod wish;
 
 use std::process::ExitCode;
