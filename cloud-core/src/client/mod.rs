@@ -4,6 +4,7 @@
 
 mod agent;
 mod args;
+mod batch;
 mod connection;
 mod doctor;
 mod document;
