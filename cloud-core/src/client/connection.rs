@@ -24,6 +24,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read as a whole, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// The longest line of an answer that comes line by line, in bytes: more than any log or event has.
+const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Talks to one core.
 pub struct Connection {
     url: String,
@@ -134,7 +137,7 @@ impl Connection {
         Ok((answer.status().as_u16(), value))
     }
 
-    /// Reads an answer that comes bit by bit.
+    /// Reads an answer that comes line by line.
     ///
     /// # Errors
     /// The core cannot be reached or refuses.
@@ -142,9 +145,9 @@ impl Connection {
         &self,
         path: &str,
         headers: Vec<(&str, String)>,
-    ) -> Result<BufReader<impl io::Read + use<>>, ClientError> {
+    ) -> Result<Lines<impl io::BufRead + use<>>, ClientError> {
         let answer = self.call(&self.patient, "GET", path, Sent { body: None, headers })?;
-        Ok(BufReader::new(answer.into_body().into_with_config().limit(u64::MAX).reader()))
+        Ok(Lines(BufReader::new(answer.into_body().into_with_config().limit(u64::MAX).reader())))
     }
 
     fn call(
@@ -236,6 +239,33 @@ impl Connection {
     }
 }
 
+/// The lines of an answer, each as long as [`LINE_BYTES_MAX`] at most: whatever answers, it does
+/// not fill the memory.
+pub struct Lines<R>(R);
+
+impl<R: io::BufRead> Iterator for Lines<R> {
+    type Item = io::Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        let mut limited = io::Read::take(&mut self.0, LINE_BYTES_MAX + 1);
+        match io::BufRead::read_until(&mut limited, b'\n', &mut line) {
+            Err(error) => return Some(Err(error)),
+            Ok(0) => return None,
+            Ok(_) => {}
+        }
+        if line.len() as u64 > LINE_BYTES_MAX {
+            let detail = format!("a line has more than {LINE_BYTES_MAX} bytes");
+            return Some(Err(io::Error::new(io::ErrorKind::InvalidData, detail)));
+        }
+        if line.ends_with(b"\n") {
+            line.truncate(line.len() - 1 - usize::from(line.ends_with(b"\r\n")));
+        }
+        let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "a line is no text in UTF-8");
+        Some(String::from_utf8(line).map_err(wrong))
+    }
+}
+
 /// Whether the other side ended the connection.
 fn hung_up(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
@@ -288,6 +318,8 @@ pub fn with_query(path: &str, parameters: &[(&str, Option<String>)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -316,5 +348,37 @@ mod tests {
         let parameters = [("label", Some("team=air".to_owned())), ("name", None)];
         assert_eq!(with_query("/v1/tasks", &parameters), "/v1/tasks?label=team%3Dair");
         assert_eq!(with_query("/v1/tasks", &[("name", None)]), "/v1/tasks");
+    }
+
+    #[test]
+    fn lines_are_read_one_by_one_and_never_without_end() {
+        let read = |bytes: &[u8]| Lines(bytes).collect::<io::Result<Vec<_>>>();
+        assert_eq!(read(b"a\r\n\nb").expect("lines"), ["a", "", "b"]);
+        assert!(read(b"\xff\n").is_err());
+        let endless = io::repeat(b'x');
+        let told = Lines(BufReader::new(endless)).next().expect("an answer").expect_err("refused");
+        assert!(told.to_string().contains("4194304 bytes"), "{told}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_breaks_the_reader(url in ".{0,60}|https?://[-a-z0-9.:@/\\[\\]]{0,40}") {
+            if let Ok(checked) = checked_url(&url) {
+                prop_assert_eq!(checked_url(&checked), Ok(checked.clone()));
+                prop_assert!(!checked.ends_with('/') && !checked.contains('@'));
+            }
+        }
+
+        #[test]
+        fn lines_are_those_of_the_standard_library(text in "[a-c\r\n]{0,30}") {
+            let read: Vec<String> = Lines(text.as_bytes()).map(|line| line.expect("text")).collect();
+            prop_assert_eq!(read, text.lines().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn what_is_escaped_stays_one_part(text: String) {
+            let escaped = escaped(&text);
+            prop_assert!(escaped.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)));
+        }
     }
 }
