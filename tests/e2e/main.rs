@@ -6,6 +6,7 @@ mod backup;
 mod chaos;
 mod cli;
 mod core_death;
+mod documented;
 mod events;
 mod https;
 mod logs;
