@@ -135,3 +135,40 @@ mod tests {
         assert!(matches!(file.read(), Err(CredentialError::File(_))));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+    use shared_runtime::seal::{JoinToken, Nonce};
+
+    use super::*;
+
+    proptest! {
+        // Each case waits for the disk three times.
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn a_credential_is_read_back_and_a_damaged_file_is_told(
+            nonce: [u8; 32],
+            cut in 0_usize..120,
+            bytes in prop::collection::vec(any::<u8>(), 1..100),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("credential");
+            let agent: AgentId = "board-7".parse().expect("an id");
+            let file = CredentialFile::of(&path, &agent);
+            let token = JoinToken::from_text("a token of sixteen or more").expect("a token");
+            let nonce = Nonce::from_hex(&shared_runtime::seal::to_hex(&nonce)).expect("a nonce");
+            let root = token.root(&agent, &nonce);
+            file.write(&root).expect("written");
+            let read = file.read().expect("read").expect("a credential");
+            prop_assert_eq!(read.expose_hex(), root.expose_hex());
+            // A power cut leaves less of a file, a bad card something else.
+            let whole = std::fs::read(&path).expect("read");
+            for damaged in [&whole[..cut.min(whole.len() - 1)], &bytes] {
+                write_secret_file(&path, damaged).expect("written");
+                prop_assert!(file.read().is_err());
+            }
+        }
+    }
+}

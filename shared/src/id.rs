@@ -245,3 +245,36 @@ mod tests {
         assert!("x.1".parse::<AssignmentId>().is_err());
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_id_is_read_back_or_refused(text in ".{0,70}|[a-zA-Z0-9._/+#-]{0,66}|[0-9a-f-]{36}") {
+            if let Ok(id) = text.parse::<AgentId>() {
+                prop_assert_eq!(id.to_string(), text.as_str());
+                prop_assert!(!text.contains(['/', '+', '#', '$']));
+            }
+            if let Ok(id) = text.parse::<TaskId>() {
+                prop_assert_eq!(id.to_string(), text.to_lowercase());
+            }
+        }
+
+        #[test]
+        fn an_assignment_id_is_read_back_or_refused(
+            task: u128,
+            attempt: u32,
+            text in ".{0,50}|[0-9a-f-]{36}\\.[0-9+]{0,11}",
+        ) {
+            let id = AssignmentId { task: TaskId(Uuid::from_u128(task)), attempt: Attempt(attempt) };
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            if let Ok(id) = text.parse::<AssignmentId>() {
+                prop_assert_eq!(id.to_string().parse(), Ok(id));
+            }
+        }
+    }
+}

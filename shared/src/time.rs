@@ -137,3 +137,26 @@ mod tests {
         assert_eq!(Monotonic(u64::MAX) + 1, Monotonic(u64::MAX));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_time_is_read_back_or_refused(
+            ms in -62_135_596_800_000..253_402_207_200_000_i64,
+            text in ".{0,40}|[0-9TZ:.+-]{0,30}",
+        ) {
+            let time = Timestamp(ms);
+            let written = serde_json::to_value(time).expect("json");
+            prop_assert_eq!(serde_json::from_value::<Timestamp>(written).expect("read"), time);
+            if let Ok(read) = serde_json::from_value::<Timestamp>(text.into()) {
+                let again = serde_json::to_value(read).expect("json");
+                prop_assert_eq!(serde_json::from_value::<Timestamp>(again).expect("read"), read);
+            }
+        }
+    }
+}

@@ -146,6 +146,60 @@ fn the_fleet_is_shown_and_operated() {
 }
 
 #[test]
+fn many_tasks_are_submitted_at_once_and_each_is_told_of() {
+    let cluster = ClusterBuilder::new(BrokerKind::Embedded).agents(1).pending_max(5_003).start();
+    let client = Client::of(&cluster);
+    let file = |name: &str, text: &str| {
+        let path = cluster.scratch.join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let own = r#"{"run": {"noop": {}}, "name": "own", "idempotency_key": "own-key"}"#;
+    let lines = file("two.ndjson", &format!("{own}\n\n{{\"run\": {{\"noop\": {{}}}}}}\n"));
+    let list = file("list.json", r#"[{"run": {"noop": {}}}, {"run": {"noop": {}}}]"#);
+    let yaml = file("two.yaml", "run: {noop: {}}\n---\nrun: {noop: {}}\n");
+    let submit = ["task", "submit", "-f", &lines, "-f", &list, "-f", &yaml];
+    let ids = client.told(&submit);
+    assert_eq!(ids.lines().count(), 6, "{ids}");
+    let answer = client.json(&["task", "submit", "-f", &lines]);
+    let results = answer["results"].as_array().expect("results");
+    assert_eq!((&results[0]["status"], &results[1]["status"]), (&200.into(), &201.into()));
+    assert_eq!(
+        results[0]["task"]["id"].as_str(),
+        ids.lines().next(),
+        "the same key, the same task"
+    );
+    cluster.wait_until_idle();
+
+    // The key of another task: one of the two is refused, and the other is there.
+    let reused = own.replace("\"own\"", "\"other\"");
+    let reused = file("reused.ndjson", &format!("{{\"run\": {{\"noop\": {{}}}}}}\n{reused}\n"));
+    let answer = client.ask(&["task", "submit", "-f", &reused]);
+    let (out, told) = (text(&answer.stdout), text(&answer.stderr));
+    assert_eq!((answer.status.code(), out.lines().count()), (Some(6), 1), "{told}");
+    assert!(told.contains("reused.ndjson, line 2: "), "{told}");
+    assert!(told.ends_with("ambit: 1 of 2 refused; 1 submitted\n"), "{told}");
+    cluster.wait_until_idle();
+
+    // More than one request, and more than may wait: those that fit are taken, in order.
+    let waits = r#"{"run": {"noop": {}}, "where": {"regions": ["nowhere"]}}"#;
+    let many = file("many.ndjson", &format!("{waits}\n").repeat(5_005));
+    let answer = client.ask(&["task", "submit", "-f", &many, "-o", "json"]);
+    let told = text(&answer.stderr);
+    assert_eq!(answer.status.code(), Some(7), "{told}");
+    assert!(told.ends_with("ambit: 2 of 5005 refused; 5003 submitted\n"), "{told}");
+    assert!(told.starts_with(&format!("{many}, line 5004: ")), "{told}");
+    let answer: Value = serde_json::from_slice(&answer.stdout).expect("JSON");
+    let results = answer["results"].as_array().expect("results");
+    assert_eq!((results.len(), &results[5_004]["status"]), (5_005, &429.into()));
+    // Nothing fits any more: the same, with what comes after named.
+    let answer = client.ask(&["task", "submit", "-f", &many]);
+    let told = text(&answer.stderr);
+    assert_eq!((answer.status.code(), text(&answer.stdout)), (Some(7), String::new()), "{told}");
+    assert!(told.starts_with(&format!("0 of 5005 sent; those from {many}, line 1 on")), "{told}");
+}
+
+#[test]
 fn every_example_runs() {
     let cluster = ClusterBuilder::new(BrokerKind::Embedded).agent(melbourne()).start();
     let client = Client::of(&cluster);

@@ -15,12 +15,21 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes them in a folder.
+    /// Makes them in a folder, for loopback by name and by address.
     ///
     /// # Panics
     /// When there is no `openssl`, or it fails.
     #[must_use]
     pub fn make(folder: &Path) -> Self {
+        Self::made_for(folder, "IP:127.0.0.1,DNS:localhost")
+    }
+
+    /// Makes them in a folder, for certain names: `DNS:localhost`.
+    ///
+    /// # Panics
+    /// When there is no `openssl`, or it fails.
+    #[must_use]
+    pub fn made_for(folder: &Path, names: &str) -> Self {
         let path = |name: &str| folder.join(name);
         let made = Self {
             authority: path("authority.pem"),
@@ -32,7 +41,8 @@ impl Certificates {
         let usage = ["-addext", "keyUsage=critical,keyCertSign"];
         openssl(&[&authority[..], &NEW_KEY, &usage].concat(), &authority_key, &made.authority, &[]);
         let broker = ["req", "-x509", "-subj", "/CN=broker of a test", "-days", "30"];
-        let names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"];
+        let names = format!("subjectAltName={names}");
+        let names = ["-addext", names.as_str()];
         let leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
         let signed = [
             "-CA".to_owned(),

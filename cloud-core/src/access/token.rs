@@ -238,3 +238,34 @@ impl fmt::Debug for TokenRow {
         write!(f, "TokenRow({} {} {})", self.id, self.name, self.role)
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reader(text in ".{0,80}|ambit_[0-9a-fA-F]{7,9}_[0-9a-fA-F]{63,65}") {
+            if let Some(secret) = Secret::parse(&text) {
+                prop_assert_eq!(secret.expose(), text.as_str());
+                prop_assert_eq!(text.len(), PREFIX.len() + 8 + 1 + 64);
+                prop_assert!(!text.contains(|c: char| c.is_ascii_uppercase()));
+            }
+            if let Ok(name) = text.parse::<TokenName>() {
+                prop_assert_eq!(name.as_str(), text.as_str());
+            }
+            if let Ok(role) = text.parse::<Role>() {
+                prop_assert_eq!(role.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn a_fresh_token_is_one(_any: bool) {
+            let secret = Secret::fresh();
+            let read = Secret::parse(secret.expose()).expect("a token");
+            prop_assert!(read.id == secret.id && read.has_hash(&secret.hash()));
+        }
+    }
+}

@@ -160,3 +160,21 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_admission_is_read_back_and_no_other_text_is_one(
+            text in ".{0,30}|(core|agent|joining)/[a-z/+#]{0,6}/[0-9+-]{0,6}",
+        ) {
+            if let Ok(admission) = text.parse::<Admission>() {
+                prop_assert_eq!(admission.to_string().parse(), Ok(admission));
+            }
+        }
+    }
+}

@@ -55,6 +55,9 @@ pub struct Common {
     /// File with an API token, readable by its owner only [default: the token in AMBIT_TOKEN]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Core and answer")]
     pub token_file: Option<PathBuf>,
+    /// File with the authorities to trust for https://, PEM [default: AMBIT_CA_FILE, else the system's]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Core and answer")]
+    pub ca_file: Option<PathBuf>,
     /// How to answer
     #[arg(
         short,
@@ -226,7 +229,7 @@ pub struct PageArgs {
 /// A task, from files, flags, or both: a flag wins over the file.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SpecArgs {
-    /// File with a task in TOML, YAML or JSON; `-` is standard input; may be repeated
+    /// File with tasks in TOML, YAML, JSON or NDJSON; `-` is standard input; may be repeated
     #[arg(short, long = "file", value_name = "FILE", conflicts_with_all = ["command", "noop"])]
     pub files: Vec<PathBuf>,
     /// How the files are written [default: by the end of their names]

@@ -13,6 +13,7 @@ use ureq::{Agent, Body};
 
 use super::args::Common;
 use super::error::ClientError;
+use super::trust;
 
 /// The core of somebody who names none.
 pub const URL_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -22,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read as a whole, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The longest line of an answer that comes line by line, in bytes: more than any log or event has.
+const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Talks to one core.
 pub struct Connection {
@@ -81,8 +85,10 @@ impl Connection {
             return Err(ClientError::Usage(detail.to_owned()));
         }
         let token = token.map(|token| token.trim().to_owned());
+        let tls = trust::tls(common.ca_file.as_deref(), url.starts_with("https://"))?;
         let builder = || {
             Agent::config_builder()
+                .tls_config(tls.clone())
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")))
@@ -131,7 +137,7 @@ impl Connection {
         Ok((answer.status().as_u16(), value))
     }
 
-    /// Reads an answer that comes bit by bit.
+    /// Reads an answer that comes line by line.
     ///
     /// # Errors
     /// The core cannot be reached or refuses.
@@ -139,9 +145,9 @@ impl Connection {
         &self,
         path: &str,
         headers: Vec<(&str, String)>,
-    ) -> Result<BufReader<impl io::Read + use<>>, ClientError> {
+    ) -> Result<Lines<impl io::BufRead + use<>>, ClientError> {
         let answer = self.call(&self.patient, "GET", path, Sent { body: None, headers })?;
-        Ok(BufReader::new(answer.into_body().into_with_config().limit(u64::MAX).reader()))
+        Ok(Lines(BufReader::new(answer.into_body().into_with_config().limit(u64::MAX).reader())))
     }
 
     fn call(
@@ -188,6 +194,15 @@ impl Connection {
         ClientError::Unexpected { url: self.url.clone(), detail: detail.to_owned() }
     }
 
+    /// What an answer that is no HTTP may mean: the other side of a listener for HTTPS is mute, or
+    /// says something in TLS.
+    fn perhaps_tls(&self, detail: &str) -> String {
+        match self.url.strip_prefix("http://") {
+            Some(rest) => format!("{detail}; if it serves HTTPS, write https://{rest}"),
+            None => detail.to_owned(),
+        }
+    }
+
     /// What the network's refusal means.
     fn unreachable(&self, error: &ureq::Error) -> ClientError {
         let told = |cause: &str, advice, may_have_arrived| ClientError::Unreachable {
@@ -198,6 +213,9 @@ impl Connection {
         };
         let start = "start one with `ambit core` or `ambit dev`, or name another one with --url or \
                      AMBIT_URL";
+        if let Some(refused) = trust::refusal(error) {
+            return ClientError::Untrusted { url: self.url.clone(), refused };
+        }
         match error {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 told("nobody listens there", start, false)
@@ -209,22 +227,57 @@ impl Connection {
             ureq::Error::Timeout(_) => {
                 told("it does not answer", "check that it is up and not overloaded", true)
             }
-            ureq::Error::Protocol(_) => self.unexpected("it does not speak HTTP"),
+            ureq::Error::Protocol(_) => {
+                self.unexpected(&self.perhaps_tls("it does not speak HTTP"))
+            }
+            ureq::Error::Io(error) if hung_up(error) => {
+                told(&self.perhaps_tls("it hung up without an answer"), "check that it is up", true)
+            }
             ureq::Error::BodyExceedsLimit(_) => self.unexpected("the answer is too large"),
             other => told(&other.to_string(), "check that it is up", true),
         }
     }
 }
 
+/// The lines of an answer, each as long as [`LINE_BYTES_MAX`] at most: whatever answers, it does
+/// not fill the memory.
+pub struct Lines<R>(R);
+
+impl<R: io::BufRead> Iterator for Lines<R> {
+    type Item = io::Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        let mut limited = io::Read::take(&mut self.0, LINE_BYTES_MAX + 1);
+        match io::BufRead::read_until(&mut limited, b'\n', &mut line) {
+            Err(error) => return Some(Err(error)),
+            Ok(0) => return None,
+            Ok(_) => {}
+        }
+        if line.len() as u64 > LINE_BYTES_MAX {
+            let detail = format!("a line has more than {LINE_BYTES_MAX} bytes");
+            return Some(Err(io::Error::new(io::ErrorKind::InvalidData, detail)));
+        }
+        if line.ends_with(b"\n") {
+            line.truncate(line.len() - 1 - usize::from(line.ends_with(b"\r\n")));
+        }
+        let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "a line is no text in UTF-8");
+        Some(String::from_utf8(line).map_err(wrong))
+    }
+}
+
+/// Whether the other side ended the connection.
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 /// A URL without a slash at its end.
 fn checked_url(url: &str) -> Result<String, String> {
     let shown: String = url.rsplit('@').next().unwrap_or_default().chars().take(80).collect();
-    if url.starts_with("https://") {
-        return Err(format!(
-            "`{shown}`: this client speaks http:// only; put a tunnel such as ssh -L between"
-        ));
-    }
-    let Some(rest) = url.strip_prefix("http://") else {
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| url.starts_with(scheme));
+    let Some((scheme, rest)) = scheme.and_then(|scheme| Some((scheme, url.strip_prefix(scheme)?)))
+    else {
         return Err(format!("`{shown}` is not a core's URL; write for example {URL_DEFAULT}"));
     };
     let rest = rest.trim_end_matches('/');
@@ -235,7 +288,7 @@ fn checked_url(url: &str) -> Result<String, String> {
     if rest.is_empty() || rest.contains(odd) {
         return Err(format!("`{shown}` is not a core's URL; write for example {URL_DEFAULT}"));
     }
-    Ok(format!("http://{rest}"))
+    Ok(format!("{scheme}{rest}"))
 }
 
 /// A text as it stands in a path or in a query.
@@ -265,15 +318,20 @@ pub fn with_query(path: &str, parameters: &[(&str, Option<String>)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_url_is_taken_as_it_is_meant_or_refused() {
         assert_eq!(checked_url("http://core:8080/").as_deref(), Ok("http://core:8080"));
+        assert_eq!(checked_url("https://core/").as_deref(), Ok("https://core"));
         assert_eq!(checked_url("http://[::1]:80").as_deref(), Ok("http://[::1]:80"));
         for (url, expected) in [
             ("core:8080", "is not a core's URL"),
-            ("https://core", "http:// only"),
+            ("https://", "is not a core's URL"),
+            ("HTTPS://core", "is not a core's URL"),
+            ("https://me:secret@core", "must not hold a password"),
             ("http://", "is not a core's URL"),
             ("http://core/v1", "is not a core's URL"),
             ("http://a b", "is not a core's URL"),
@@ -290,5 +348,37 @@ mod tests {
         let parameters = [("label", Some("team=air".to_owned())), ("name", None)];
         assert_eq!(with_query("/v1/tasks", &parameters), "/v1/tasks?label=team%3Dair");
         assert_eq!(with_query("/v1/tasks", &[("name", None)]), "/v1/tasks");
+    }
+
+    #[test]
+    fn lines_are_read_one_by_one_and_never_without_end() {
+        let read = |bytes: &[u8]| Lines(bytes).collect::<io::Result<Vec<_>>>();
+        assert_eq!(read(b"a\r\n\nb").expect("lines"), ["a", "", "b"]);
+        assert!(read(b"\xff\n").is_err());
+        let endless = io::repeat(b'x');
+        let told = Lines(BufReader::new(endless)).next().expect("an answer").expect_err("refused");
+        assert!(told.to_string().contains("4194304 bytes"), "{told}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_breaks_the_reader(url in ".{0,60}|https?://[-a-z0-9.:@/\\[\\]]{0,40}") {
+            if let Ok(checked) = checked_url(&url) {
+                prop_assert_eq!(checked_url(&checked), Ok(checked.clone()));
+                prop_assert!(!checked.ends_with('/') && !checked.contains('@'));
+            }
+        }
+
+        #[test]
+        fn lines_are_those_of_the_standard_library(text in "[a-c\r\n]{0,30}") {
+            let read: Vec<String> = Lines(text.as_bytes()).map(|line| line.expect("text")).collect();
+            prop_assert_eq!(read, text.lines().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn what_is_escaped_stays_one_part(text: String) {
+            let escaped = escaped(&text);
+            prop_assert!(escaped.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)));
+        }
     }
 }

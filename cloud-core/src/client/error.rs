@@ -38,6 +38,14 @@ pub enum ClientError {
         /// Whether the core may have done what it was asked to.
         may_have_arrived: bool,
     },
+    /// The connection cannot be encrypted with whom it should be.
+    #[error("no safe connection to {url}: {refused}")]
+    Untrusted {
+        /// Where.
+        url: String,
+        /// What is wrong, and a way out.
+        refused: String,
+    },
     /// The core answered with a problem.
     #[error("{}", tell(.problem, .path, *.retry_after_s))]
     Problem {
@@ -73,7 +81,7 @@ impl ClientError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
-            Self::Unreachable { .. } => EXIT_UNREACHABLE,
+            Self::Unreachable { .. } | Self::Untrusted { .. } => EXIT_UNREACHABLE,
             Self::NotFound(_) => EXIT_NOT_FOUND,
             Self::Problem { problem, .. } => match problem.status {
                 401 | 403 => EXIT_DENIED,

@@ -1,6 +1,5 @@
 //! `ambit events`: server-sent events, read as they come and resumed where they broke off.
 
-use std::io::BufRead;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,9 @@ use super::output::{self, Output, tame};
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the core may be away.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many bytes of data an event has before no line more is taken.
+const DATA_BYTES_MAX: usize = 1024 * 1024;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +40,8 @@ impl Assembly {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "id" => self.0.id = Some(value.to_owned()),
-            "data" => {
+            // As much as fits: an event is a line, and this is no memory for strangers.
+            "data" if self.0.data.len() < DATA_BYTES_MAX => {
                 if !self.0.data.is_empty() {
                     self.0.data.push('\n');
                 }
@@ -102,7 +105,7 @@ fn read(
         may_have_arrived: true,
     };
     let mut assembly = Assembly::default();
-    for line in connection.stream(path, headers)?.lines() {
+    for line in connection.stream(path, headers)? {
         let line = line.map_err(|error| broken(format!("the events broke off: {error}")))?;
         if let Some(event) = assembly.take(&line)
             && !show(&event)?
@@ -156,5 +159,31 @@ mod tests {
         let event = json!({"id": 1, "at": "T", "kind": "agent.online", "task": null,
                            "agent": "board-7", "detail": {"x": 1}});
         assert_eq!(line(&event), "T  agent.online      board-7  {\"x\":1}\n");
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_stream_breaks_the_assembly(lines in prop::collection::vec("(id|data|event|)?:? ?.{0,8}", 0..20)) {
+            let mut assembly = Assembly::default();
+            let events: Vec<Event> = lines.iter().filter_map(|line| assembly.take(line)).collect();
+            prop_assert!(events.iter().all(|event| !event.data.is_empty()));
+        }
+
+        #[test]
+        fn what_is_sent_is_put_together(id: u64, data in "[ -~]{1,20}(\n[ -~]{0,20}){0,2}") {
+            let mut lines = vec![": still here".to_owned(), format!("id: {id}")];
+            lines.extend(data.split('\n').map(|line| format!("data: {line}")));
+            let mut assembly = Assembly::default();
+            prop_assert!(lines.iter().all(|line| assembly.take(line).is_none()));
+            let event = Event { id: Some(id.to_string()), data };
+            prop_assert_eq!(assembly.take(""), Some(event));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What tasks write, as the core has it: standard output to standard output, standard error to
 //! standard error, and what is missing told in its place.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,7 @@ fn copy(
     output: Output,
     seen: &mut Seen,
 ) -> Result<(), ClientError> {
-    let reader = connection.stream(path, Vec::new())?;
-    for line in reader.lines() {
+    for line in connection.stream(path, Vec::new())? {
         let line = line.map_err(|error| ClientError::Unreachable {
             url: connection.url().to_owned(),
             cause: format!("the log broke off: {error}"),

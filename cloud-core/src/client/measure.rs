@@ -129,3 +129,42 @@ mod tests {
         assert!(pair("=b").is_err() && pair("a").is_err() && amount("camera=x").is_err());
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_a_reader(text in ".{0,24}|[-+0-9.eE, kmshd=]{0,16}") {
+            let _ = (pair(&text), amount(&text), whole(&text));
+            if let Ok(point) = point(&text) {
+                prop_assert!(point.latitude.abs() <= 90.0 && point.longitude.abs() <= 180.0);
+            }
+            if let Ok(metres) = distance_m(&text) {
+                prop_assert!(metres.is_finite() && metres > 0.0);
+            }
+            prop_assert!(seconds(&text) != Ok(0));
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            latitude in -90.0..90.0_f64,
+            longitude in -180.0..180.0_f64,
+            metres in 1..40_000_000_u32,
+            minutes in 1..1_000_000_u64,
+        ) {
+            let written = format!("{latitude},{longitude}");
+            prop_assert_eq!(point(&written), Ok(Point { latitude, longitude }));
+            prop_assert_eq!(distance_m(&format!("{metres}m")), Ok(f64::from(metres)));
+            prop_assert_eq!(seconds(&format!("{minutes}m")), Ok(minutes * 60));
+        }
+
+        #[test]
+        fn a_pair_is_taken_apart_where_it_was_put_together(key in "[^=]{1,8}", value in ".{0,8}") {
+            prop_assert_eq!(pair(&format!("{key}={value}")), Ok((key, value)));
+        }
+    }
+}

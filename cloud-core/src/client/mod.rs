@@ -4,6 +4,7 @@
 
 mod agent;
 mod args;
+mod batch;
 mod connection;
 mod doctor;
 mod document;
@@ -17,6 +18,7 @@ mod policy;
 mod shell;
 mod show;
 mod task;
+mod trust;
 mod wish;
 
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use super::connection::{Connection, Sent, with_query};
 use super::document::Document;
 use super::error::ClientError;
 use super::output::{self, Output, typed};
-use super::{follow, logs, show, wish};
+use super::{batch, follow, logs, show, wish};
 
 /// The most items of one page, by the API.
 const PAGE_MAX: usize = 500;
@@ -29,7 +29,7 @@ pub fn run(args: TaskArgs) -> Result<u8, ClientError> {
     let TaskArgs { common, command } = args;
     let output = common.output;
     match command {
-        TaskCommand::Submit(args) => submit_all(&common, &args)?,
+        TaskCommand::Submit(args) => return submit_all(&common, &args),
         TaskCommand::Run(args) => return run_one(&common, &args),
         TaskCommand::Plan(args) => {
             let document = wish::single(&args.spec)?;
@@ -64,35 +64,24 @@ pub fn run(args: TaskArgs) -> Result<u8, ClientError> {
     Ok(0)
 }
 
-fn submit_all(common: &Common, args: &SubmitArgs) -> Result<(), ClientError> {
+fn submit_all(common: &Common, args: &SubmitArgs) -> Result<u8, ClientError> {
     let documents = wish::tasks(&args.spec)?;
-    if documents.len() > 1 && args.idempotency_key.is_some() {
-        let detail = "--idempotency-key: one key is for one task, and several are given";
+    let is_one = documents.len() == 1 && !documents[0].is_among_others;
+    if !is_one && args.idempotency_key.is_some() {
+        let detail = "--idempotency-key: one key is for one task, and several are given; in the \
+                      file, each may have its own `idempotency_key`";
         return Err(ClientError::Usage(detail.to_owned()));
     }
     let connection = Connection::of(common)?;
-    let mut answers = Vec::new();
-    for document in &documents {
-        let submitted = submit(&connection, document, args.idempotency_key.as_deref());
-        // What was submitted before is told even then: it runs.
-        let value = submitted.inspect_err(|_| {
-            let ids = answers.iter().filter_map(|value: &Value| value["id"].as_str());
-            ids.for_each(|id| output::note(&format!("submitted {id}")));
-        })?;
-        if documents.len() > 100 && (answers.len() + 1) % 100 == 0 {
-            output::note(&format!("{} of {} submitted", answers.len() + 1, documents.len()));
-        }
-        answers.push(value);
+    if !is_one {
+        return batch::submit(&connection, &documents, common.output);
     }
-    let value = match (args.spec.files.is_empty(), answers.len()) {
-        (_, 1) => answers.remove(0),
-        _ => json!({"items": answers}),
-    };
+    let value = submit(&connection, &documents[0], args.idempotency_key.as_deref())?;
     output::answer(common.output, &value, || {
-        let all = value["items"].as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
         // The id alone on a line, for scripts.
-        Ok(all.iter().filter_map(|task| task["id"].as_str()).map(|id| format!("{id}\n")).collect())
-    })
+        Ok(value["id"].as_str().map(|id| format!("{id}\n")).unwrap_or_default())
+    })?;
+    Ok(0)
 }
 
 /// Submits one task. It is sent again with the same key when nobody can say whether it arrived.
@@ -101,12 +90,23 @@ fn submit(
     document: &Document,
     key: Option<&str>,
 ) -> Result<Value, ClientError> {
-    let key = key.map_or_else(fresh_key, str::to_owned);
-    let mut waits = SUBMIT_WAITS_MS.iter();
-    loop {
+    let key = key.or(document.key.as_deref()).map_or_else(fresh_key, str::to_owned);
+    until_certain(|| {
         let mut sent = Sent::json(&document.value);
         sent.headers.push(("idempotency-key", key.clone()));
-        let error = match connection.send("POST", "/v1/tasks", sent) {
+        connection.send("POST", "/v1/tasks", sent)
+    })
+    .map_err(|error| located(error, document))
+}
+
+/// Submits something that has a key, and again with the same key when nobody can say whether it
+/// arrived.
+pub(super) fn until_certain(
+    attempt: impl Fn() -> Result<Value, ClientError>,
+) -> Result<Value, ClientError> {
+    let mut waits = SUBMIT_WAITS_MS.iter();
+    loop {
+        let error = match attempt() {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
@@ -117,13 +117,13 @@ fn submit(
         };
         match waits.next() {
             Some(wait_ms) if is_doubtful => std::thread::sleep(Duration::from_millis(*wait_ms)),
-            _ => return Err(located(error, document)),
+            _ => return Err(error),
         }
     }
 }
 
 /// A key that nobody else has.
-fn fresh_key() -> String {
+pub(super) fn fresh_key() -> String {
     uuid::Builder::from_random_bytes(random_bytes()).into_uuid().to_string()
 }
 

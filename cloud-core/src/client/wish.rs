@@ -5,11 +5,18 @@ use serde_json::{Map, Value, json};
 use shared::border::Problem;
 
 use super::args::SpecArgs;
-use super::document::{self, Document};
+use super::document::{self, Document, TASKS_MAX};
 use super::error::ClientError;
 
 /// What has no place in a file that holds several tasks.
 const SINGLE: &str = "several tasks are given, and this takes one; name one file with one task";
+
+/// The field of a task in a file that is not the task's: the key under which it is submitted.
+const KEY_FIELD: &str = "idempotency_key";
+/// The longest such key, in bytes, by the API.
+const KEY_BYTES_MAX: usize = 255;
+/// The most mistakes that are told: one who makes more has made one many times.
+pub(super) const MISTAKES_MAX: usize = 50;
 
 /// The tasks that were asked for, at least one.
 ///
@@ -26,12 +33,21 @@ pub fn tasks(args: &SpecArgs) -> Result<Vec<Document>, ClientError> {
     for path in &args.files {
         documents.extend(document::read(path, args.format)?);
     }
+    if documents.len() > TASKS_MAX {
+        return Err(ClientError::Usage(format!(
+            "{} tasks in all the files, at most {TASKS_MAX} in one call; make several",
+            documents.len()
+        )));
+    }
     if args.files.is_empty() {
         documents.push(Document::given(json!({"run": run_of(args)?})));
     }
     let flags = flags(args);
     let mut wrong = Vec::new();
     for document in &mut documents {
+        if let Err(problem) = take_key(document) {
+            wrong.push(document.tell(&problem));
+        }
         // Something else than an object is told as what it is.
         if document.value.is_object() {
             merge(&mut document.value, &flags);
@@ -43,7 +59,37 @@ pub fn tasks(args: &SpecArgs) -> Result<Vec<Document>, ClientError> {
             }));
         }
     }
-    if wrong.is_empty() { Ok(documents) } else { Err(ClientError::Usage(wrong.join("\n"))) }
+    if wrong.is_empty() { Ok(documents) } else { Err(ClientError::Usage(listed(wrong))) }
+}
+
+/// Mistakes a line each, as many as somebody reads.
+pub(super) fn listed(mut wrong: Vec<String>) -> String {
+    let count = wrong.len();
+    if count > MISTAKES_MAX {
+        wrong.truncate(MISTAKES_MAX);
+        wrong.push(format!("and {} more", count - MISTAKES_MAX));
+    }
+    wrong.join("\n")
+}
+
+/// Takes the key out of a task, beside whose fields it may stand.
+fn take_key(document: &mut Document) -> Result<(), Problem> {
+    let wrong =
+        |detail: &str| Problem { pointer: format!("/{KEY_FIELD}"), detail: detail.to_owned() };
+    let key = document.value.as_object_mut().and_then(|fields| fields.remove(KEY_FIELD));
+    document.key = match key {
+        None | Some(Value::Null) => None,
+        Some(Value::String(key)) => {
+            let is_good = (1..=KEY_BYTES_MAX).contains(&key.len())
+                && key.bytes().all(|byte| byte.is_ascii_graphic());
+            if !is_good {
+                return Err(wrong("must have 1 to 255 visible ASCII characters"));
+            }
+            Some(key)
+        }
+        Some(_) => return Err(wrong("must be a text")),
+    };
+    Ok(())
 }
 
 /// The one task that was asked for.

@@ -47,13 +47,14 @@ pub struct Overrides {
 const VARIABLE_PREFIX: &str = "AMBIT_";
 /// Variables of this prefix that are no key of the configuration: those that stand for several
 /// keys, the client's, and what the agent tells tasks.
-const VARIABLES_OF_OTHERS: [&str; 12] = [
+const VARIABLES_OF_OTHERS: [&str; 13] = [
     "AMBIT_CONFIG",
     "AMBIT_LISTEN",
     "AMBIT_BROKER",
     "AMBIT_LOG",
     "AMBIT_URL",
     "AMBIT_TOKEN",
+    "AMBIT_CA_FILE",
     "AMBIT_TASK_ID",
     "AMBIT_TASK_NAME",
     "AMBIT_ATTEMPT",

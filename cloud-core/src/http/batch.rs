@@ -276,3 +276,39 @@ fn tell(reader: &dyn Reader, items: Vec<Item>, taken: Vec<Taken>) -> ApiResult<V
 fn refused(error: &ApiError) -> BatchResult {
     BatchResult::problem(error.document())
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_body_breaks_the_readers(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                "[\\[\\]{},:\"0-9a-z \n]{0,80}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let _ = elements_of(&bytes);
+            for line in lines_of(&bytes).expect("few lines") {
+                prop_assert!(!line.is_empty() && !line.contains(&b'\n'));
+                let _ = item_of(line);
+            }
+        }
+
+        #[test]
+        fn an_array_and_its_lines_are_the_same_items(
+            numbers in prop::collection::vec(any::<i64>(), 0..40),
+            blank in "[ \t\r\n]{0,4}",
+        ) {
+            let texts: Vec<String> = numbers.iter().map(|n| format!("{{\"n\": [{n}]}}")).collect();
+            let array = format!("{blank}[{}]{blank}", texts.join(&format!("{blank},{blank}")));
+            let lines = texts.join(&format!("{blank}\n{blank}"));
+            let expected: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+            prop_assert_eq!(elements_of(array.as_bytes()).ok(), Some(expected.clone()));
+            prop_assert_eq!(lines_of(lines.as_bytes()).ok(), Some(expected));
+        }
+    }
+}

@@ -71,8 +71,8 @@ pub async fn bytes(
     let arriving = payload.to_bytes_limited(rules.bytes_max);
     match actix_web::rt::time::timeout(rules.timeout, arriving).await {
         Ok(Ok(Ok(bytes))) => Ok((bytes, declared)),
-        Ok(Ok(Err(error))) => {
-            let detail = format!("the body broke off: {error}; send it again");
+        Ok(Ok(Err(_))) => {
+            let detail = "the body broke off, or its chunks cannot be read; send it again";
             Err(ApiError::new(Kind::BadRequest, detail))
         }
         Ok(Err(_)) => Err(too_large(rules)),
@@ -128,7 +128,21 @@ pub fn not_json(error: &serde_json::Error) -> ApiError {
 fn check_declared(request: &HttpRequest, rules: &Rules) -> ApiResult<&'static str> {
     let mut declared = rules.types[0];
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
+    if request.headers().get_all(header::CONTENT_TYPE).count() > 1 {
+        let detail = format!("the body has two types; send {}", rules.types.join(" or "));
+        return Err(ApiError::new(Kind::UnsupportedMediaType, detail));
+    }
     if let Some(kind) = text(header::CONTENT_TYPE) {
+        let is_foreign = |parameter: &str| match parameter.trim().split_once('=') {
+            Some((name, set)) if name.eq_ignore_ascii_case("charset") => {
+                !set.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => false,
+        };
+        if kind.split(';').skip(1).any(is_foreign) {
+            let detail = format!("the body is {}; JSON is sent in UTF-8", quote(kind));
+            return Err(ApiError::new(Kind::UnsupportedMediaType, detail));
+        }
         let essence = kind.split(';').next().unwrap_or_default().trim();
         let Some(known) = rules.types.iter().find(|known| essence.eq_ignore_ascii_case(known))
         else {

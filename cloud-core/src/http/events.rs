@@ -227,3 +227,25 @@ fn write(event: &EventDocument, text: &mut String) -> Result<(), End> {
     let _ = write!(text, "id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.kind.name());
     Ok(())
 }
+
+#[cfg(test)]
+mod properties {
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_event_id_is_read_or_refused(text in "[!-~ ]{0,24}", id in 0..=ID_MAX) {
+            let read = |text: &str| {
+                last_id(&TestRequest::get().insert_header((LAST_ID_HEADER, text)).to_http_request())
+            };
+            prop_assert_eq!(read(&id.to_string()).ok(), Some(Some(id)));
+            if let Ok(Some(id)) = read(&text) {
+                prop_assert!(id <= ID_MAX);
+            }
+            prop_assert!(read(&(ID_MAX + 1).to_string()).is_err());
+        }
+    }
+}

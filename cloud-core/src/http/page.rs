@@ -63,3 +63,24 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_read_back_and_no_other_text_is_one(
+            id in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}",
+            text in ".{0,40}",
+        ) {
+            let id: AgentId = id.parse().expect("an id");
+            prop_assert_eq!(agent_of(&cursor_after(&id)), Some(id));
+            if let Some(read) = agent_of(&text) {
+                prop_assert_eq!(cursor_after(&read), text);
+            }
+        }
+    }
+}

@@ -27,7 +27,10 @@ pub async fn put(
     let only_over = version_of(&request)?;
     let (bytes, _) = body::bytes(&request, payload, &body::DOCUMENT).await?;
     let policy = Policy::parse(&body::json(&bytes)?).map_err(|errors| {
-        let told = errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail));
+        let told = errors.iter().map(|error| match error.pointer.as_str() {
+            "" => format!("the policy {}", error.detail),
+            pointer => format!("{pointer}: {}", error.detail),
+        });
         let detail = told.collect::<Vec<_>>().join("; ");
         ApiError::new(Kind::InvalidPolicy, detail).with_errors(errors)
     })?;

@@ -324,3 +324,38 @@ mod tests {
         wrong("%ff%fe=%00&=&==&&&%=%zz");
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_query_breaks_the_reader(text in ".{0,60}|([a-z]{0,8}[=&%0-9a-f+]{0,6}){0,8}") {
+            let known = ["limit", "cursor", "label", "since"];
+            let mut query = Query::parse(&text, &known);
+            let _ = (query.limit(), query.text("cursor"), query.time("since"), query.flag("x"));
+            // However long the query, what is said of it is short.
+            prop_assert!(query.wrong.len() <= WRONG_MAX);
+        }
+
+        #[test]
+        fn what_was_escaped_is_read(value in "[^\\x00]{1,40}") {
+            let escaped: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let mut query = Query::parse(&format!("name={escaped}"), &["name"]);
+            prop_assert_eq!(query.text("name"), Some(value));
+        }
+
+        #[test]
+        fn a_number_has_one_spelling(number: u64, text in "[+0-9 -]{0,6}") {
+            let mut query = Query::parse(&format!("a={number}"), &["a"]);
+            prop_assert_eq!(query.number("a", 0, u64::MAX), Some(number));
+            let mut query = Query::parse(&format!("a={}", text.replace(' ', "%20")), &["a"]);
+            if query.number("a", 0, 99).is_some() {
+                prop_assert!(text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+'));
+            }
+        }
+    }
+}

@@ -4,6 +4,8 @@
 
 mod credentials;
 mod doorman;
+#[cfg(test)]
+mod malformed;
 mod sender;
 
 use cloud_core_logic::Input;

@@ -9,6 +9,8 @@ const NOBODY: &str = "http://127.0.0.1:1";
 fn wrong_calls_are_answered_with_what_to_write() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("open-token"), "secret").expect("written");
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(folder.path().join("broken.pem"), broken).expect("written");
     let calls: &[&[&str]] = &[
         &["tsk"],
         &["task", "lst"],
@@ -43,7 +45,12 @@ fn wrong_calls_are_answered_with_what_to_write() {
         &["task", "list", "--token-file", "missing"],
         &["task", "list", "--token-file", "open-token"],
         &["task", "list", "--url", "localhost:8080"],
-        &["task", "list", "--url", "https://core"],
+        &["task", "list", "--url", "https://core/v1"],
+        &["task", "list", "--url", "https://me:secret@core"],
+        &["task", "list", "--url", "https://core", "--ca-file", "missing.pem"],
+        &["task", "list", "--url", "https://core", "--ca-file", "open-token"],
+        &["task", "list", "--url", "https://core", "--ca-file", "broken.pem"],
+        &["task", "list", "--ca-file", "missing.pem"],
         &["task", "list", "--url", "http://me:secret@core"],
     ];
     let text: String = calls.iter().map(|words| shown(folder.path(), words, &[])).collect();
@@ -60,6 +67,11 @@ fn a_core_that_cannot_be_reached_is_told_with_what_to_do() {
         (&["task", "run", "--noop"], at),
         (&["doctor"], at),
         (&["doctor", "-o", "json"], at),
+        (
+            &["task", "list"],
+            &[("AMBIT_URL", "https://127.0.0.1:1"), ("AMBIT_CA_FILE", "missing.pem")],
+        ),
+        (&["task", "list"], &[("AMBIT_URL", NOBODY), ("AMBIT_CA_FILE", "missing.pem")]),
         (&["task", "list"], &[("AMBIT_URL", "core")]),
         (&["task", "list"], &[("AMBIT_TOKEN", "two words"), ("AMBIT_URL", NOBODY)]),
     ];

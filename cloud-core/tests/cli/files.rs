@@ -37,6 +37,21 @@ const FILES: &[(&str, &str)] = &[
       \"coordinates\": [[[0,0],[1,0],[1,1]]]}}}\n",
     ),
     ("both.toml", "[run.noop]\n[run.exec]\ncommand = 'x'\n"),
+    (
+        "list.json",
+        "[{\"run\": {\"noop\": {}}}, {\"run\": {\"noop\": {}}, \"priority\": 101},\n 7]\n",
+    ),
+    (
+        "lines.ndjson",
+        "{\"run\": {\"noop\": {}}}\n\n{\"run\": {\"noop\": {}}, \"nam\": \"x\"}\n[]\n",
+    ),
+    ("broken.ndjson", "{\"run\": {\"noop\": {}}}\n{\"run\":\n"),
+    ("blank.ndjson", "\n \n"),
+    (
+        "keys.jsonl",
+        "{\"run\": {\"noop\": {}}, \"idempotency_key\": \"a b\"}\n\
+                    {\"run\": {\"noop\": {}}, \"idempotency_key\": 7}\n",
+    ),
     ("several.yaml", "run: {noop: {}}\n---\nrun: {noop: {}}\npriority: 101\n---\nrum: 1\n"),
 ];
 
@@ -59,6 +74,10 @@ fn wrong_task_files_are_told_with_file_line_and_field() {
     }
     let single = ["task", "run", "-f", "mistyped.toml", "-f", "mistyped.yaml"];
     text.push_str(&shown(folder.path(), &single, AT));
+    let lines = ["task", "submit", "-f", "good.ndjson", "--idempotency-key", "k"];
+    std::fs::write(folder.path().join("good.ndjson"), "{\"run\": {\"noop\": {}}}\n")
+        .expect("written");
+    text.push_str(&shown(folder.path(), &lines, AT));
     insta::assert_snapshot!(text);
 }
 

@@ -137,3 +137,19 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_url_is_read_back_or_refused(text in ".{0,40}|mqtts?://[-a-z0-9.:@/\\[\\]]{0,30}") {
+            if let Ok(url) = text.parse::<BrokerUrl>() {
+                prop_assert_eq!(url.to_string().parse(), Ok(url));
+            }
+        }
+    }
+}

@@ -174,3 +174,25 @@ mod tests {
         assert!(refused("device.=1").contains("a label key must be"));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reader(text in ".{0,60}|([a-z_.]{0,12}=?-?[0-9]{0,20},?){0,5}") {
+            let _ = text.parse::<CapacityWish>();
+        }
+
+        #[test]
+        fn what_is_wished_is_read(cpu in 0..1_000_000_u64, memory in 0..1_000_000_u64, cameras in 0..1_000_u32) {
+            let text = format!(" memory_mib = {memory},cpu_millis={cpu},, device.camera={cameras}");
+            let wish: CapacityWish = text.parse().expect("a wish");
+            prop_assert_eq!((wish.cpu_millis, wish.memory_mib), (Some(cpu), Some(memory)));
+            prop_assert_eq!(wish.devices.get("camera"), Some(&cameras));
+        }
+    }
+}

@@ -152,3 +152,19 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_line_breaks_the_reader(line in "(?s).{0,80}|started [-+0-9]{0,12}", pid: u32, why in "[ -~]{0,40}[!-~]") {
+            let _ = Said::parse(&line);
+            prop_assert_eq!(Said::parse(&format!("started {pid}\n")), Said::Started(pid));
+            prop_assert_eq!(Said::parse(&format!("cannot {why}\n")), Said::Cannot(why));
+        }
+    }
+}

@@ -142,3 +142,33 @@ mod tests {
         assert!(!kernel_boot_id().expect("/proc").is_empty());
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_line_breaks_the_reader(line in "(?s).{0,120}|[0-9]{1,10} \\([a-z() ]{0,9}\\) [RSDZ]( -?[0-9]{1,20}){0,30}") {
+            let _ = ProcessStat::parse(&line);
+        }
+
+        #[test]
+        fn whatever_a_program_calls_itself_it_is_found(
+            pid: u32,
+            name in "[^\\x00]{0,15}",
+            parent: u32,
+            group: u32,
+            session: u32,
+            start_ticks: u64,
+        ) {
+            let between = "0 ".repeat(15);
+            let line = format!("{pid} ({name}) S {parent} {group} {session} {between}{start_ticks} 1 2\n");
+            let identity = Identity { pid, start_ticks };
+            let expected = ProcessStat { identity, state: 'S', parent, group, session };
+            prop_assert_eq!(ProcessStat::parse(&line), Some(expected));
+        }
+    }
+}

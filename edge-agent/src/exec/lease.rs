@@ -227,3 +227,27 @@ mod tests {
         });
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_back_and_a_damaged_one_is_none(
+            boot: [u8; 16],
+            renewed_ms: u64,
+            at in 0..RECORD_BYTES,
+            bit in 0_u8..8,
+            other: [u8; RECORD_BYTES],
+        ) {
+            let mut record = encode(boot, renewed_ms);
+            prop_assert_eq!(decode(&record), Some((boot, renewed_ms)));
+            record[at] ^= 1 << bit;
+            prop_assert_eq!(decode(&record), None);
+            let _ = decode(&other);
+        }
+    }
+}

@@ -267,3 +267,27 @@ mod tests {
         assert!(watched.settled);
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_file_breaks_the_reader(content in "(?s).{0,200}|([-+0-9.eEinfNa]{0,6} .{0,10}\n?){0,4}") {
+            if let Some(progress) = Progress::parse(&content) {
+                prop_assert!(progress.fraction.is_none_or(|fraction| (0.0..=1.0).contains(&fraction)));
+                prop_assert!(progress.text.chars().count() <= PROGRESS_CHARS_MAX);
+                prop_assert!(!progress.text.contains(char::is_control));
+            }
+        }
+
+        #[test]
+        fn what_a_task_says_is_read(fraction in 0.0..=1.0_f64, text in "[a-z]{1,20}( [a-z]{1,9}){0,3}") {
+            let read = Progress::parse(&format!("0.1 earlier\n{fraction} {text}\n\n"));
+            prop_assert_eq!(read, Some(Progress { fraction: Some(fraction), text }));
+        }
+    }
+}

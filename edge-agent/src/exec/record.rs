@@ -177,3 +177,47 @@ pub struct ExitRecord {
     #[serde(default)]
     pub written_bytes: u64,
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_file_of_an_attempt_breaks_its_reader(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                "[\\[\\]{},:\"0-9a-z_ ]{0,80}".prop_map(String::into_bytes),
+            ],
+        ) {
+            prop_assert!(serde_json::from_slice::<Spec>(&bytes).is_err());
+        }
+
+        #[test]
+        fn an_order_is_read_back_and_a_cut_one_is_none(
+            command in ".{1,20}",
+            args in prop::collection::vec(".{0,12}", 0..4),
+            env in prop::collection::btree_map(".{1,6}", ".{0,12}", 0..4),
+            cut in 1_usize..100,
+        ) {
+            let id = AssignmentId { task: shared::id::TaskId(uuid::Uuid::from_u128(7)), attempt: shared::id::Attempt(1) };
+            let order = ExecOrder {
+                id,
+                command,
+                args,
+                env,
+                dir: None,
+                stdout_tail_bytes: 1,
+                stderr_tail_bytes: 2,
+                log_bytes_max: 3,
+                lease: None,
+            };
+            let spec = Spec { boot_id: "boot".to_owned(), order, runtime: None };
+            let text = serde_json::to_vec(&spec).expect("json");
+            prop_assert_eq!(serde_json::from_slice::<Spec>(&text).expect("read"), spec);
+            prop_assert!(serde_json::from_slice::<Spec>(&text[..text.len() - cut]).is_err());
+        }
+    }
+}

@@ -471,7 +471,7 @@ impl Line {
 }
 
 /// Opens a payload and reads what is in it.
-fn read(key: &SealKey, topic: &str, payload: &[u8]) -> Result<Downlink, String> {
+pub(super) fn read(key: &SealKey, topic: &str, payload: &[u8]) -> Result<Downlink, String> {
     let body = open(key, topic, payload).map_err(|error| error.to_string())?;
     decode(body).map_err(|error| error.to_string())
 }

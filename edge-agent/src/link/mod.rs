@@ -9,6 +9,8 @@ mod dial;
 mod event;
 mod join;
 mod line;
+#[cfg(test)]
+mod malformed;
 
 pub use dial::{Caller, Dial, mqtt, reach};
 pub use event::{LineError, LineEvent, Me};

@@ -290,3 +290,28 @@ mod tests {
         assert_eq!((nowhere.disk_used, nowhere.disk_free_mib), (None, None));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nothing_the_kernel_could_say_breaks_the_readers(
+            text in "(?s).{0,120}|cpu ( ?[0-9]{1,20}){0,10}\n|(MemTotal|MemAvailable): *[0-9]{0,21} kB\n{0,3}",
+            total: u64,
+            available: u64,
+        ) {
+            if let Some(times) = CpuTimes::parse(&text) {
+                prop_assert_eq!(times.load_since(times), None);
+            }
+            let _ = Memory::parse(&text);
+            let text = format!("MemTotal: {total} kB\nMemAvailable: {available} kB\n");
+            if let Some(memory) = Memory::parse(&text) {
+                prop_assert!((0.0..=1.0).contains(&memory.used()));
+            }
+        }
+    }
+}

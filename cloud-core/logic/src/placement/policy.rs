@@ -137,3 +137,22 @@ impl Policy {
         problems.into_result(())
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_document_breaks_the_reader(weight: f64, reference: f64, key in ".{0,8}", text in ".{0,8}") {
+            let weights = json!({"load": weight, "capacity": reference, key.clone(): text});
+            let document = json!({"weights": weights, "distance_m_ref": reference, key: [weight]});
+            if let Err(problems) = Policy::parse(&document) {
+                prop_assert!(!problems.is_empty());
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Task files: TOML, YAML or JSON, read into JSON documents that remember on which line each value
+//! Task files: TOML, YAML, JSON or a task a line, read into JSON documents that remember on which line each value
 //! stands, so that whatever is wrong with a field can be told where it is written. Reads the files
 //! it is given, or standard input, and nothing else.
 
@@ -18,8 +18,10 @@ use super::error::ClientError;
 
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The largest file of a task a line, which costs less to read, in bytes.
+const LINES_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// The most tasks of one call.
-pub const TASKS_MAX: usize = 10_000;
+pub const TASKS_MAX: usize = 100_000;
 /// How deep values may be nested.
 const DEPTH_MAX: usize = 64;
 
@@ -32,6 +34,8 @@ pub enum FileFormat {
     Yaml,
     /// JSON: one task, or a list of them.
     Json,
+    /// NDJSON: a task a line, in JSON; blank lines do not count.
+    Ndjson,
 }
 
 /// A task as it was written.
@@ -43,6 +47,12 @@ pub struct Document {
     pub origin: String,
     /// On which line, from 1, each value stands, by its JSON pointer.
     pub lines: BTreeMap<String, usize>,
+    /// Which of a list it is, from 1, when it stands in one: a list may stand on one line.
+    pub item: Option<usize>,
+    /// Whether its file is one that may hold several, though it may hold this one alone.
+    pub is_among_others: bool,
+    /// The key under which it is submitted, if it names one beside its fields.
+    pub key: Option<String>,
 }
 
 /// What is wrong with a text that is not in the format it should be in.
@@ -61,17 +71,34 @@ impl Document {
     /// A task that was not written in a file.
     #[must_use]
     pub fn given(value: Value) -> Self {
-        Self { value, origin: "the command line".to_owned(), lines: BTreeMap::new() }
+        Self {
+            value,
+            origin: "the command line".to_owned(),
+            lines: BTreeMap::new(),
+            item: None,
+            is_among_others: false,
+            key: None,
+        }
+    }
+
+    /// Where something of it was written: the file, the line, and which of a list.
+    #[must_use]
+    pub fn place(&self, pointer: &str) -> String {
+        let mut place = self.origin.clone();
+        if let Some(line) = self.line_of(pointer) {
+            place += &format!(", line {line}");
+        }
+        if let Some(item) = self.item {
+            place += &format!(", item {item}");
+        }
+        place
     }
 
     /// What is wrong with the task, in a sentence that names file, line and field.
     #[must_use]
     pub fn tell(&self, problem: &Problem) -> String {
         let Problem { pointer, detail } = problem;
-        let place = match self.line_of(pointer) {
-            Some(line) => format!("{}, line {line}", self.origin),
-            None => self.origin.clone(),
-        };
+        let place = self.place(pointer);
         let field = pointer.trim_start_matches('/').replace('/', ".");
         match field.as_str() {
             "" => format!("{place}: the task {detail}"),
@@ -101,10 +128,11 @@ pub fn read(path: &Path, format: Option<FileFormat>) -> Result<Vec<Document>, Cl
     let format = format.or_else(|| format_of(path)).ok_or_else(|| {
         let what = if from_input { "standard input" } else { "this file" };
         ClientError::Usage(format!(
-            "{origin}: cannot tell the format of {what}; write --format toml, yaml or json"
+            "{origin}: cannot tell the format of {what}; write --format toml, yaml, json or ndjson"
         ))
     })?;
-    let text = text_of(path, from_input)
+    let bytes_max = if format == FileFormat::Ndjson { LINES_BYTES_MAX } else { FILE_BYTES_MAX };
+    let text = text_of(path, from_input, bytes_max)
         .map_err(|detail| ClientError::Usage(format!("{origin}: {detail}")))?;
     parse(&text, format, &origin)
 }
@@ -119,36 +147,54 @@ pub fn parse(text: &str, format: FileFormat, origin: &str) -> Result<Vec<Documen
         FileFormat::Toml => toml::read(text).map(|located| vec![located]),
         FileFormat::Yaml => yaml::read(text),
         FileFormat::Json => json::read(text).map(|located| vec![located]),
+        FileFormat::Ndjson => json::read_lines(text),
     };
     let values = read.map_err(|Malformed { line, detail }| {
         ClientError::Usage(format!("{origin}, line {line}: {detail}"))
     })?;
-    let documents: Vec<Document> = values
-        .into_iter()
-        .flat_map(one_by_one)
-        .map(|(value, lines)| Document { value, origin: origin.to_owned(), lines })
-        .collect();
+    let is_among_others = format == FileFormat::Ndjson || values.len() > 1;
+    let mut documents = Vec::with_capacity(values.len());
+    for (value, lines) in values {
+        let document = |value, lines, item: Option<usize>| Document {
+            value,
+            origin: origin.to_owned(),
+            lines,
+            item,
+            is_among_others: is_among_others || item.is_some(),
+            key: None,
+        };
+        // A line is one task, whatever it is.
+        match value {
+            Value::Array(items) if format != FileFormat::Ndjson => {
+                let lines = lines_of_items(lines, items.len());
+                let items = items.into_iter().zip(lines).enumerate();
+                documents.extend(
+                    items.map(|(index, (item, lines))| document(item, lines, Some(index + 1))),
+                );
+            }
+            value => documents.push(document(value, lines, None)),
+        }
+    }
     match documents.len() {
         0 => Err(ClientError::Usage(format!("{origin}: there is no task in it"))),
         1..=TASKS_MAX => Ok(documents),
         count => Err(ClientError::Usage(format!(
-            "{origin}: {count} tasks, at most {TASKS_MAX} in one file; split it"
+            "{origin}: {count} tasks, at most {TASKS_MAX} in one call; split it"
         ))),
     }
 }
 
-/// The tasks of a list, each with the lines of its own.
-fn one_by_one((value, lines): Located) -> Vec<Located> {
-    let Value::Array(items) = value else { return vec![(value, lines)] };
-    let own = |index: usize| {
-        let prefix = format!("/{index}");
-        let inside = lines.iter().filter_map(|(pointer, line)| {
-            let rest = pointer.strip_prefix(&prefix)?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| (rest.to_owned(), *line))
-        });
-        inside.collect()
-    };
-    items.into_iter().enumerate().map(|(index, item)| (item, own(index))).collect()
+/// The lines of a list, each item's own with pointers of its own.
+fn lines_of_items(lines: BTreeMap<String, usize>, count: usize) -> Vec<BTreeMap<String, usize>> {
+    let mut own = vec![BTreeMap::new(); count];
+    for (pointer, line) in lines {
+        let Some(inside) = pointer.strip_prefix('/') else { continue };
+        let (index, rest) = inside.split_at(inside.find('/').unwrap_or(inside.len()));
+        if let Some(lines) = index.parse().ok().and_then(|index: usize| own.get_mut(index)) {
+            lines.insert(rest.to_owned(), line);
+        }
+    }
+    own
 }
 
 fn format_of(path: &Path) -> Option<FileFormat> {
@@ -156,29 +202,39 @@ fn format_of(path: &Path) -> Option<FileFormat> {
         "toml" => Some(FileFormat::Toml),
         "yaml" | "yml" => Some(FileFormat::Yaml),
         "json" => Some(FileFormat::Json),
+        "ndjson" | "jsonl" => Some(FileFormat::Ndjson),
         _ => None,
     }
 }
 
-fn text_of(path: &Path, from_input: bool) -> Result<String, String> {
+fn text_of(path: &Path, from_input: bool, bytes_max: u64) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}; name a file that can");
     let mut bytes = Vec::new();
     let read = if from_input {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
+        std::io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
     } else {
         let file = std::fs::File::open(path).map_err(cannot)?;
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
+        file.take(bytes_max + 1).read_to_end(&mut bytes)
     };
     read.map_err(cannot)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("has more than {FILE_BYTES_MAX} bytes; split it"));
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("has more than {bytes_max} bytes; split it"));
     }
     String::from_utf8(bytes).map_err(|_| "is not text in UTF-8; save it as that".to_owned())
 }
 
-/// The line, from 1, that a byte position lies in.
-fn line_at(text: &str, position: usize) -> usize {
-    text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
+/// Where the lines of a text end, so that finding the line of a position costs little in a long one.
+struct LineEnds(Vec<usize>);
+
+impl LineEnds {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(position, _)| position).collect())
+    }
+
+    /// The line, from 1, that a byte position lies in.
+    fn line_at(&self, position: usize) -> usize {
+        self.0.partition_point(|end| *end < position) + 1
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,22 @@ fn several_tasks_stand_in_one_file() {
     assert_eq!(documents[1].tell(&problem), "task, line 6: rum: is wrong");
     let json = "[{\"run\": {\"noop\": {}}},\n {\"rum\": 1}]";
     let documents = parse(json, FileFormat::Json, "task").expect("read");
-    assert_eq!(documents[1].tell(&problem), "task, line 2: rum: is wrong");
+    assert_eq!(documents[1].tell(&problem), "task, line 2, item 2: rum: is wrong");
+    assert_eq!(documents[1].lines.get("/rum"), Some(&2));
+    let lines = "{\"run\": {\"noop\": {}}}\r\n\n {\"rum\": 1}";
+    let documents = parse(lines, FileFormat::Ndjson, "task").expect("read");
+    assert_eq!(documents.len(), 2);
+    assert_eq!(documents[1].tell(&problem), "task, line 3: rum: is wrong");
+    let alone = parse("{}\n", FileFormat::Ndjson, "task").expect("read");
+    assert!(alone[0].is_among_others && !one("{}", FileFormat::Json).is_among_others);
+}
+
+#[test]
+fn a_call_has_a_bound() {
+    let text = "{}\n".repeat(TASKS_MAX);
+    assert_eq!(parse(&text, FileFormat::Ndjson, "task").expect("read").len(), TASKS_MAX);
+    let text = format!("[{}0]", "0,".repeat(TASKS_MAX));
+    assert!(refused(&text, FileFormat::Json).contains("100001 tasks, at most 100000"));
 }
 
 #[test]
@@ -76,6 +91,9 @@ fn what_cannot_be_read_is_told_with_its_line() {
             FileFormat::Json,
             "task, line 2: not JSON at column 0: EOF while parsing an object",
         ),
+        ("{}\n{]\n", FileFormat::Ndjson, "task, line 2: not JSON at column 2: key must be"),
+        ("{}\n{\n}\n", FileFormat::Ndjson, "task, line 2: not JSON at column 1: EOF while"),
+        ("\n\n", FileFormat::Ndjson, "task: there is no task in it"),
         ("[]", FileFormat::Json, "task: there is no task in it"),
         ("a = \n", FileFormat::Toml, "task, line 1: not TOML: "),
         ("\na = 1\na = 2\n", FileFormat::Toml, "task, line 3: not TOML: duplicate key"),
@@ -125,7 +143,8 @@ proptest! {
 
     #[test]
     fn no_text_breaks_a_reader(text in "[-a-c \\n:{}\\[\\]\"'#&*!|>%@`0-9.\\t=,]{0,60}") {
-        for format in [FileFormat::Yaml, FileFormat::Toml, FileFormat::Json] {
+        for format in FileFormat::value_variants() {
+            let format = *format;
             let _ = parse(&text, format, "task");
         }
     }

@@ -6,24 +6,25 @@ use serde_json::{Map, Number, Value};
 use shared::border::escape;
 use toml::de::{DeTable, DeValue};
 
-use super::{DEPTH_MAX, Located, Malformed, line_at};
+use super::{DEPTH_MAX, LineEnds, Located, Malformed};
 
 pub(super) fn read(text: &str) -> Result<Located, Malformed> {
+    let ends = LineEnds::of(text);
     let table = DeTable::parse(text).map_err(|error| Malformed {
-        line: line_at(text, error.span().map_or(0, |span| span.start)),
+        line: ends.line_at(error.span().map_or(0, |span| span.start)),
         detail: format!("not TOML: {}", error.message().trim().replace('\n', "; ")),
     })?;
-    let mut reader = Reader { text, lines: BTreeMap::from([(String::new(), 1)]) };
+    let mut reader = Reader { ends, lines: BTreeMap::from([(String::new(), 1)]) };
     let value = reader.table(table.get_ref(), "", 0)?;
     Ok((value, reader.lines))
 }
 
-struct Reader<'a> {
-    text: &'a str,
+struct Reader {
+    ends: LineEnds,
     lines: BTreeMap<String, usize>,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn table(
         &mut self,
         table: &DeTable<'_>,
@@ -33,7 +34,7 @@ impl Reader<'_> {
         let mut map = Map::new();
         for (key, value) in table {
             let inner = format!("{pointer}/{}", escape(key.get_ref()));
-            let line = line_at(self.text, key.span().start);
+            let line = self.ends.line_at(key.span().start);
             self.lines.insert(inner.clone(), line);
             map.insert(
                 key.get_ref().to_string(),
@@ -80,7 +81,7 @@ impl Reader<'_> {
                 let mut list = Vec::new();
                 for (index, item) in items.iter().enumerate() {
                     let inner = format!("{pointer}/{index}");
-                    let line = line_at(self.text, item.span().start);
+                    let line = self.ends.line_at(item.span().start);
                     self.lines.insert(inner.clone(), line);
                     list.push(self.value(item.get_ref(), &inner, line, depth + 1)?);
                 }

@@ -9,7 +9,7 @@ use super::{client, noop};
 use crate::access::{Role, TokenFile, Wish};
 
 /// A core that knows one token of each role: viewer, submitter, operator.
-fn closed(limits: Limits) -> (Served, [String; 3]) {
+pub(super) fn closed(limits: Limits) -> (Served, [String; 3]) {
     let folder = tempfile::tempdir().expect("folder");
     let file = TokenFile::of(folder.path());
     let bearers = [Role::Viewer, Role::Submitter, Role::Operator].map(|role| {

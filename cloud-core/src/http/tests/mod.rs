@@ -7,6 +7,7 @@ mod client;
 mod described;
 mod events;
 mod explained;
+mod golden;
 mod hostile;
 mod logs;
 mod malformed;

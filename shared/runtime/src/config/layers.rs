@@ -228,18 +228,23 @@ fn readings(text: &str, default: &Value) -> Vec<Value> {
 /// A value as TOML has it.
 fn written(value: &Value) -> String {
     match value {
-        Value::String(text) => Value::String(masked(text)).to_string(),
+        Value::String(text) => quoted(&masked(text)),
         Value::Array(items) => {
             format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", "))
         }
         Value::Object(map) => {
-            let pairs = map.iter().map(|(name, value)| {
-                format!("{} = {}", Value::String(name.clone()), written(value))
-            });
+            let pairs =
+                map.iter().map(|(name, value)| format!("{} = {}", quoted(name), written(value)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }
+}
+
+/// A text as a basic string of TOML: as in JSON, which leaves DEL as it is, and TOML does not take
+/// that.
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string().replace('\u{7f}', "\\u007f")
 }
 
 /// A URL without the password that may be in it by mistake.
@@ -359,5 +364,22 @@ mod tests {
         );
         assert!(set("http.open").contains("is not KEY=VALUE"));
         assert!(set("http.open=perhaps").starts_with("--set http.open: "));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_setting_and_no_variable_breaks_the_reader(
+            text in ".{0,40}|(data|http.listen|http.workers|labels)=.{0,20}",
+            name in "[A-Z_]{0,24}",
+            value in ".{0,20}",
+        ) {
+            let mut layered = Layered::<Example>::load(None, |_, _| {}).expect("defaults");
+            let _ = layered.take_setting(&text, "--set");
+            let _ = layered.take_variables("T_", &[], &[(format!("T_{name}"), value)]);
+            // Whatever was taken is printed as a file that says the same.
+            let printed = layered.print(&layered.value);
+            let read: Example = parse(&printed, Path::new("printed")).expect("a file");
+            proptest::prop_assert_eq!(read, layered.value);
+        }
     }
 }

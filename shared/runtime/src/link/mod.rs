@@ -25,6 +25,7 @@ pub use event::{LinkDown, LinkEvent, LinkRefused, Unsent};
 pub use queue::LinkEvents;
 pub use reach::{Reached, Unreached, certificate_file_ends, reach};
 pub use sender::{LinkSender, PublishError};
+pub use tls::authorities;
 
 /// What the broker publishes for a client whose connection ends without goodbye.
 #[derive(Debug, Clone, PartialEq, Eq)]

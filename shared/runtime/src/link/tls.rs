@@ -24,10 +24,8 @@ pub(super) fn client_config(
     believed: Option<Believed>,
 ) -> Result<ClientConfig, LinkConfigError> {
     let wrong = |reason: String| LinkConfigError::Tls { reason };
-    let roots = match &tls.ca_file {
-        Some(file) => authorities(file)?,
-        None => system_authorities()?,
-    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities(tls.ca_file.as_deref())?);
     let provider = Arc::new(ring::default_provider());
     let by_wall_clock =
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
@@ -136,27 +134,31 @@ fn is_about_time(error: &rustls::Error) -> bool {
     )
 }
 
-fn system_authorities() -> Result<RootCertStore, LinkConfigError> {
+/// The certificates of the authorities to trust: those in a PEM file, or else the system's. At
+/// least one of them can be used.
+///
+/// # Errors
+/// The file cannot be read or holds none, or the system has none.
+pub fn authorities(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, LinkConfigError> {
+    let usable = |found: &[CertificateDer<'static>]| {
+        RootCertStore::empty().add_parsable_certificates(found.iter().cloned()).0 > 0
+    };
+    if let Some(file) = file {
+        let found = certificates(file)?;
+        return match usable(&found) {
+            true => Ok(found),
+            false => Err(no_pem(file, "certificate of an authority")),
+        };
+    }
     let found = rustls_native_certs::load_native_certs();
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let reason = found.errors.first().map_or_else(
-            || "there are none (Debian: the package ca-certificates)".to_owned(),
-            ToString::to_string,
-        );
-        return Err(LinkConfigError::SystemAuthorities { reason });
+    if usable(&found.certs) {
+        return Ok(found.certs);
     }
-    Ok(store)
-}
-
-fn authorities(file: &Path) -> Result<RootCertStore, LinkConfigError> {
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(certificates(file)?);
-    if added == 0 {
-        return Err(no_pem(file, "certificate of an authority"));
-    }
-    Ok(store)
+    let reason = found.errors.first().map_or_else(
+        || "there are none (Debian: the package ca-certificates)".to_owned(),
+        ToString::to_string,
+    );
+    Err(LinkConfigError::SystemAuthorities { reason })
 }
 
 fn client_certificate(
