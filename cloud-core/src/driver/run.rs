@@ -15,6 +15,7 @@ use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView};
+use super::history::History;
 use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
 use crate::observe::{
@@ -49,6 +50,7 @@ pub(super) struct Inside {
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) uplinks: mpsc::Receiver<Input>,
     pub(super) logs: Logs,
+    pub(super) history: History,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) batch_max: usize,
     /// A round that takes longer was deaf: its store was stuck.
@@ -156,6 +158,7 @@ impl Run {
         } else {
             SLEEP_MAX
         };
+        let counting = counting.min(self.inside.history.wait());
         let Some(due) = self.inside.cloud.next_wakeup() else {
             return counting;
         };
@@ -345,10 +348,11 @@ impl Run {
         }
     }
 
-    /// Writes logs, when nothing waits to be decided or they have waited for long; and, when there is
-    /// nothing else to do at all, takes old ones away.
+    /// Writes logs, when nothing waits to be decided or they have waited for long; when there is
+    /// nothing else to do at all, takes old ones away; and now and then a few tasks that are over.
     fn keep_logs(&mut self) {
-        let Inside { asks, uplinks, logs, store, outbound, clock, metrics, .. } = &mut self.inside;
+        let Inside { asks, uplinks, logs, history, store, outbound, clock, metrics, .. } =
+            &mut self.inside;
         let busy = !uplinks.is_empty() || !asks.is_empty();
         if logs.are_due(busy) {
             logs.write(store.as_mut(), outbound.as_mut(), clock, metrics);
@@ -356,6 +360,7 @@ impl Run {
         if !busy {
             logs.prune(store.as_mut(), clock, metrics);
         }
+        history.prune(busy, store.as_mut(), clock, metrics);
     }
 
     /// Brings the gauges up to date, when that is due.

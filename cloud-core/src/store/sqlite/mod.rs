@@ -5,6 +5,7 @@ mod backup;
 #[cfg(test)]
 mod backup_tests;
 mod events;
+mod history;
 mod last_words;
 mod logs;
 #[cfg(test)]
@@ -27,8 +28,13 @@ use shared::time::Timestamp;
 use shared_runtime::clock::uuids_follow;
 use shared_runtime::sqlite::open;
 
+use super::history::Pass;
 use super::logs::{Shelf, keep_all, prune};
-use super::{AgentLogs, EventBounds, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError};
+use super::{
+    AgentLogs, EventBounds, HistoryBounds, HistoryPruned, KeptLogs, LogBounds, Pruned, Reader,
+    Store, StoreError,
+};
+use history::{Counted, SqliteArchive};
 use number::Numbers;
 use read::SqliteReader;
 use write::Writing;
@@ -52,6 +58,10 @@ pub struct SqliteStore {
     numbers: Arc<Numbers>,
     taken_up: Option<TakenUp>,
     events: EventBounds,
+    counted: Counted,
+    pass: Pass,
+    /// Behind which late report that pass goes on.
+    reports_behind: i64,
 }
 
 impl SqliteStore {
@@ -76,7 +86,16 @@ impl SqliteStore {
         }
         let numbers = Arc::new(Numbers::of_store(&writer)?);
         let reader = Arc::new(SqliteReader::open(path, Arc::clone(&numbers))?);
-        Ok(Self { writer, reader, numbers, taken_up, events: EventBounds::default() })
+        Ok(Self {
+            counted: Counted::of(&writer)?,
+            writer,
+            reader,
+            numbers,
+            taken_up,
+            events: EventBounds::default(),
+            pass: Pass::default(),
+            reports_behind: i64::MIN,
+        })
     }
 
     /// Keeps no more events than these bounds allow.
@@ -104,8 +123,10 @@ impl Store for SqliteStore {
         let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (numbers, events) = (self.numbers.as_ref(), &self.events);
         // Dropping the transaction takes back what came before an error.
-        Writing { connection: &transaction, numbers, events }.apply_all(changes)?;
-        Ok(transaction.commit()?)
+        let settled = Writing { connection: &transaction, numbers, events }.apply_all(changes)?;
+        transaction.commit()?;
+        self.counted.tasks += settled;
+        Ok(())
     }
 
     fn keep_logs(
@@ -133,6 +154,26 @@ impl Store for SqliteStore {
             transaction.commit()?;
         }
         Ok(Pruned { bytes, more })
+    }
+
+    fn prune_history(
+        &mut self,
+        bounds: &HistoryBounds,
+        effort: usize,
+        now: Timestamp,
+    ) -> Result<HistoryPruned, StoreError> {
+        let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = transaction.total_changes();
+        let (numbers, behind) = (self.numbers.as_ref(), self.reports_behind);
+        let mut archive = SqliteArchive::new(&transaction, numbers, self.counted, behind)?;
+        let mut pass = self.pass;
+        let pruned = pass.step(&mut archive, bounds, effort, now)?;
+        let (counted, behind) = archive.finish()?;
+        if transaction.total_changes() != written {
+            transaction.commit()?;
+        }
+        (self.counted, self.pass, self.reports_behind) = (counted, pass, behind);
+        Ok(pruned)
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

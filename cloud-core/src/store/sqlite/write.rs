@@ -19,7 +19,7 @@ use super::rows::{bits, blob, json, term};
 use crate::store::{EventBounds, LATE_REPORTS_MAX, StoreError};
 
 /// How many statements the writer keeps prepared; more than there are below.
-pub(super) const STATEMENTS_KEPT: usize = 32;
+pub(super) const STATEMENTS_KEPT: usize = 64;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -32,14 +32,21 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Applies changes in order, but for those that later ones make void.
-    pub(super) fn apply_all(&self, changes: &[Change]) -> Result<()> {
+    /// Applies changes in order, but for those that later ones make void. Gives how many tasks are
+    /// settled by them.
+    pub(super) fn apply_all(&self, changes: &[Change]) -> Result<u64> {
         let last = LastWords::of(changes);
+        let mut settled = 0;
         for (index, change) in changes.iter().enumerate() {
             match change {
-                Change::TaskAdded(row) => self.add_task(row, last.life_of(row))?,
+                Change::TaskAdded(row) => {
+                    let life = last.life_of(row);
+                    self.add_task(row, life)?;
+                    settled += u64::from(life.state.status().is_settled());
+                }
                 Change::TaskMoved { task, life } if last.is_move(*task, index) => {
                     self.move_task(*task, life)?;
+                    settled += u64::from(life.state.status().is_settled());
                 }
                 Change::AssignmentPut(row) if last.is_row(row.id, index) => {
                     self.put_assignment(row)?;
@@ -58,7 +65,7 @@ impl Writing<'_> {
                 other => self.apply(other)?,
             }
         }
-        Ok(())
+        Ok(settled)
     }
 
     /// Applies one change of those that are written as they come.
@@ -348,14 +355,15 @@ fn remove_wanted(connection: &Connection, agent: &AgentId, assignment: Assignmen
 fn add_late_report(connection: &Connection, task: TaskId, entry: &HistoryDocument) -> Result<()> {
     let task = blob(&task);
     let event = json(&entry.event)?;
-    let (known, told): (i64, bool) = connection
+    // Earlier ones may be gone: the next number is not how many there are.
+    let (known, next, told): (i64, i64, bool) = connection
         .prepare_cached(
-            "SELECT count(*), \
+            "SELECT count(*), coalesce(max(number), -1) + 1, \
              coalesce(max(CASE WHEN agent = $1 AND attempt = $2 AND event = $3 THEN 1 ELSE 0 END), 0) \
              FROM late_reports WHERE task = $4",
         )?
         .query_row(params![entry.agent.as_str(), entry.attempt.0, event, task], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
     if told || usize::try_from(known).is_ok_and(|known| known >= LATE_REPORTS_MAX) {
         return Ok(());
@@ -367,7 +375,7 @@ fn add_late_report(connection: &Connection, task: TaskId, entry: &HistoryDocumen
         )?
         .execute(params![
             task,
-            known,
+            next,
             entry.agent.as_str(),
             entry.attempt.0,
             entry.received_at.0,
