@@ -11,7 +11,7 @@ use cloud_core_logic::effect::Outcome;
 use cloud_core_logic::{Cloud, Input, KEYS_MAX, ReplyTo, Submission, Submissions};
 use shared::id::TaskId;
 use shared::time::{Monotonic, Now};
-use shared_runtime::clock::Clock;
+use shared_runtime::clock::{Clock, new_uuid_v7};
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView};
@@ -173,7 +173,7 @@ impl Run {
         let idle = batch.uplinks.is_empty() && batch.asks.is_empty();
         let due = self.inside.cloud.next_wakeup().is_some_and(|due| due <= now.mono);
         if !idle || due || deaf {
-            let (mut inputs, looks) = self.inputs(batch);
+            let (mut inputs, looks) = self.inputs(batch, now);
             if deaf {
                 // As after a loss of the link: every agent is given its time again.
                 inputs.insert(0, Input::Broker { up: Status::is(&self.inside.status.broker_up) });
@@ -196,7 +196,7 @@ impl Run {
     }
 
     /// Turns what was gathered into inputs, and puts callers where their answers find them.
-    fn inputs(&mut self, batch: Batch) -> (Vec<Input>, Vec<Look>) {
+    fn inputs(&mut self, batch: Batch, now: Now) -> (Vec<Input>, Vec<Look>) {
         let mut inputs = batch.uplinks;
         let mut looks = Vec::new();
         for ask in batch.asks {
@@ -205,7 +205,10 @@ impl Run {
                 continue;
             }
             let input = match ask {
-                Ask::Submit { id, spec, key, slot, .. } => {
+                Ask::Submit { spec, key, slot, .. } => {
+                    // Made here, so that ids have the order in which tasks are taken on: rows are
+                    // added behind all others, and a list has nothing new behind its cursor.
+                    let id = TaskId(new_uuid_v7(&now));
                     let reply = self.keep(slot);
                     Input::Submit(Box::new(Submission { id, spec, key, reply }))
                 }
