@@ -177,6 +177,7 @@ impl App {
             policy: config.policy.clone(),
             bounds: config.queue,
             logs: config.logs,
+            history: config.history,
             metrics: metrics.clone(),
         })?;
         let doorman = Doorman::new(credentials, join_token.clone());

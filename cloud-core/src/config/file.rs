@@ -15,7 +15,7 @@ use crate::access::Limits;
 use crate::broker::CLIENTS_MAX_DEFAULT;
 use crate::driver::Bounds;
 use crate::http::{HttpSettings, HttpTls};
-use crate::store::{EventBounds, LogBounds, TASK_BYTES_LEAST};
+use crate::store::{EventBounds, HistoryBounds, LogBounds, TASK_BYTES_LEAST};
 
 /// The data folder of a core that is told of none, in the folder it is started in.
 pub const DATA_DEFAULT: &str = "ambit-data";
@@ -51,6 +51,8 @@ pub struct FileConfig {
     pub logs: LogBounds,
     /// How much is kept of the log of events.
     pub events: EventBounds,
+    /// How much is kept of tasks that are settled.
+    pub history: HistoryBounds,
     /// The core's own log.
     pub log: LogSection,
 }
@@ -277,6 +279,7 @@ impl FileConfig {
         check_logs(&self.logs)?;
         within("events.count_max", self.events.count_max, 1_000, 1_000_000_000)?;
         within("events.keep_hours", self.events.keep_hours, 1, 1_000_000)?;
+        check_history(&self.history)?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         let join_token_made = self.join.token_file.is_none();
         Ok(Config {
@@ -292,6 +295,7 @@ impl FileConfig {
             queue: self.queue,
             logs: self.logs,
             events: self.events,
+            history: self.history,
             log_level: self.log.level,
             log_format: self.log.format,
             data,
@@ -320,6 +324,15 @@ fn check_settings(core: &Settings) -> Result<(), ConfigProblem> {
         within(key, value, least, most)?;
     }
     Ok(())
+}
+
+fn check_history(history: &HistoryBounds) -> Result<(), ConfigProblem> {
+    const MANY: u64 = 1_000_000_000;
+    within("history.count_max", history.count_max, 1_000, MANY)?;
+    within("history.keep_hours", history.keep_hours, 1, 1_000_000)?;
+    within("history.keys_count_max", history.keys_count_max, 1_000, MANY)?;
+    // A key that goes before its task lets the task run a second time.
+    within("history.keys_keep_hours", history.keys_keep_hours, history.keep_hours, 1_000_000)
 }
 
 fn check_logs(logs: &LogBounds) -> Result<(), ConfigProblem> {

@@ -16,7 +16,7 @@ use shared_runtime::telemetry::{Format, Level, LevelError};
 use crate::access::Limits;
 use crate::driver::Bounds;
 use crate::http::HttpSettings;
-use crate::store::{EventBounds, LogBounds};
+use crate::store::{EventBounds, HistoryBounds, LogBounds};
 
 pub use broker::{BrokerChoice, ExternalBroker};
 pub use file::{
@@ -152,6 +152,8 @@ pub struct Config {
     pub logs: LogBounds,
     /// How much is kept of the log of events.
     pub events: EventBounds,
+    /// How much is kept of tasks that are settled.
+    pub history: HistoryBounds,
     /// The least important log lines.
     pub log_level: Level,
     /// What a log line looks like.

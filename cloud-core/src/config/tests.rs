@@ -144,6 +144,10 @@ fn values_that_cannot_work_are_refused() {
         ("[queue]\nlogs_max = 0", "queue.logs_max: must be from 1 to"),
         ("[logs]\ntask_bytes_max = 1000", "logs.task_bytes_max: must be from 65536 to"),
         ("[logs]\nbytes_max = 1000", "logs.bytes_max: must be from 1048576 to"),
+        ("[history]\ncount_max = 10", "history.count_max: must be from 1000 to"),
+        ("[history]\nkeep_hours = 0", "history.keep_hours: must be from 1 to"),
+        ("[history]\nkeep_hours = 400", "history.keys_keep_hours: must be from 400 to"),
+        ("[history]\nkeys_count_max = 1", "history.keys_count_max: must be from 1000 to"),
         ("[logs]\nkeep_days = 0", "logs.keep_days: must be from 1 to"),
         ("[access]\nrequests_burst = 0", "access.requests_burst: must be from 1 to"),
         ("[http]\nworkers = 0", "http.workers: must be from 1 to"),
@@ -176,7 +180,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         let is_section = known.contains(&format!("{word}: {{"))
             || [
                 "http", "tls", "access", "store", "broker", "join", "core", "policy", "queue",
-                "logs", "log", "events", "weights",
+                "logs", "log", "events", "history", "weights",
             ]
             .contains(&word);
         if names_a_value && !is_section && !word.is_empty() {

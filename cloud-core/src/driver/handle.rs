@@ -115,13 +115,7 @@ pub(super) type LookSlot = oneshot::Sender<Result<TaskView, CoreBusy>>;
 #[derive(Debug)]
 pub(super) enum Ask {
     /// To take a task on.
-    Submit {
-        id: TaskId,
-        spec: Arc<TaskSpec>,
-        key: Option<IdempotencyKey>,
-        mark: KeyMark,
-        slot: Slot,
-    },
+    Submit { spec: Arc<TaskSpec>, key: Option<IdempotencyKey>, mark: KeyMark, slot: Slot },
     /// To take many tasks on.
     SubmitMany { tasks: Vec<NewTask>, mark: KeyMark, slot: Slot },
     /// To call a task off.
@@ -199,9 +193,8 @@ impl Core {
         spec: Arc<TaskSpec>,
         key: Option<IdempotencyKey>,
     ) -> Result<Answer, CoreBusy> {
-        let id = TaskId(new_uuid_v7(&self.clock.now()));
         let mark = self.key_mark();
-        self.ask(|slot| Ask::Submit { id, spec, key, mark, slot }).await
+        self.ask(|slot| Ask::Submit { spec, key, mark, slot }).await
     }
 
     /// Takes many tasks on, each for itself: one message, one transaction, one answer. `mark` is

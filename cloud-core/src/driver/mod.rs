@@ -3,6 +3,7 @@
 //! its outside: the handle for callers, the way in for the link, and how it is started.
 
 mod handle;
+mod history;
 mod logs;
 mod outbound;
 mod run;
@@ -22,7 +23,8 @@ use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::observe::{DriverStopped, Metrics};
-use crate::store::{AgentLogs, LogBounds, LogDrop, Store, StoreError};
+use crate::store::{AgentLogs, HistoryBounds, LogBounds, LogDrop, Store, StoreError};
+use history::History;
 use logs::{LogLane, Logs};
 use run::Run;
 
@@ -65,6 +67,8 @@ pub struct Parts {
     pub bounds: Bounds,
     /// How much to keep of logs.
     pub logs: LogBounds,
+    /// How much to keep of what is over.
+    pub history: HistoryBounds,
     /// Where to count.
     pub metrics: Metrics,
 }
@@ -197,6 +201,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
             asks,
             uplinks,
             logs: Logs::new(logs, parts.logs),
+            history: History::new(parts.history),
             stopped,
             batch_max: parts.bounds.batch_max.max(2),
             heartbeat_ms,

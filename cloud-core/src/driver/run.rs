@@ -11,10 +11,11 @@ use cloud_core_logic::effect::Outcome;
 use cloud_core_logic::{Cloud, Input, KEYS_MAX, ReplyTo, Submission, Submissions};
 use shared::id::TaskId;
 use shared::time::{Monotonic, Now};
-use shared_runtime::clock::Clock;
+use shared_runtime::clock::{Clock, new_uuid_v7};
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView};
+use super::history::History;
 use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
 use crate::observe::{
@@ -49,6 +50,7 @@ pub(super) struct Inside {
     pub(super) asks: mpsc::Receiver<Ask>,
     pub(super) uplinks: mpsc::Receiver<Input>,
     pub(super) logs: Logs,
+    pub(super) history: History,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) batch_max: usize,
     /// A round that takes longer was deaf: its store was stuck.
@@ -156,6 +158,7 @@ impl Run {
         } else {
             SLEEP_MAX
         };
+        let counting = counting.min(self.inside.history.wait());
         let Some(due) = self.inside.cloud.next_wakeup() else {
             return counting;
         };
@@ -170,7 +173,7 @@ impl Run {
         let idle = batch.uplinks.is_empty() && batch.asks.is_empty();
         let due = self.inside.cloud.next_wakeup().is_some_and(|due| due <= now.mono);
         if !idle || due || deaf {
-            let (mut inputs, looks) = self.inputs(batch);
+            let (mut inputs, looks) = self.inputs(batch, now);
             if deaf {
                 // As after a loss of the link: every agent is given its time again.
                 inputs.insert(0, Input::Broker { up: Status::is(&self.inside.status.broker_up) });
@@ -193,7 +196,7 @@ impl Run {
     }
 
     /// Turns what was gathered into inputs, and puts callers where their answers find them.
-    fn inputs(&mut self, batch: Batch) -> (Vec<Input>, Vec<Look>) {
+    fn inputs(&mut self, batch: Batch, now: Now) -> (Vec<Input>, Vec<Look>) {
         let mut inputs = batch.uplinks;
         let mut looks = Vec::new();
         for ask in batch.asks {
@@ -202,7 +205,10 @@ impl Run {
                 continue;
             }
             let input = match ask {
-                Ask::Submit { id, spec, key, slot, .. } => {
+                Ask::Submit { spec, key, slot, .. } => {
+                    // Made here, so that ids have the order in which tasks are taken on: rows are
+                    // added behind all others, and a list has nothing new behind its cursor.
+                    let id = TaskId(new_uuid_v7(&now));
                     let reply = self.keep(slot);
                     Input::Submit(Box::new(Submission { id, spec, key, reply }))
                 }
@@ -345,10 +351,11 @@ impl Run {
         }
     }
 
-    /// Writes logs, when nothing waits to be decided or they have waited for long; and, when there is
-    /// nothing else to do at all, takes old ones away.
+    /// Writes logs, when nothing waits to be decided or they have waited for long; when there is
+    /// nothing else to do at all, takes old ones away; and now and then a few tasks that are over.
     fn keep_logs(&mut self) {
-        let Inside { asks, uplinks, logs, store, outbound, clock, metrics, .. } = &mut self.inside;
+        let Inside { asks, uplinks, logs, history, store, outbound, clock, metrics, .. } =
+            &mut self.inside;
         let busy = !uplinks.is_empty() || !asks.is_empty();
         if logs.are_due(busy) {
             logs.write(store.as_mut(), outbound.as_mut(), clock, metrics);
@@ -356,6 +363,7 @@ impl Run {
         if !busy {
             logs.prune(store.as_mut(), clock, metrics);
         }
+        history.prune(busy, store.as_mut(), clock, metrics);
     }
 
     /// Brings the gauges up to date, when that is due.

@@ -43,6 +43,7 @@ fn rig_with(store: Box<dyn Store>, bounds: Bounds, settings: Settings) -> Rig {
         policy: Policy::default(),
         bounds,
         logs: LogBounds::default(),
+        history: HistoryBounds::default(),
         metrics: Metrics::unread(),
     };
     let (core, uplinks, driver) = start(parts).expect("start");

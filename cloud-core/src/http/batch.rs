@@ -246,10 +246,7 @@ fn tell(reader: &dyn Reader, items: Vec<Item>, taken: Vec<Taken>) -> ApiResult<V
     let mut taken = taken.into_iter();
     let there = |id| match reader.task(id)? {
         Some(task) => Ok(BatchResult::task(200, task.summary)),
-        None => {
-            let detail = format!("task {id} was taken on earlier, and is not kept any more");
-            Ok(refused(&ApiError::new(Kind::TaskNotFound, detail)))
-        }
+        None => Ok(refused(&tasks::pruned(id))),
     };
     let results = items.into_iter().map(|item| match item {
         Item::Refused(error) => Ok(refused(&error)),

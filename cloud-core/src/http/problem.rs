@@ -44,6 +44,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
+    /// The task of this idempotency key is settled and not kept any more.
+    TaskPruned,
     /// The policy is not the one to be replaced.
     PolicyChanged,
     /// The body is longer than allowed.
@@ -88,7 +90,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 29] = {
+const FACTS: [Facts; 30] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -107,6 +109,7 @@ const FACTS: [Facts; 29] = {
         facts(K::PathNotFound, "path-not-found", S::NOT_FOUND, "There is no such path"),
         facts(K::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "The path does not take this method"),
         facts(K::RequestTimeout, "request-timeout", S::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        facts(K::TaskPruned, "task-pruned", S::GONE, "The task of this key was done and is not kept any more"),
         facts(K::PolicyChanged, "policy-changed", S::PRECONDITION_FAILED, "The policy was changed meanwhile"),
         facts(K::BodyTooLarge, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
         facts(K::UnsupportedMediaType, "unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "The body must be plain JSON"),

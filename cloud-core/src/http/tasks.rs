@@ -113,12 +113,15 @@ pub fn id_of(request: &HttpRequest) -> ApiResult<TaskId> {
 pub async fn no_task<T>(state: &State, id: TaskId) -> ApiResult<T> {
     let late_reports = state.read(move |reader| reader.late_reports(id)).await?;
     if late_reports.is_empty() {
-        let detail = format!("there is no task {id}; GET /v1/tasks lists those there are");
+        let detail = format!(
+            "there is no task {id}; it may have been settled so long ago that it is not kept any \
+             more. GET /v1/tasks lists those there are"
+        );
         return Err(ApiError::new(Kind::TaskNotFound, detail));
     }
     let detail = format!(
-        "this core does not know task {id} any more, because it was put back to a backup taken \
-         before the task was submitted; what agents told of it since is in `late_reports`"
+        "this core does not know task {id} any more: it was put back to a backup taken before the \
+         task was submitted, or has pruned it; what agents told of it since is in `late_reports`"
     );
     Err(ApiError::new(Kind::TaskForgotten, detail).with_late_reports(late_reports))
 }
@@ -131,7 +134,20 @@ async fn stored(state: &State, id: TaskId) -> ApiResult<TaskDocument> {
 }
 
 async fn repeated(state: &State, first: TaskId) -> ApiResult {
-    Ok(HttpResponse::Ok().json(stored(state, first).await?))
+    match state.read(move |reader| reader.task(first)).await? {
+        Some(task) => Ok(HttpResponse::Ok().json(task)),
+        None => Err(pruned(first)),
+    }
+}
+
+/// What is said of a key whose task is settled and not kept any more. The key has outlived it, so
+/// that it is not run again.
+pub fn pruned(first: TaskId) -> ApiError {
+    let detail = format!(
+        "this Idempotency-Key was used before for task {first}, which is settled and not kept any \
+         more; nothing was done. Use a new key to run it again"
+    );
+    ApiError::new(Kind::TaskPruned, detail)
 }
 
 /// What is said of a task that does not fit.

@@ -2,6 +2,7 @@
 //! line and counts into the metrics held here, so that neither is forgotten where it happens.
 
 mod event;
+mod history;
 mod logs;
 mod process;
 mod stages;
@@ -24,6 +25,8 @@ pub use event::{
     Direction, DriverStopped, DropCause, Event, InputTaken, LateReportKept, LinkChanged, LinkState,
     MessageDropped, MessageSent, TaskSettled,
 };
+use history::HistoryMetrics;
+pub use history::{HistoryNotPruned, HistoryStep};
 use logs::LogMetrics;
 pub use logs::{LogsDropped, LogsGivenUp, LogsKept, LogsNotKept, LogsPruned};
 pub use process::ProcessMetrics;
@@ -96,6 +99,7 @@ struct Inner {
     tasks: Family<StatusLabel, Gauge>,
     agents: Family<StatusLabel, Gauge>,
     recovering: Gauge,
+    history: HistoryMetrics,
     logs: LogMetrics,
     stages: StageMetrics,
     /// One for each cause of [`DropCause`].
@@ -125,6 +129,7 @@ impl Metrics {
             tasks: Family::default(),
             agents: Family::default(),
             recovering: Gauge::default(),
+            history: HistoryMetrics::new(),
             logs: LogMetrics::new(),
             stages: StageMetrics::new(),
             drops_told: Default::default(),
@@ -168,6 +173,7 @@ impl Inner {
     fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("ambit");
         self.register_driver(registry);
+        self.history.register(registry);
         self.logs.register(registry);
         self.stages.register(registry);
         registry.register(

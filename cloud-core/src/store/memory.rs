@@ -2,6 +2,7 @@
 //! survives the process. A reopened copy shares what the first one holds.
 
 mod events;
+mod history;
 mod logs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +18,12 @@ use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
 use shared::mailbox::Inbox;
 use shared::time::Timestamp;
 
+use super::history::Pass;
 use super::logs::{Shelf, keep_all, prune};
 use super::{
-    AgentLogs, EventBounds, EventPart, KeptLogs, LATE_REPORTS_MAX, LogBounds, LogPart, LogState,
-    PlacementInput, Pruned, Reader, Store, StoreError, TaskFilter, TextPiece,
-    document::placement_input, page_limit, page_of, task_behind,
+    AgentLogs, EventBounds, EventPart, HistoryBounds, HistoryPruned, KeptLogs, LATE_REPORTS_MAX,
+    LogBounds, LogPart, LogState, PlacementInput, Pruned, Reader, Store, StoreError, TaskFilter,
+    TextPiece, document::placement_input, page_limit, page_of, task_behind,
 };
 use events::Events;
 use logs::Logs;
@@ -37,7 +39,8 @@ struct State {
     core: CoreId,
     tasks: BTreeMap<TaskId, TaskRow>,
     live: BTreeSet<TaskId>,
-    keys: BTreeMap<String, TaskId>,
+    keys: BTreeMap<String, KeptKey>,
+    keys_taken: u64,
     assignments: BTreeMap<AssignmentId, AssignmentRow>,
     agents: BTreeMap<AgentId, AgentRow>,
     credentials: BTreeMap<AgentId, Credential>,
@@ -47,6 +50,16 @@ struct State {
     events: Events,
     recovering: bool,
     policy: Option<Policy>,
+    pass: Pass,
+}
+
+/// An idempotency key, which outlives its task.
+#[derive(Debug)]
+struct KeptKey {
+    number: u64,
+    task: TaskId,
+    body_hash: String,
+    taken_at: Timestamp,
 }
 
 impl MemoryStore {
@@ -58,6 +71,7 @@ impl MemoryStore {
             tasks: BTreeMap::new(),
             live: BTreeSet::new(),
             keys: BTreeMap::new(),
+            keys_taken: 0,
             assignments: BTreeMap::new(),
             agents: BTreeMap::new(),
             credentials: BTreeMap::new(),
@@ -67,6 +81,7 @@ impl MemoryStore {
             events: Events::default(),
             recovering: false,
             policy: None,
+            pass: Pass::default(),
         };
         Self { shared: Arc::new(RwLock::new(state)) }
     }
@@ -154,6 +169,19 @@ impl Store for MemoryStore {
         let mut state = self.write();
         let more = prune(&mut *state, bounds, now)?;
         Ok(Pruned { bytes: state.total_cost()?, more })
+    }
+
+    fn prune_history(
+        &mut self,
+        bounds: &HistoryBounds,
+        effort: usize,
+        now: Timestamp,
+    ) -> Result<HistoryPruned, StoreError> {
+        let mut state = self.write();
+        let mut pass = state.pass;
+        let pruned = pass.step(&mut *state, bounds, effort, now)?;
+        state.pass = pass;
+        Ok(pruned)
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -260,7 +288,14 @@ impl State {
             if self.keys.contains_key(&key.key) {
                 return Err(StoreError::contradiction("an idempotency key is used already"));
             }
-            self.put(|state| &mut state.keys, key.key.clone(), row.id, undo);
+            self.keys_taken += 1;
+            let kept = KeptKey {
+                number: self.keys_taken,
+                task: row.id,
+                body_hash: key.body_hash.clone(),
+                taken_at: row.submitted_at,
+            };
+            self.put(|state| &mut state.keys, key.key.clone(), kept, undo);
         }
         self.put_task(row.clone(), undo);
         Ok(())
@@ -380,8 +415,7 @@ impl Reader for MemoryStore {
 
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         let state = self.read();
-        let row = state.keys.get(key).and_then(|id| state.tasks.get(id));
-        Ok(row.and_then(|row| Some((row.id, row.key.as_ref()?.body_hash.clone()))))
+        Ok(state.keys.get(key).map(|key| (key.task, key.body_hash.clone())))
     }
 
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {

@@ -7,6 +7,7 @@ pub mod conformance;
 mod document;
 mod error;
 mod events;
+mod history;
 mod logs;
 mod memory;
 mod sqlite;
@@ -21,6 +22,7 @@ use shared::time::Timestamp;
 
 pub use error::{BackupError, StoreError};
 pub use events::{EventBounds, EventPart};
+pub use history::{HistoryBounds, HistoryPruned};
 pub use logs::{
     AgentLogs, KeptLogs, LogAttempt, LogBounds, LogDrop, LogFate, LogPart, LogState, Pruned,
     Stream, TASK_BYTES_LEAST, TextPiece,
@@ -68,6 +70,19 @@ pub trait Store: Send {
     /// When nothing was taken away.
     fn prune_logs(&mut self, bounds: &LogBounds, now: Timestamp) -> Result<Pruned, StoreError>;
 
+    /// Takes away a few of those settled tasks that are too old, or too many, and of the
+    /// idempotency keys of tasks that are gone. `effort` bounds how many: a task is one, and so is a
+    /// row of its log.
+    ///
+    /// # Errors
+    /// When nothing was taken away.
+    fn prune_history(
+        &mut self,
+        bounds: &HistoryBounds,
+        effort: usize,
+        now: Timestamp,
+    ) -> Result<HistoryPruned, StoreError>;
+
     /// A way to read what is committed, from any thread.
     fn reader(&self) -> Arc<dyn Reader>;
 }
@@ -93,7 +108,8 @@ pub trait Reader: Send + Sync {
         cursor: Option<&str>,
     ) -> Result<Page<TaskSummary>, StoreError>;
 
-    /// The task that was submitted under an idempotency key, with the hash of its body.
+    /// The task that was submitted under an idempotency key, with the hash of its body; the task may
+    /// be gone.
     ///
     /// # Errors
     /// When the store cannot be read.

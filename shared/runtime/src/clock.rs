@@ -1,6 +1,7 @@
 //! The only file that reads clocks and randomness. Drivers take a [`Now`] from here and pass it
 //! on; nothing below a driver asks again.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -91,9 +92,10 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 static LAST_UUID: AtomicU64 = AtomicU64::new(0);
 
 /// A UUID that sorts by time (version 7), for the wall time of `now`. Before 1970 counts as 1970.
-/// Those made by one process sort in the order in which they were made: the twelve bits after the
-/// time count within a millisecond (RFC 9562, section 6.2, method 1), and a clock that goes back
-/// is not followed.
+/// Those made by one process sort in the order in which they were made, and no two of them begin
+/// with the same eight bytes: the twelve bits after the time count within a millisecond (RFC 9562,
+/// section 6.2, method 1), and a clock that goes back is not followed. The rest is from the
+/// system, asked for by the kilobyte, because to ask for each takes longer than all else here.
 #[must_use]
 pub fn new_uuid_v7(now: &Now) -> Uuid {
     let reading = u64::try_from(now.wall.0).unwrap_or(0) << 12;
@@ -102,10 +104,47 @@ pub fn new_uuid_v7(now: &Now) -> Uuid {
     let last =
         LAST_UUID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
     let stamp = next(last.unwrap_or_default());
-    let mut random: [u8; 10] = random_bytes();
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&unguessable_bytes());
     let count = stamp.to_be_bytes();
     (random[0], random[1]) = (count[6] & 0x0f, count[7]);
     Builder::from_unix_timestamp_millis(stamp >> 12, &random).into_uuid()
+}
+
+/// Lets every UUID of version 7 that is made from now on sort behind this one.
+pub fn uuids_follow(uuid: &Uuid) {
+    let (front, _) = uuid.as_u64_pair();
+    // The time, and the count without the version between them.
+    let stamp = (front >> 16) << 12 | (front & 0x0fff);
+    LAST_UUID.fetch_max(stamp, Ordering::Relaxed);
+}
+
+/// How much is asked of the system at once, in bytes.
+const POOL_BYTES: usize = 1_024;
+
+/// Bytes from the system's generator that were asked for in advance, a thread's own.
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    used: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES }) };
+}
+
+/// Eight bytes that nobody can guess, none of them given twice.
+fn unguessable_bytes() -> [u8; 8] {
+    POOL.with_borrow_mut(|pool| {
+        if pool.used == POOL_BYTES {
+            *pool = Pool { bytes: random_bytes(), used: 0 };
+        }
+        let mut taken = [0; 8];
+        let part = &mut pool.bytes[pool.used..pool.used + taken.len()];
+        taken.copy_from_slice(part);
+        part.fill(0);
+        pool.used += taken.len();
+        taken
+    })
 }
 
 /// A random UUID (version 4).
@@ -130,6 +169,19 @@ mod tests {
             .collect();
         assert!(made.is_sorted_by(|one, next| one < next));
         assert!(made.iter().all(|uuid| uuid.get_version_num() == 7));
+    }
+
+    #[test]
+    fn uuids_follow_those_of_earlier_processes_whatever_the_clock_shows() {
+        let at = |wall| Now { wall: Timestamp(wall), mono: Monotonic(0), chance: 0 };
+        let ahead = Builder::from_unix_timestamp_millis(4_100_000_000_000, &[0xff; 10]).into_uuid();
+        uuids_follow(&ahead);
+        let made: Vec<Uuid> = (0..5_000).map(|_| new_uuid_v7(&at(4_000_000_000_000))).collect();
+        assert!(made[0] > ahead && made.is_sorted_by(|one, next| one < next));
+        let fronts: HashSet<u64> = made.iter().map(|uuid| uuid.as_u64_pair().0).collect();
+        assert_eq!(fronts.len(), made.len(), "each has a front of its own");
+        let backs: HashSet<u64> = made.iter().map(|uuid| uuid.as_u64_pair().1).collect();
+        assert_eq!(backs.len(), made.len(), "nothing random is given twice");
     }
 
     #[test]

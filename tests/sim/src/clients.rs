@@ -99,7 +99,7 @@ impl World {
             Answer::Submitted(document) => self.client_is_served(index, document.summary.id),
             Answer::Repeated(task) => {
                 // Not committed by this batch, but by one before it.
-                let kept = self.core.maps.tasks.contains_key(&task);
+                let kept = self.core.maps.known(task).is_some();
                 ensure(kept, "a_repeated_submission_is_in_the_store", || describe::task(task));
                 self.client_is_served(index, task);
             }

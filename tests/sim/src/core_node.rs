@@ -91,7 +91,7 @@ impl World {
         self.note(Who::Core, |_| "starts".to_owned());
         let now = self.core_now();
         for task in &self.acknowledged {
-            let kept = self.core.maps.tasks.contains_key(task);
+            let kept = self.core.maps.known(*task).is_some();
             ensure(kept, "an_acknowledged_submission_is_kept", || describe::task(*task));
         }
         let stored = self.core.maps.stored();
@@ -132,7 +132,7 @@ impl World {
         self.plan.core.agents_max = 1_000;
         // What was submitted since then is lost, and whoever waits for it has to ask again.
         let Self { core, acknowledged, .. } = self;
-        acknowledged.retain(|task| core.maps.tasks.contains_key(task));
+        acknowledged.retain(|task| core.maps.known(*task).is_some());
     }
 
     pub fn core_link_comes_up(&mut self, life: u64) {

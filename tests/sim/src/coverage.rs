@@ -68,6 +68,7 @@ kinds! {
     JoinedLate "board joined late",
     NoClock "board without a clock of its own",
     LateReport "late report",
+    Pruned "settled task pruned",
     SubmissionRepeated "submission repeated",
     QueueFull "queue full",
     SubmittedToNobody "submission to a core that is down",

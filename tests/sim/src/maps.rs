@@ -28,7 +28,15 @@ pub struct Maps {
     pub credentials: BTreeMap<AgentId, u64>,
     /// Whether it is a backup whose agents have not had their time to say what they hold.
     pub recovering: bool,
+    /// Tasks that were settled and are not kept any more, as they were: for whoever watches, and for
+    /// nobody in the world.
+    pruned: BTreeMap<TaskId, TaskRow>,
+    /// How many settled tasks are kept.
+    settled_max: usize,
 }
+
+/// How many settled tasks a store keeps that keeps few.
+const SETTLED_FEW: usize = 2;
 
 impl Maps {
     pub fn new(core: CoreId) -> Self {
@@ -42,6 +50,25 @@ impl Maps {
             keys: BTreeMap::new(),
             credentials: BTreeMap::new(),
             recovering: false,
+            pruned: BTreeMap::new(),
+            // Every other store, by a chance that is drawn anyway.
+            settled_max: if core.0.as_u128() & 1 == 0 { SETTLED_FEW } else { usize::MAX },
+        }
+    }
+
+    /// A task that was ever taken on, kept or not.
+    pub fn known(&self, task: TaskId) -> Option<&TaskRow> {
+        self.tasks.get(&task).or_else(|| self.pruned.get(&task))
+    }
+
+    /// Takes the oldest settled tasks away when there are too many, with their attempts.
+    fn prune(&mut self, coverage: &mut Coverage) {
+        let settled = self.tasks.keys().filter(|id| !self.unsettled.contains(id));
+        let excess = (self.tasks.len() - self.unsettled.len()).saturating_sub(self.settled_max);
+        for id in settled.take(excess).copied().collect::<Vec<_>>() {
+            self.assignments.retain(|attempt, _| attempt.task != id);
+            self.pruned.extend(self.tasks.remove_entry(&id));
+            coverage.count(Kind::Pruned);
         }
     }
 
@@ -68,6 +95,7 @@ impl Maps {
         for change in changes {
             self.apply(change, coverage, &mut outcomes);
         }
+        self.prune(coverage);
         outcomes
     }
 
@@ -77,6 +105,14 @@ impl Maps {
         coverage: &mut Coverage,
         outcomes: &mut Vec<(TaskId, Outcome)>,
     ) {
+        let about = match change {
+            Change::TaskAdded(row) => Some(row.id),
+            Change::TaskMoved { task, .. } => Some(*task),
+            Change::AssignmentPut(row) => Some(row.id.task),
+            _ => None,
+        };
+        let gone = about.filter(|task| self.pruned.contains_key(task));
+        ensure(gone.is_none(), "what_is_pruned_does_not_come_back", || format!("{change:?}"));
         match change.clone() {
             Change::TaskAdded(row) => {
                 if let Some(key) = &row.key {

@@ -153,7 +153,7 @@ impl World {
             return;
         }
         for task in &backup.unsettled {
-            let Some(now) = self.core.maps.tasks.get(task) else {
+            let Some(now) = self.core.maps.known(*task) else {
                 continue;
             };
             let TaskState::Settled { outcome } = &now.life.state else {
@@ -204,7 +204,7 @@ impl World {
             for task in taken {
                 self.watch.forgotten.remove(&task);
                 self.coverage.count(Kind::OutcomeToldAgain);
-                let state = &self.core.maps.tasks[&task].life.state;
+                let state = &self.core.maps.known(task).expect("a task of the backup").life.state;
                 let settled = matches!(state, TaskState::Settled { .. });
                 ensure(settled, "an_outcome_that_an_agent_keeps_outlives_a_backup", || {
                     format!("{} {}", describe::task(task), describe::state(state))
@@ -220,7 +220,8 @@ impl World {
         }
         let attempt = outcome.attempt.expect("an attempt that succeeded");
         let id = AssignmentId { task, attempt };
-        let noop = self.core.maps.tasks[&task].spec.run.kind() == "noop";
+        let row = self.core.maps.known(task).expect("a task that was taken on");
+        let noop = row.spec.run.kind() == "noop";
         ensure(noop || self.succeeded.contains(&id), "a_success_was_one", || {
             format!("{} never returned 0", describe::attempt(id))
         });

@@ -10,7 +10,9 @@ use shared::time::Timestamp;
 use shared::wire::Downlink;
 
 use crate::driver::Outbound;
-use crate::store::{AgentLogs, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError};
+use crate::store::{
+    AgentLogs, HistoryBounds, HistoryPruned, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError,
+};
 
 /// What a store is told to do with the next commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +140,15 @@ impl Store for Moody {
             self.stage.note(Happened::LogsGivenUp);
         }
         Ok(after)
+    }
+
+    fn prune_history(
+        &mut self,
+        bounds: &HistoryBounds,
+        effort: usize,
+        now: Timestamp,
+    ) -> Result<HistoryPruned, StoreError> {
+        self.store.prune_history(bounds, effort, now)
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -42,7 +42,7 @@ use super::{HttpSettings, ServerHandle, start};
 use crate::access::{Gate, Limits};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::observe::Metrics;
-use crate::store::{LogBounds, MemoryStore, Reader, Store};
+use crate::store::{HistoryBounds, LogBounds, MemoryStore, Reader, Store};
 use client::Reply;
 
 /// The database of every agent that says hello.
@@ -186,6 +186,7 @@ fn core(mut store: MemoryStore, settings: Settings) -> (Core, Uplinks, DriverHan
         policy: Policy::default(),
         bounds: Bounds::default(),
         logs: LogBounds::default(),
+        history: HistoryBounds::default(),
         metrics: Metrics::register(&mut Registry::default()),
     };
     driver::start(parts).expect("a driver")

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{CoreId, HttpSettings, MemoryStore, Served, Uuid, noop};
+use shared::time::Timestamp;
+
+use super::{CoreId, HistoryBounds, HttpSettings, MemoryStore, Served, Store, Uuid, noop};
 
 #[test]
 fn a_submitted_task_is_there() {
@@ -73,6 +75,40 @@ fn one_key_from_many_clients_at_once_is_one_task() {
         clients.into_iter().map(|client| client.join().expect("client")).collect()
     });
     assert_eq!(ids.len(), 1, "{ids:?}");
+}
+
+#[test]
+fn a_key_outlives_its_task_and_never_makes_a_second_one() {
+    let mut store = MemoryStore::new(CoreId(Uuid::from_u128(1)));
+    let served = Served::over(store.clone(), HttpSettings::default(), 1_000);
+    let key = [("Idempotency-Key", "k-1")];
+    let first = served.submit_text(&noop().to_string(), &key).json();
+    let id = first["id"].as_str().expect("id");
+    served.post(&format!("/v1/tasks/{id}/cancel"));
+    let bounds = HistoryBounds { count_max: 0, ..HistoryBounds::default() };
+    let pruned = store.prune_history(&bounds, 9, Timestamp(0)).expect("pruned");
+    assert_eq!((pruned.tasks, pruned.keys_kept), (1, 1));
+
+    let again = served.submit_text(&noop().to_string(), &key);
+    assert_eq!((again.status, again.problem().as_str()), (410, "task-pruned"));
+    assert!(again.json()["detail"].as_str().expect("detail").contains(id));
+    let other = served.submit_text(r#"{"run":{"noop":{}},"priority":51}"#, &key);
+    assert_eq!((other.status, other.problem().as_str()), (422, "idempotency-key-reused"));
+    let mut item = noop();
+    item["idempotency_key"] = json!("k-1");
+    let headers = [("content-type", "application/json")];
+    let body = json!([item]).to_string();
+    let batch =
+        super::client::send(served.address, "POST", "/v1/tasks/batch", &headers, body.as_bytes());
+    let result = batch.json()["results"][0].clone();
+    assert_eq!((batch.status, &result["status"]), (200, &json!(410)), "{result}");
+    assert!(result.to_string().contains("task-pruned"), "{result}");
+    for (method, path) in [("GET", ""), ("GET", "/explain"), ("POST", "/cancel")] {
+        let path = format!("/v1/tasks/{id}{path}");
+        let reply = super::client::send(served.address, method, &path, &[], b"");
+        assert_eq!((reply.status, reply.problem().as_str()), (404, "task-not-found"), "{path}");
+    }
+    assert_eq!(served.get("/v1/tasks").json()["items"], json!([]), "no second run");
 }
 
 #[test]

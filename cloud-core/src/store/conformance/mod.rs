@@ -2,6 +2,7 @@
 //! and [`random::alike`] against the one in memory before anybody uses it.
 
 pub mod events;
+mod history;
 mod listing;
 pub mod logs;
 pub mod random;
@@ -19,7 +20,7 @@ use shared::time::Timestamp;
 use super::{LATE_REPORTS_MAX, Reader, Store, StoreError, TaskFilter};
 use sample::{
     CORE, added, agent_id, agent_row, assigned, assignment_put, assignment_row, credential,
-    history, moved, queued, settled, task_id, task_row, wanted,
+    history as told, moved, queued, settled, task_id, task_row, wanted,
 };
 
 /// Runs every check, each against a fresh store of the core [`CORE`].
@@ -55,6 +56,14 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     logs::of_all_logs_the_oldest_goes_first(&mut *make());
     logs::old_logs_go_in_small_steps(&mut *make());
     logs::a_long_log_is_read_part_by_part_in_both_directions(&mut *make());
+    history::what_is_settled_goes_whole_when_it_is_old(&mut *make());
+    history::what_is_too_much_goes_oldest_first(&mut *make());
+    history::what_runs_long_does_not_keep_what_came_after_it(&mut *make());
+    history::a_key_outlives_its_task_and_is_free_after_its_time(&mut *make());
+    history::of_too_many_keys_the_oldest_go_first(&mut *make());
+    history::a_list_goes_on_while_tasks_come_and_go(&mut *make());
+    history::what_is_gone_does_not_come_back(&mut *make());
+    history::what_was_told_of_nothing_that_is_here_goes_when_it_is_old(&mut *make());
 }
 
 fn commit(store: &mut dyn Store, changes: &[Change]) {
@@ -179,7 +188,7 @@ fn a_batch_is_kept_whole_or_not_at_all(store: &mut dyn Store) {
         Change::CredentialPut { agent: agent_id("b"), credential: credential(1) },
         Change::WantedPut { agent: agent_id("a"), row: wanted(1, 2, 2) },
         Change::WantedRemoved { agent: agent_id("a"), assignment },
-        Change::LateReport { task: task_id(1), entry: Box::new(history("a", 1, 3)) },
+        Change::LateReport { task: task_id(1), entry: Box::new(told("a", 1, 3)) },
         moved(99, queued()),
     ];
     refused(store, &batch);
@@ -216,7 +225,7 @@ fn late_reports_are_kept_once_and_bounded(store: &mut dyn Store) {
     commit(store, &[added(&task_row(1))]);
     let late = |task, agent: &str, attempt, code| Change::LateReport {
         task: task_id(task),
-        entry: Box::new(history(agent, attempt, code)),
+        entry: Box::new(told(agent, attempt, code)),
     };
     // Also of a task that this store has never heard of.
     commit(store, &[late(1, "a", 1, 0), late(1, "a", 1, 0), late(404, "a", 1, 0)]);
@@ -226,13 +235,13 @@ fn late_reports_are_kept_once_and_bounded(store: &mut dyn Store) {
     );
     let kept = store.reader().task(task_id(1)).expect("read").expect("there").late_reports;
     let expected = [("a", 1, 0), ("b", 1, 0), ("a", 2, 0), ("a", 1, 9)];
-    assert_eq!(kept, expected.map(|(agent, attempt, code)| history(agent, attempt, code)));
+    assert_eq!(kept, expected.map(|(agent, attempt, code)| told(agent, attempt, code)));
     let many: Vec<Change> =
         (0..2 * LATE_REPORTS_MAX).map(|code| late(1, "a", 1, 1_000 + code as i32)).collect();
     commit(store, &many);
     let kept = store.reader().task(task_id(1)).expect("read").expect("there").late_reports;
     assert_eq!(kept.len(), LATE_REPORTS_MAX);
-    assert_eq!(kept[4], history("a", 1, 1_000), "the first ones stay");
+    assert_eq!(kept[4], told("a", 1, 1_000), "the first ones stay");
 }
 
 fn desired_state_is_one_row_per_assignment(store: &mut dyn Store) {
@@ -318,7 +327,7 @@ fn an_explanation_knows_who_refused(store: &mut dyn Store) {
 }
 
 fn what_is_told_of_an_unknown_task_is_there_to_be_asked_for(store: &mut dyn Store) {
-    let entry = Box::new(history("a", 4, 0));
+    let entry = Box::new(told("a", 4, 0));
     commit(store, &[Change::LateReport { task: task_id(404), entry: entry.clone() }]);
     let reader = store.reader();
     assert_eq!(reader.late_reports(task_id(404)).expect("read"), [*entry]);

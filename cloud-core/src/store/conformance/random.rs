@@ -1,7 +1,7 @@
 //! Random changes that a core could make, and the claim that two stores fed with the same ones
 //! cannot be told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_core_logic::change::{AgentRow, AssignmentRow, Change, TaskLife, TaskRow};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use super::sample::{
     agent_id, agent_row, assignment_row, credential, finish, history, key, settled, task_id,
     task_row, wanted,
 };
-use crate::store::{Store, TaskFilter};
+use crate::store::{HistoryBounds, Reader, Store, TaskFilter};
 
 /// A move of the script: what kind, about which task, which agent, and how.
 pub type Move = (u8, u8, u8, u8);
@@ -36,6 +36,8 @@ struct Script {
     tasks: BTreeMap<TaskId, TaskRow>,
     agents: BTreeMap<usize, AgentRow>,
     rev: u64,
+    /// Tasks that were settled and are not kept any more.
+    pruned: BTreeSet<TaskId>,
 }
 
 impl Script {
@@ -72,7 +74,7 @@ impl Script {
 
     fn add_task(&mut self, number: u128, name: &str, how: u8) -> Option<Change> {
         let mut row = task_row(number);
-        if self.tasks.contains_key(&row.id) {
+        if self.tasks.contains_key(&row.id) || self.pruned.contains(&row.id) {
             return None;
         }
         let mut spec = (*row.spec).clone();
@@ -109,6 +111,18 @@ impl Script {
         let agent = (!how.is_multiple_of(5)).then(|| agent_id(name));
         row.life = TaskLife { agent, failures: u32::from(how), ..life };
         Some(Change::TaskMoved { task: row.id, life: Box::new(row.life.clone()) })
+    }
+
+    /// Knows no more of what a store has taken away.
+    fn forget(&mut self, reader: &dyn Reader) {
+        let (tasks, pruned) = (&mut self.tasks, &mut self.pruned);
+        tasks.retain(|id, _| {
+            let kept = reader.task(*id).expect("read").is_some();
+            if !kept {
+                pruned.insert(*id);
+            }
+            kept
+        });
     }
 
     fn about_agent(&mut self, number: u128, at: usize, how: u8) -> Option<Change> {
@@ -156,6 +170,25 @@ fn filters() -> Vec<TaskFilter> {
     filters
 }
 
+/// Lets both take away what is too much, and now and then what is too old.
+fn prune_alike(
+    left: &mut dyn Store,
+    right: &mut dyn Store,
+    round: usize,
+) -> Result<(), TestCaseError> {
+    let bounds = HistoryBounds {
+        count_max: 2,
+        keep_hours: if round % 3 == 2 { 0 } else { 1 },
+        keys_count_max: 1,
+        keys_keep_hours: 1,
+    };
+    // Behind the time at which samples are settled, before that of late reports.
+    let now = Timestamp(3_500);
+    let one = left.prune_history(&bounds, 3, now).expect("pruned");
+    prop_assert_eq!(one, right.prune_history(&bounds, 3, now).expect("pruned"));
+    Ok(())
+}
+
 /// Feeds both stores the same batches and compares all that can be read of them after each.
 ///
 /// # Errors
@@ -166,10 +199,12 @@ pub fn alike(
     batches: Vec<Vec<Move>>,
 ) -> Result<(), TestCaseError> {
     let mut script = Script::default();
-    for moves in batches {
+    for (round, moves) in batches.into_iter().enumerate() {
         let changes: Vec<Change> = moves.into_iter().filter_map(|step| script.play(step)).collect();
         let taken = (left.commit(&changes).is_ok(), right.commit(&changes).is_ok());
         prop_assert_eq!(taken, (true, true));
+        prune_alike(left, right, round)?;
+        script.forget(&*left.reader());
         prop_assert_eq!(left.load().expect("load"), right.load().expect("load"));
         let (left, right) = (left.reader(), right.reader());
         for number in 0..12 {

@@ -46,6 +46,11 @@ impl State {
         true
     }
 
+    /// Lets go of what is known of a task's log. Its rows are gone.
+    pub(super) fn forget_log(&mut self, task: TaskId) {
+        self.logs.streams.retain(|id, _| id.task != task);
+    }
+
     pub(super) fn log_state(&self, task: TaskId) -> Option<LogState> {
         let settled = self.tasks.get(&task)?.life.state.status().is_settled();
         let attempts = self.assignments_of(task).into_iter().map(|row| LogAttempt {

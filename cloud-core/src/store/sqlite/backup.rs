@@ -17,7 +17,9 @@ use shared_runtime::clock::random_bytes;
 use shared_runtime::disk::{create_private_folder, folder_of, sync_folder};
 use shared_runtime::sqlite::{DatabaseError, open_read_only, schema_version};
 
-use super::{events, read, schema, write};
+use super::number::Numbers;
+use super::write::Writing;
+use super::{events, read, schema};
 use crate::store::{BackupError, EventBounds, StoreError};
 
 /// How often, and after which pause each, a database is tried again that another has open.
@@ -116,11 +118,15 @@ pub(super) fn take_up(
     };
     let rows = read::unsettled(&transaction)?;
     let tasks = rows.len();
-    for mut row in rows {
+    let renewed = rows.into_iter().map(|mut row| {
         row.life.restore_from_backup();
-        let change = Change::TaskMoved { task: row.id, life: Box::new(row.life) };
-        write::apply(&transaction, &change, &EventBounds::default())?;
-    }
+        Change::TaskMoved { task: row.id, life: Box::new(row.life) }
+    });
+    let renewed: Vec<Change> = renewed.collect();
+    let numbers = Numbers::of_store(&transaction)?;
+    let events = EventBounds::default();
+    let writing = Writing { connection: &transaction, numbers: &numbers, events: &events };
+    writing.apply_all(&renewed)?;
     let sql = "INSERT INTO meta (key, value) VALUES ($1, $2) \
                ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     for (key, value) in [

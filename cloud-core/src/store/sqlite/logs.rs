@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use shared::id::{AssignmentId, Attempt, TaskId};
 use shared::time::Timestamp;
 
+use super::number::Numbers;
 use super::read::all;
-use super::rows::{from_json, from_json_option, from_text_option, json};
+use super::rows::{blob, from_json, from_json_option, from_text_option, json};
 use crate::store::StoreError;
 use crate::store::logs::{
     LogAttempt, LogPart, LogRow, LogState, Owner, PART_COST_MAX, Shelf, Stream, TextPiece,
@@ -30,15 +31,17 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// The rows of logs, within a transaction.
 pub(super) struct SqliteShelf<'a> {
     transaction: &'a Transaction<'a>,
+    numbers: &'a Numbers,
     total: u64,
 }
 
 impl<'a> SqliteShelf<'a> {
-    pub(super) fn new(transaction: &'a Transaction<'a>) -> Result<Self> {
+    pub(super) fn new(transaction: &'a Transaction<'a>, numbers: &'a Numbers) -> Result<Self> {
         let sql = "SELECT value FROM meta WHERE key = 'log_bytes'";
         let total: Option<String> =
             transaction.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-        Ok(Self { transaction, total: total.and_then(|total| total.parse().ok()).unwrap_or(0) })
+        let total = total.and_then(|total| total.parse().ok()).unwrap_or(0);
+        Ok(Self { transaction, numbers, total })
     }
 
     /// Writes down what all of it costs, once for the whole transaction.
@@ -50,7 +53,7 @@ impl<'a> SqliteShelf<'a> {
     }
 
     /// Takes a row away that was found.
-    fn take_away(&mut self, found: Option<(i64, String, u32, u64)>) -> Result<bool> {
+    fn take_away(&mut self, found: Option<(i64, i64, u32, u64)>) -> Result<bool> {
         let Some((id, task, attempt, cost)) = found else {
             return Ok(false);
         };
@@ -75,8 +78,8 @@ fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 impl Shelf for SqliteShelf<'_> {
     fn owner(&self, id: AssignmentId) -> Result<Option<Owner>> {
         let sql = "SELECT t.settled_at IS NOT NULL, t.forgotten, a.agent, a.offered_at \
-                   FROM tasks t LEFT JOIN assignments a ON a.task = t.id AND a.attempt = $1 \
-                   WHERE t.id = $2";
+                   FROM tasks t LEFT JOIN assignments a ON a.task = t.number AND a.attempt = $1 \
+                   WHERE t.number = $2 AND t.id = $3";
         let read = |row: &Row<'_>| {
             let agent = from_text_option(row, 2)?;
             let offered_at: Option<i64> = row.get(3)?;
@@ -87,7 +90,8 @@ impl Shelf for SqliteShelf<'_> {
             })
         };
         let mut statement = self.transaction.prepare_cached(sql)?;
-        Ok(statement.query_row(params![id.attempt.0, id.task.to_string()], read).optional()?)
+        let key = params![id.attempt.0, self.numbers.of(id.task), blob(&id.task)];
+        Ok(statement.query_row(key, read).optional()?)
     }
 
     fn restored_at(&self) -> Result<Option<Timestamp>> {
@@ -102,7 +106,7 @@ impl Shelf for SqliteShelf<'_> {
                    WHERE task = $1 AND attempt = $2";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let read = |row: &Row<'_>| stream(row, 0);
-        Ok(statement.query_row(params![id.task.to_string(), id.attempt.0], read).optional()?)
+        Ok(statement.query_row(params![self.numbers.of(id.task), id.attempt.0], read).optional()?)
     }
 
     fn put_stream(&mut self, id: AssignmentId, stream: Stream) -> Result<()> {
@@ -111,7 +115,7 @@ impl Shelf for SqliteShelf<'_> {
                    upto = excluded.upto, complete = excluded.complete, cost = excluded.cost, \
                    taken_at = excluded.taken_at";
         self.transaction.prepare_cached(sql)?.execute(params![
-            id.task.to_string(),
+            self.numbers.of(id.task),
             id.attempt.0,
             number(stream.upto),
             stream.complete,
@@ -124,7 +128,7 @@ impl Shelf for SqliteShelf<'_> {
     fn task_cost(&self, task: TaskId) -> Result<u64> {
         let sql = "SELECT coalesce(sum(cost), 0) FROM log_streams WHERE task = $1";
         let mut statement = self.transaction.prepare_cached(sql)?;
-        Ok(statement.query_row([task.to_string()], |row| count(row, 0))?)
+        Ok(statement.query_row([self.numbers.of(task)], |row| count(row, 0))?)
     }
 
     fn total_cost(&self) -> Result<u64> {
@@ -135,7 +139,7 @@ impl Shelf for SqliteShelf<'_> {
         let sql = "INSERT INTO log_rows (task, attempt, starts, ends, cost, taken_at, pieces) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
         self.transaction.prepare_cached(sql)?.execute(params![
-            id.task.to_string(),
+            self.numbers.of(id.task),
             id.attempt.0,
             number(row.offset()),
             number(row.upto()),
@@ -150,7 +154,7 @@ impl Shelf for SqliteShelf<'_> {
     fn drop_first_of(&mut self, task: TaskId) -> Result<bool> {
         let mut statement = self.transaction.prepare_cached(FIRST_OF_TASK)?;
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, count(row, 3)?));
-        let found = statement.query_row([task.to_string()], read).optional()?;
+        let found = statement.query_row([self.numbers.of(task)], read).optional()?;
         drop(statement);
         self.take_away(found)
     }
@@ -177,13 +181,18 @@ fn stream(row: &Row<'_>, first: usize) -> rusqlite::Result<Stream> {
 }
 
 /// Where the log of a task stands.
-pub(super) fn state(connection: &mut Connection, task: TaskId) -> Result<Option<LogState>> {
+pub(super) fn state(
+    connection: &mut Connection,
+    task: TaskId,
+    number: i64,
+) -> Result<Option<LogState>> {
     // One transaction, so that the parts belong to one moment.
     let snapshot = connection.transaction()?;
-    let task = task.to_string();
-    let sql = "SELECT settled_at IS NOT NULL FROM tasks WHERE id = $1";
-    let settled: Option<bool> =
-        snapshot.prepare_cached(sql)?.query_row([&task], |row| row.get(0)).optional()?;
+    let sql = "SELECT settled_at IS NOT NULL FROM tasks WHERE number = $1 AND id = $2";
+    let settled: Option<bool> = snapshot
+        .prepare_cached(sql)?
+        .query_row(params![number, blob(&task)], |row| row.get(0))
+        .optional()?;
     let Some(settled) = settled else {
         return Ok(None);
     };
@@ -201,29 +210,32 @@ pub(super) fn state(connection: &mut Connection, task: TaskId) -> Result<Option<
             stream: row.get::<_, bool>(3)?.then_some(stream),
         })
     };
-    let attempts = all(&snapshot, sql, [&task], read)?;
+    let attempts = all(&snapshot, sql, [number], read)?;
     Ok(Some(LogState { settled, attempts }))
 }
 
-/// The pieces from an offset on, of a few rows.
-pub(super) fn part(connection: &mut Connection, id: AssignmentId, from: u64) -> Result<LogPart> {
+/// The pieces from an offset on, of a few rows of the log of an attempt of the task with this number.
+pub(super) fn part(
+    connection: &mut Connection,
+    (task, attempt): (i64, Attempt),
+    from: u64,
+) -> Result<LogPart> {
     let snapshot = connection.transaction()?;
-    let task = id.task.to_string();
     let sql = "SELECT upto FROM log_streams WHERE task = $1 AND attempt = $2";
     let upto = snapshot
         .prepare_cached(sql)?
-        .query_row(params![task, id.attempt.0], |row| count(row, 0))
+        .query_row(params![task, attempt.0], |row| count(row, 0))
         .optional()?;
     // A row may begin before what is asked for, and end behind it.
     let begin = "SELECT starts FROM log_rows WHERE task = $1 AND attempt = $2 AND starts <= $3 \
                  ORDER BY starts DESC LIMIT 1";
     let begin: Option<i64> = snapshot
         .prepare_cached(begin)?
-        .query_row(params![task, id.attempt.0, number(from)], |row| row.get(0))
+        .query_row(params![task, attempt.0, number(from)], |row| row.get(0))
         .optional()?;
     let begin = begin.unwrap_or_else(|| number(from));
     let mut statement = snapshot.prepare_cached(PART)?;
-    let mut rows = statement.query(params![task, id.attempt.0, begin])?;
+    let mut rows = statement.query(params![task, attempt.0, begin])?;
     let mut part = LogPart { pieces: Vec::new(), upto: upto.unwrap_or(0), is_last: true };
     let mut cost = 0;
     while let Some(row) = rows.next()? {
@@ -241,12 +253,12 @@ pub(super) fn part(connection: &mut Connection, id: AssignmentId, from: u64) -> 
 /// The pieces of the row that begins last before an offset.
 pub(super) fn before(
     connection: &Connection,
-    id: AssignmentId,
+    (task, attempt): (i64, Attempt),
     offset: u64,
 ) -> Result<Vec<TextPiece>> {
     let mut statement = connection.prepare_cached(BEFORE)?;
     let read = |row: &Row<'_>| from_json(row, 0);
-    let key = params![id.task.to_string(), id.attempt.0, number(offset)];
+    let key = params![task, attempt.0, number(offset)];
     let pieces: Option<Vec<TextPiece>> = statement.query_row(key, read).optional()?;
     let pieces = pieces.unwrap_or_default();
     Ok(pieces.into_iter().filter(|piece| piece.offset < offset).collect())

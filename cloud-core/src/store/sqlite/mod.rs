@@ -5,7 +5,12 @@ mod backup;
 #[cfg(test)]
 mod backup_tests;
 mod events;
+mod history;
+mod last_words;
 mod logs;
+#[cfg(test)]
+mod migration_tests;
+mod number;
 mod read;
 mod rows;
 mod schema;
@@ -20,20 +25,43 @@ use cloud_core_logic::change::{Change, Stored};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use shared::id::CoreId;
 use shared::time::Timestamp;
+use shared_runtime::clock::uuids_follow;
 use shared_runtime::sqlite::open;
 
+use super::history::Pass;
 use super::logs::{Shelf, keep_all, prune};
-use super::{AgentLogs, EventBounds, KeptLogs, LogBounds, Pruned, Reader, Store, StoreError};
+use super::{
+    AgentLogs, EventBounds, HistoryBounds, HistoryPruned, KeptLogs, LogBounds, Pruned, Reader,
+    Store, StoreError,
+};
+use history::{Counted, SqliteArchive};
+use number::Numbers;
 use read::SqliteReader;
+use write::Writing;
 
 pub use backup::{Backup, PutBack, TakenUp, back_up, put_back};
+
+/// How the writer works. Its log is folded into the database four times less often than by default,
+/// because the pages at the end of each table are written again and again; it is kept at that size,
+/// since a file that grows has to be given room each time. The cache holds what a thousand tasks
+/// change.
+const TUNING: &str = "
+    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA journal_size_limit = 33554432;
+    PRAGMA cache_size = -16384;
+";
 
 /// A store in one SQLite database.
 pub struct SqliteStore {
     writer: Connection,
     reader: Arc<SqliteReader>,
+    numbers: Arc<Numbers>,
     taken_up: Option<TakenUp>,
     events: EventBounds,
+    counted: Counted,
+    pass: Pass,
+    /// Behind which late report that pass goes on.
+    reports_behind: i64,
 }
 
 impl SqliteStore {
@@ -46,14 +74,28 @@ impl SqliteStore {
     pub fn open(path: &Path, fresh: CoreId, now: Timestamp) -> Result<Self, StoreError> {
         let mut writer = open(path, &schema::MIGRATIONS)?;
         writer.set_prepared_statement_cache_capacity(write::STATEMENTS_KEPT);
+        writer.execute_batch(TUNING)?;
         writer.execute(
             "INSERT INTO meta (key, value) VALUES ('core', $1) ON CONFLICT (key) DO NOTHING",
             [fresh.to_string()],
         )?;
         events::begin(&writer, now)?;
         let taken_up = backup::take_up(&mut writer, fresh, now)?;
-        let reader = Arc::new(SqliteReader::open(path)?);
-        Ok(Self { writer, reader, taken_up, events: EventBounds::default() })
+        if let Some(latest) = number::latest(&writer)? {
+            uuids_follow(&latest.0);
+        }
+        let numbers = Arc::new(Numbers::of_store(&writer)?);
+        let reader = Arc::new(SqliteReader::open(path, Arc::clone(&numbers))?);
+        Ok(Self {
+            counted: Counted::of(&writer)?,
+            writer,
+            reader,
+            numbers,
+            taken_up,
+            events: EventBounds::default(),
+            pass: Pass::default(),
+            reports_behind: i64::MIN,
+        })
     }
 
     /// Keeps no more events than these bounds allow.
@@ -79,11 +121,12 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for change in write::last_words(changes) {
-            // Dropping the transaction takes back what came before.
-            write::apply(&transaction, change, &self.events)?;
-        }
-        Ok(transaction.commit()?)
+        let (numbers, events) = (self.numbers.as_ref(), &self.events);
+        // Dropping the transaction takes back what came before an error.
+        let settled = Writing { connection: &transaction, numbers, events }.apply_all(changes)?;
+        transaction.commit()?;
+        self.counted.tasks += settled;
+        Ok(())
     }
 
     fn keep_logs(
@@ -93,7 +136,7 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<KeptLogs, StoreError> {
         let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut shelf = logs::SqliteShelf::new(&transaction)?;
+        let mut shelf = logs::SqliteShelf::new(&transaction, &self.numbers)?;
         let kept = keep_all(&mut shelf, logs, bounds, now)?;
         shelf.finish()?;
         transaction.commit()?;
@@ -102,7 +145,7 @@ impl Store for SqliteStore {
 
     fn prune_logs(&mut self, bounds: &LogBounds, now: Timestamp) -> Result<Pruned, StoreError> {
         let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut shelf = logs::SqliteShelf::new(&transaction)?;
+        let mut shelf = logs::SqliteShelf::new(&transaction, &self.numbers)?;
         let before = shelf.total_cost()?;
         let more = prune(&mut shelf, bounds, now)?;
         let bytes = shelf.total_cost()?;
@@ -111,6 +154,26 @@ impl Store for SqliteStore {
             transaction.commit()?;
         }
         Ok(Pruned { bytes, more })
+    }
+
+    fn prune_history(
+        &mut self,
+        bounds: &HistoryBounds,
+        effort: usize,
+        now: Timestamp,
+    ) -> Result<HistoryPruned, StoreError> {
+        let transaction = self.writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = transaction.total_changes();
+        let (numbers, behind) = (self.numbers.as_ref(), self.reports_behind);
+        let mut archive = SqliteArchive::new(&transaction, numbers, self.counted, behind)?;
+        let mut pass = self.pass;
+        let pruned = pass.step(&mut archive, bounds, effort, now)?;
+        let (counted, behind) = archive.finish()?;
+        if transaction.total_changes() != written {
+            transaction.commit()?;
+        }
+        (self.counted, self.pass, self.reports_behind) = (counted, pass, behind);
+        Ok(pruned)
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

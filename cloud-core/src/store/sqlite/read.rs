@@ -3,16 +3,18 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cloud_core_logic::change::{AssignmentRow, Stored, TaskRow};
 use cloud_core_logic::document;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
-use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
+use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
+use shared::task::TaskStatus;
 use shared_runtime::sqlite::{DatabaseError, open_read_only};
 
+use super::number::Numbers;
 use super::{events, logs, rows};
 use crate::store::{
     EventPart, LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
@@ -28,20 +30,21 @@ const STATEMENTS_KEPT: usize = 32;
 pub(super) struct SqliteReader {
     connections: Vec<Mutex<Connection>>,
     next: AtomicUsize,
+    numbers: Arc<Numbers>,
 }
 
 /// A task with everything that hangs on it.
 type Whole = (TaskRow, Vec<AssignmentRow>, Vec<HistoryDocument>);
 
 impl SqliteReader {
-    pub(super) fn open(path: &Path) -> Result<Self, DatabaseError> {
+    pub(super) fn open(path: &Path, numbers: Arc<Numbers>) -> Result<Self, DatabaseError> {
         let open = |_| {
             let connection = open_read_only(path)?;
             connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
             Ok(Mutex::new(connection))
         };
         let connections = (0..CONNECTIONS).map(open).collect::<Result<_, DatabaseError>>()?;
-        Ok(Self { connections, next: AtomicUsize::new(0) })
+        Ok(Self { connections, next: AtomicUsize::new(0), numbers })
     }
 
     /// A connection that nobody uses, or else the one whose turn it is.
@@ -63,27 +66,36 @@ impl SqliteReader {
         let mut connection = self.connection();
         // One transaction, so that the parts belong to one moment.
         let snapshot = connection.transaction()?;
+        let number = self.numbers.of(id);
         let sql = format!(
-            "SELECT {} FROM tasks t JOIN specs s ON s.task = t.id WHERE t.id = $1",
-            rows::TASK_COLUMNS
+            "SELECT {} FROM {} WHERE t.number = $1 AND t.id = $2",
+            rows::TASK_COLUMNS,
+            rows::TASK_TABLES
         );
-        let id = id.to_string();
-        let row = snapshot.prepare_cached(&sql)?.query_row([&id], rows::task).optional()?;
+        let row = snapshot
+            .prepare_cached(&sql)?
+            .query_row(params![number, rows::blob(&id)], rows::task)
+            .optional()?;
         let Some(row) = row else { return Ok(None) };
         let sql = format!(
-            "SELECT {} FROM assignments a WHERE a.task = $1 ORDER BY a.attempt",
+            "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.number \
+             WHERE t.number = $1 ORDER BY a.attempt",
             rows::ASSIGNMENT_COLUMNS
         );
-        let assignments = all(&snapshot, &sql, [&id], rows::assignment)?;
-        let late_reports = late_reports(&snapshot, &id)?;
+        let assignments = all(&snapshot, &sql, [number], rows::assignment)?;
+        let late_reports = late_reports(&snapshot, id)?;
         Ok(Some((row, assignments, late_reports)))
+    }
+
+    fn log_of(&self, id: AssignmentId) -> (i64, Attempt) {
+        (self.numbers.of(id.task), id.attempt)
     }
 }
 
-fn late_reports(connection: &Connection, task: &str) -> Result<Vec<HistoryDocument>, StoreError> {
+fn late_reports(connection: &Connection, task: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
     let sql = "SELECT agent, attempt, received_at, event FROM late_reports WHERE task = $1 \
                ORDER BY number";
-    all(connection, sql, [task], rows::late_report)
+    all(connection, sql, [rows::blob(&task)], rows::late_report)
 }
 
 impl Reader for SqliteReader {
@@ -99,7 +111,8 @@ impl Reader for SqliteReader {
         cursor: Option<&str>,
     ) -> Result<Page<TaskSummary>, StoreError> {
         let limit = page_limit(limit);
-        let (sql, values) = list_query(filter, task_behind(cursor)?, limit + 1);
+        let behind = task_behind(cursor)?.map(|id| self.numbers.of(id));
+        let (sql, values) = list_query(filter, behind, limit + 1);
         let connection = self.connection();
         let items = all(&connection, &sql, params_from_iter(values), rows::summary)?;
         Ok(page_of(items, limit))
@@ -108,15 +121,15 @@ impl Reader for SqliteReader {
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         let connection = self.connection();
         let mut statement = connection
-            .prepare_cached("SELECT id, body_hash FROM tasks WHERE idempotency_key = $1")?;
+            .prepare_cached("SELECT task, body_hash FROM idempotency_keys WHERE key = $1")?;
         let found = statement
-            .query_row([key], |row| Ok((rows::from_text(row, 0)?, row.get(1)?)))
+            .query_row([key], |row| Ok((rows::task_id(row, 0)?, row.get(1)?)))
             .optional()?;
         Ok(found)
     }
 
     fn late_reports(&self, id: TaskId) -> Result<Vec<HistoryDocument>, StoreError> {
-        late_reports(&self.connection(), &id.to_string())
+        late_reports(&self.connection(), id)
     }
 
     fn events(&self, after: u64) -> Result<EventPart, StoreError> {
@@ -128,15 +141,15 @@ impl Reader for SqliteReader {
     }
 
     fn log_state(&self, task: TaskId) -> Result<Option<LogState>, StoreError> {
-        logs::state(&mut self.connection(), task)
+        logs::state(&mut self.connection(), task, self.numbers.of(task))
     }
 
     fn log_part(&self, id: AssignmentId, from: u64) -> Result<LogPart, StoreError> {
-        logs::part(&mut self.connection(), id, from)
+        logs::part(&mut self.connection(), self.log_of(id), from)
     }
 
     fn log_before(&self, id: AssignmentId, offset: u64) -> Result<Vec<TextPiece>, StoreError> {
-        logs::before(&self.connection(), id, offset)
+        logs::before(&self.connection(), self.log_of(id), offset)
     }
 
     fn placement_input(&self, id: TaskId) -> Result<Option<PlacementInput>, StoreError> {
@@ -145,17 +158,29 @@ impl Reader for SqliteReader {
     }
 }
 
+/// The statuses of tasks that are not settled. By them the working set is found, so that it needs
+/// no index of its own.
+pub(super) fn live() -> String {
+    let live = TaskStatus::ALL.iter().filter(|(_, status)| !status.is_settled());
+    let names: Vec<String> = live.map(|(name, _)| format!("'{name}'")).collect();
+    format!("t.status IN ({})", names.join(", "))
+}
+
 /// The working set.
 pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     let core = core_id(connection)?;
     let tasks = unsettled(connection)?;
     let sql = format!(
-        "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.id AND a.ended = 0 \
-         WHERE t.settled_at IS NULL ORDER BY t.id, a.attempt",
-        rows::ASSIGNMENT_COLUMNS
+        "SELECT {} FROM tasks t JOIN assignments a ON a.task = t.number AND a.ended = 0 WHERE {}",
+        rows::ASSIGNMENT_COLUMNS,
+        live()
     );
-    let assignments = all(connection, &sql, [], rows::assignment)?;
-    let sql = format!("SELECT {} FROM agents ORDER BY id", rows::AGENT_COLUMNS);
+    let mut assignments = all(connection, &sql, [], rows::assignment)?;
+    assignments.sort_by_key(|row| row.id);
+    let sql = format!(
+        "SELECT {} FROM agents a JOIN agent_marks m ON m.agent = a.id ORDER BY a.id",
+        rows::AGENT_COLUMNS
+    );
     let agents = all(connection, &sql, [], rows::agent)?;
     let sql = "SELECT agent, password_hash, seal_key FROM credentials ORDER BY agent";
     let credentials = all(connection, sql, [], rows::credential)?;
@@ -174,12 +199,10 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
 
 /// Every task that is not settled.
 pub(super) fn unsettled(connection: &Connection) -> Result<Vec<TaskRow>, StoreError> {
-    let sql = format!(
-        "SELECT {} FROM tasks t JOIN specs s ON s.task = t.id WHERE t.settled_at IS NULL \
-         ORDER BY t.id",
-        rows::TASK_COLUMNS
-    );
-    all(connection, &sql, [], rows::task)
+    let sql = format!("SELECT {} FROM {} WHERE {}", rows::TASK_COLUMNS, rows::TASK_TABLES, live());
+    let mut tasks = all(connection, &sql, [], rows::task)?;
+    tasks.sort_by_key(|row| row.id);
+    Ok(tasks)
 }
 
 /// The id that the store was made with.
@@ -200,30 +223,28 @@ pub(super) fn all<T>(
 }
 
 /// The list's SQL and its parameters. One condition leads, by an index that ends in the task's
-/// id and so has the list's order; the others, behind a unary plus, only sift. Left to itself the
+/// number and so has the list's order; the others, behind a unary plus, only sift. Left to itself the
 /// planner may let `status` lead, which fits most tasks of an old store.
 pub(super) fn list_query(
     filter: &TaskFilter,
-    behind: Option<TaskId>,
+    behind: Option<i64>,
     limit: usize,
 ) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = Vec::new();
     let mut conditions: Vec<String> = Vec::new();
     let mut led = filter.label.is_some();
-    let mut add = |column: &str, operator: &str, value: String, leads: bool| {
-        values.push(Value::Text(value));
+    let mut add = |column: &str, operator: &str, value: Value, leads: bool| {
+        values.push(value);
         let plus = if leads { "" } else { "+" };
         conditions.push(format!("{plus}{column} {operator} ${}", values.len()));
     };
-    let (tables, id) = match &filter.label {
-        None => ("tasks t", "t.id"),
-        Some(_) => ("task_labels l CROSS JOIN tasks t ON t.id = l.task", "l.task"),
+    let (tables, number) = match &filter.label {
+        None => ("tasks t", "t.number"),
+        Some(_) => ("task_terms l CROSS JOIN tasks t ON t.number = l.task", "l.task"),
     };
     if let Some((key, value)) = &filter.label {
-        add("l.key", "=", key.clone(), true);
-        if let Some(value) = value {
-            add("l.value", "=", value.clone(), true);
-        }
+        let term = value.as_ref().map_or_else(|| key.clone(), |value| rows::term(key, value));
+        add("l.term", "=", Value::Text(term), true);
     }
     let columns = [
         ("t.name", filter.name.clone()),
@@ -232,12 +253,12 @@ pub(super) fn list_query(
     ];
     for (column, value) in columns {
         if let Some(value) = value {
-            add(column, "=", value, !led);
+            add(column, "=", Value::Text(value), !led);
             led = true;
         }
     }
     if let Some(behind) = behind {
-        add(id, "<", behind.to_string(), true);
+        add(number, "<", Value::Integer(behind), true);
     }
     let matching = if conditions.is_empty() {
         String::new()
@@ -246,7 +267,7 @@ pub(super) fn list_query(
     };
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let sql = format!(
-        "SELECT {} FROM {tables} {matching}ORDER BY {id} DESC LIMIT ${}",
+        "SELECT {} FROM {tables} {matching}ORDER BY {number} DESC LIMIT ${}",
         rows::SUMMARY_COLUMNS,
         values.len()
     );

@@ -10,10 +10,29 @@ use rusqlite::{Error, Result, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::api::{HistoryDocument, TaskSummary};
-use shared::id::{AgentId, AssignmentId, Attempt, Boot, Incarnation, Revision, Sequence, Session};
+use shared::id::{
+    AgentId, AssignmentId, Attempt, Boot, Incarnation, Revision, Sequence, Session, TaskId,
+};
 use shared::mailbox::Inbox;
 use shared::task::{FailureReason, TaskStatus};
 use shared::time::Timestamp;
+use uuid::Uuid;
+
+/// A task's id as a column.
+pub(super) fn blob(id: &TaskId) -> &[u8] {
+    id.0.as_bytes()
+}
+
+/// A column that holds a task's id.
+pub(super) fn task_id(row: &Row<'_>, column: usize) -> Result<TaskId> {
+    let bytes = row.get_ref(column)?.as_blob().map_err(|error| damaged(column, error))?;
+    Uuid::from_slice(bytes).map(TaskId).map_err(|error| damaged(column, error))
+}
+
+/// What a label with its value is found by. A key has no `=` in it.
+pub(super) fn term(key: &str, value: &str) -> String {
+    format!("{key}={value}")
+}
 
 /// An unsigned counter as a column: by its bits, since a peer may choose it as large as it likes.
 pub(super) fn bits(counter: u64) -> i64 {
@@ -98,7 +117,7 @@ pub(super) fn summary(row: &Row<'_>) -> Result<TaskSummary> {
     let reason: Option<String> = row.get(4)?;
     let reason = reason.map(|reason| named(&reason, 4, &FailureReason::ALL)).transpose()?;
     Ok(TaskSummary {
-        id: from_text(row, 0)?,
+        id: task_id(row, 0)?,
         name: row.get(1)?,
         labels: from_json(row, 2)?,
         status: named(&status, 3, &TaskStatus::ALL)?,
@@ -111,17 +130,20 @@ pub(super) fn summary(row: &Row<'_>) -> Result<TaskSummary> {
     })
 }
 
-/// The columns that [`task`] reads, of tables called `t` and `s`.
-pub(super) const TASK_COLUMNS: &str = "t.id, s.spec, t.idempotency_key, t.body_hash, \
-     t.submitted_at, t.deadline_at, t.state, t.updated_at, t.attempt, t.agent, t.failures, \
+/// The columns that [`task`] reads, of tables called `t`, `s` and `k`.
+pub(super) const TASK_COLUMNS: &str = "t.id, s.spec, k.key, k.body_hash, t.submitted_at, t.deadline_at, t.state, t.updated_at, t.attempt, t.agent, t.failures, \
      t.losses, t.refusals, t.forgotten";
+
+/// The tables that those are of.
+pub(super) const TASK_TABLES: &str = "tasks t JOIN specs s ON s.task = t.number \
+     LEFT JOIN idempotency_keys k ON k.number = t.idempotency_key";
 
 /// A task as stored.
 pub(super) fn task(row: &Row<'_>) -> Result<TaskRow> {
     let key: Option<String> = row.get(2)?;
     let body_hash: Option<String> = row.get(3)?;
     Ok(TaskRow {
-        id: from_text(row, 0)?,
+        id: task_id(row, 0)?,
         spec: from_json(row, 1)?,
         key: key.zip(body_hash).map(|(key, body_hash)| IdempotencyKey { key, body_hash }),
         submitted_at: time(row, 4)?,
@@ -139,14 +161,14 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow> {
     })
 }
 
-/// The columns that [`assignment`] reads, of a table called `a`.
-pub(super) const ASSIGNMENT_COLUMNS: &str = "a.task, a.attempt, a.agent, a.placed, \
+/// The columns that [`assignment`] reads, of tables called `t` and `a`.
+pub(super) const ASSIGNMENT_COLUMNS: &str = "t.id, a.attempt, a.agent, a.placed, \
      a.offered_at, a.accepted_at, a.started_at, a.state, a.progress, a.retries";
 
 /// An assignment as stored.
 pub(super) fn assignment(row: &Row<'_>) -> Result<AssignmentRow> {
     Ok(AssignmentRow {
-        id: AssignmentId { task: from_text(row, 0)?, attempt: Attempt(row.get(1)?) },
+        id: AssignmentId { task: task_id(row, 0)?, attempt: Attempt(row.get(1)?) },
         agent: from_text(row, 2)?,
         placed: from_json(row, 3)?,
         offered_at: time(row, 4)?,
@@ -158,8 +180,9 @@ pub(super) fn assignment(row: &Row<'_>) -> Result<AssignmentRow> {
     })
 }
 
-/// The columns that [`agent`] reads.
-pub(super) const AGENT_COLUMNS: &str = "id, joined_at, facts, flags, boot, link, incarnation, acked_seq, desired_rev, last_seen, session, former, withheld";
+/// The columns that [`agent`] reads, of tables called `a` and `m`.
+pub(super) const AGENT_COLUMNS: &str = "a.id, a.joined_at, a.facts, a.flags, a.boot, a.link, \
+     m.incarnation, m.acked_seq, m.desired_rev, a.last_seen, a.session, a.former, a.withheld";
 
 /// An agent as stored.
 pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
@@ -184,7 +207,7 @@ pub(super) fn agent(row: &Row<'_>) -> Result<AgentRow> {
 pub(super) fn wanted(row: &Row<'_>) -> Result<WantedRow> {
     Ok(WantedRow {
         rev: Revision(unbits(row, 1)?),
-        assignment: AssignmentId { task: from_text(row, 2)?, attempt: Attempt(row.get(3)?) },
+        assignment: AssignmentId { task: task_id(row, 2)?, attempt: Attempt(row.get(3)?) },
         wanted: from_json(row, 4)?,
     })
 }

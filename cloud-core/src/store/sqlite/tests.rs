@@ -3,20 +3,21 @@
 
 use std::path::{Path, PathBuf};
 
-use cloud_core_logic::change::{Change, Progressed};
+use cloud_core_logic::change::{Change, Progressed, TaskRow};
 use proptest::prelude::*;
 use shared::id::CoreId;
 use shared::report::ProgressMark;
 use shared::task::TaskStatus;
 use uuid::Uuid;
 
-use super::read::list_query;
+use super::read::{list_query, live};
+use super::rows::TASK_TABLES;
 use super::*;
 use crate::store::conformance::logs;
 use crate::store::conformance::random::{alike, batches};
 use crate::store::conformance::sample::{
     CORE, added, agent_id, agent_row, assignment_id, assignment_put, assignment_row, credential,
-    history, moved, settled, task_id, task_row, wanted,
+    history, key, moved, settled, task_id, task_row, wanted,
 };
 use crate::store::{MemoryStore, TaskFilter, conformance::conformance};
 
@@ -112,6 +113,45 @@ fn logs_are_found_by_an_index_and_the_oldest_without_looking_at_the_others() {
         let plan = query_plan(&store, sql, parameters);
         assert!(plan.contains(expected) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
     }
+}
+
+#[test]
+fn what_is_over_is_found_by_an_index_in_its_order() {
+    let (_folder, path) = place();
+    let store = open_at(&path);
+    for (sql, parameters, expected) in [
+        (super::history::OVER, 3, "tasks_by_status (status=? AND rowid>?)"),
+        (super::history::OLDEST_KEY, 0, "idempotency_keys_pruned (pruned=?)"),
+    ] {
+        let plan = query_plan(&store, sql, parameters);
+        assert!(plan.contains(expected) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn a_file_does_not_grow_when_as_much_goes_as_comes_and_what_is_counted_is_counted_right() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    let bounds = HistoryBounds { count_max: 50, keys_count_max: 50, ..HistoryBounds::default() };
+    let pages = |store: &SqliteStore| -> i64 {
+        store.writer.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("pages")
+    };
+    let mut sizes = Vec::new();
+    for round in 0..30_u128 {
+        let numbers = (1..=20).map(|number| round * 20 + number);
+        let changes = numbers.flat_map(|number| {
+            let row = TaskRow { key: key(&format!("key {number}")), ..task_row(number) };
+            [added(&row), moved(number, settled(1, "a", 0))]
+        });
+        store.commit(&changes.collect::<Vec<_>>()).expect("commit");
+        while store.prune_history(&bounds, 7, NOW).expect("pruned").more {}
+        sizes.push(pages(&store));
+    }
+    assert!(sizes[29] * 10 <= sizes[9] * 11, "{sizes:?}");
+    let counted = store.counted;
+    assert_eq!((counted.tasks, counted.keys), (50, 50));
+    drop(store);
+    assert_eq!(open_at(&path).counted, counted);
 }
 
 #[test]
@@ -249,17 +289,17 @@ fn every_list_is_answered_by_an_index_in_its_order() {
     let name = Some("n".to_owned());
     let label = Some(("k".to_owned(), Some("v".to_owned())));
     let cases = [
-        (none(), "SEARCH t USING INDEX sqlite_autoindex_tasks_1 (id<?)"),
-        (TaskFilter { status, ..none() }, "tasks_by_status (status=? AND id<?)"),
+        (none(), "SEARCH t USING INTEGER PRIMARY KEY (rowid<?)"),
+        (TaskFilter { status, ..none() }, "tasks_by_status (status=? AND rowid<?)"),
         (
             TaskFilter { status, agent: agent.clone(), ..none() },
-            "tasks_by_agent (agent=? AND id<?)",
+            "tasks_by_agent (agent=? AND rowid<?)",
         ),
-        (TaskFilter { status, agent, name, label: None }, "tasks_by_name (name=? AND id<?)"),
-        (TaskFilter { label, status, ..none() }, "PRIMARY KEY (key=? AND value=? AND task<?)"),
+        (TaskFilter { status, agent, name, label: None }, "tasks_by_name (name=? AND rowid<?)"),
+        (TaskFilter { label, status, ..none() }, "PRIMARY KEY (term=? AND task<?)"),
         (
             TaskFilter { label: Some(("k".to_owned(), None)), ..none() },
-            "task_labels_by_key (key=? AND task<?)",
+            "PRIMARY KEY (term=? AND task<?)",
         ),
     ];
     // Statistics that make `status` look best, as they are when most tasks are settled and the
@@ -273,17 +313,14 @@ fn every_list_is_answered_by_an_index_in_its_order() {
         )
         .expect("statistics");
     for (filter, expected) in cases {
-        let (sql, values) = list_query(&filter, Some(task_id(1)), 10);
+        let (sql, values) = list_query(&filter, Some(1), 10);
         let plan = query_plan(&store, &sql, values.len());
         assert!(plan.contains(expected), "{filter:?}: {plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
     }
-    let plan = query_plan(
-        &store,
-        "SELECT t.id FROM tasks t JOIN specs s ON s.task = t.id WHERE t.settled_at IS NULL ORDER BY t.id",
-        0,
-    );
-    assert!(plan.contains("tasks_live") && !plan.contains("TEMP B-TREE"), "{plan}");
+    let sql = format!("SELECT t.id FROM {} WHERE {}", TASK_TABLES, live());
+    let plan = query_plan(&store, &sql, 0);
+    assert!(plan.contains("tasks_by_status (status=?)") && !plan.contains("SCAN"), "{plan}");
 }
 
 #[test]

@@ -1,71 +1,103 @@
 //! Changes to SQL. Every statement is prepared once and kept; the caller has begun the
 //! transaction.
 
-use std::collections::BTreeMap;
-
 use cloud_core_logic::change::{
-    AgentRow, AssignmentRow, Change, Credential, TaskLife, TaskRow, WantedRow,
+    AgentRow, AssignmentRow, Change, Credential, IdempotencyKey, TaskLife, TaskRow, WantedRow,
 };
 use cloud_core_logic::placement::Policy;
 use rusqlite::{Connection, params};
 use shared::api::HistoryDocument;
-use shared::id::{AgentId, AssignmentId, TaskId};
+use shared::id::{AgentId, AssignmentId, Revision, TaskId};
 use shared::mailbox::Inbox;
 use shared::task::TaskState;
 use shared::time::Timestamp;
 
 use super::events;
-use super::rows::{bits, json};
+use super::last_words::LastWords;
+use super::number::Numbers;
+use super::rows::{bits, blob, json, term};
 use crate::store::{EventBounds, LATE_REPORTS_MAX, StoreError};
 
 /// How many statements the writer keeps prepared; more than there are below.
-pub(super) const STATEMENTS_KEPT: usize = 32;
+pub(super) const STATEMENTS_KEPT: usize = 64;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// The changes without those that a later one of the same transaction makes void: of several rows
-/// of one assignment the last counts, so that an agent that tells of progress a hundred times
-/// between two commits costs one row.
-pub(super) fn last_words(changes: &[Change]) -> impl Iterator<Item = &Change> {
-    let mut last: BTreeMap<AssignmentId, usize> = BTreeMap::new();
-    for (index, change) in changes.iter().enumerate() {
-        if let Change::AssignmentPut(row) = change {
-            last.insert(row.id, index);
-        }
-    }
-    changes.iter().enumerate().filter_map(move |(index, change)| match change {
-        Change::AssignmentPut(row) if last.get(&row.id) != Some(&index) => None,
-        _ => Some(change),
-    })
+/// What changes are written with.
+pub(super) struct Writing<'a> {
+    /// Within a transaction.
+    pub(super) connection: &'a Connection,
+    pub(super) numbers: &'a Numbers,
+    pub(super) events: &'a EventBounds,
 }
 
-/// Applies one change.
-pub(super) fn apply(connection: &Connection, change: &Change, bounds: &EventBounds) -> Result<()> {
-    match change {
-        Change::TaskAdded(row) => add_task(connection, row),
-        Change::TaskMoved { task, life } => move_task(connection, *task, life),
-        Change::AssignmentPut(row) => put_assignment(connection, row),
-        Change::AgentPut(row) => put_agent(connection, row),
-        Change::CredentialPut { agent, credential } => {
-            put_credential(connection, agent, credential)
+impl Writing<'_> {
+    /// Applies changes in order, but for those that later ones make void. Gives how many tasks are
+    /// settled by them.
+    pub(super) fn apply_all(&self, changes: &[Change]) -> Result<u64> {
+        let last = LastWords::of(changes);
+        let mut settled = 0;
+        for (index, change) in changes.iter().enumerate() {
+            match change {
+                Change::TaskAdded(row) => {
+                    let life = last.life_of(row);
+                    self.add_task(row, life)?;
+                    settled += u64::from(life.state.status().is_settled());
+                }
+                Change::TaskMoved { task, life } if last.is_move(*task, index) => {
+                    self.move_task(*task, life)?;
+                    settled += u64::from(life.state.status().is_settled());
+                }
+                Change::AssignmentPut(row) if last.is_row(row.id, index) => {
+                    self.put_assignment(row)?;
+                }
+                Change::InboxMoved { agent, inbox } if last.is_inbox(agent, index) => {
+                    move_inbox(self.connection, agent, *inbox)?;
+                }
+                Change::TaskMoved { .. } | Change::AssignmentPut(_) | Change::InboxMoved { .. } => {
+                }
+                Change::WantedPut { agent, row } => {
+                    if last.is_revision(agent, index) {
+                        move_revision(self.connection, agent, row.rev)?;
+                    }
+                    put_wanted(self.connection, agent, row)?;
+                }
+                other => self.apply(other)?,
+            }
         }
-        Change::CredentialRemoved { agent } => {
-            connection
-                .prepare_cached("DELETE FROM credentials WHERE agent = $1")?
-                .execute([agent.as_str()])?;
-            Ok(())
-        }
-        Change::InboxMoved { agent, inbox } => move_inbox(connection, agent, *inbox),
-        Change::WantedPut { agent, row } => put_wanted(connection, agent, *row),
-        Change::WantedRemoved { agent, assignment } => {
-            remove_wanted(connection, agent, *assignment)
-        }
-        Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
-        Change::PolicyPut(policy) => put_policy(connection, policy),
-        Change::Happened { at, events } => events::append(connection, *at, events, bounds),
-        Change::Recovered => {
-            connection.prepare_cached("DELETE FROM meta WHERE key = 'recovering'")?.execute([])?;
-            Ok(())
+        Ok(settled)
+    }
+
+    /// Applies one change of those that are written as they come.
+    fn apply(&self, change: &Change) -> Result<()> {
+        let connection = self.connection;
+        match change {
+            Change::AgentPut(row) => put_agent(connection, row),
+            Change::CredentialPut { agent, credential } => {
+                put_credential(connection, agent, credential)
+            }
+            Change::CredentialRemoved { agent } => {
+                connection
+                    .prepare_cached("DELETE FROM credentials WHERE agent = $1")?
+                    .execute([agent.as_str()])?;
+                Ok(())
+            }
+            Change::WantedRemoved { agent, assignment } => {
+                remove_wanted(connection, agent, *assignment)
+            }
+            Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
+            Change::PolicyPut(policy) => put_policy(connection, policy),
+            Change::Happened { at, events } => events::append(connection, *at, events, self.events),
+            Change::Recovered => {
+                let sql = "DELETE FROM meta WHERE key = 'recovering'";
+                connection.prepare_cached(sql)?.execute([])?;
+                Ok(())
+            }
+            Change::TaskAdded(_)
+            | Change::TaskMoved { .. }
+            | Change::AssignmentPut(_)
+            | Change::InboxMoved { .. }
+            | Change::WantedPut { .. } => Ok(()),
         }
     }
 }
@@ -94,72 +126,122 @@ impl StateColumns {
     }
 }
 
-fn add_task(connection: &Connection, row: &TaskRow) -> Result<()> {
-    let id = row.id.to_string();
-    let state = StateColumns::of(&row.life.state)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO tasks (id, name, labels, priority, idempotency_key, body_hash, \
-             submitted_at, deadline_at, status, reason, state, updated_at, attempt, agent, \
-             failures, losses, refusals, settled_at, forgotten) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-             $18, $19)",
-        )?
-        .execute(params![
-            id,
-            row.spec.name,
-            json(&row.spec.labels)?,
-            row.spec.priority,
-            row.key.as_ref().map(|key| &key.key),
-            row.key.as_ref().map(|key| &key.body_hash),
-            row.submitted_at.0,
-            row.deadline_at.map(|at| at.0),
-            state.status,
-            state.reason,
-            state.json,
-            row.life.updated_at.0,
-            row.life.attempt.0,
-            row.life.agent.as_ref().map(AgentId::as_str),
-            row.life.failures,
-            row.life.losses,
-            row.life.refusals,
-            state.settled_at,
-            row.life.forgotten.as_ref().map(json).transpose()?,
-        ])?;
-    connection
-        .prepare_cached("INSERT INTO specs (task, spec) VALUES ($1, $2)")?
-        .execute(params![id, json(&row.spec)?])?;
-    for (key, value) in &row.spec.labels {
+impl Writing<'_> {
+    /// Adds a task with the life that it has at the end of its transaction.
+    fn add_task(&self, row: &TaskRow, life: &TaskLife) -> Result<()> {
+        let connection = self.connection;
+        let number = self.numbers.of(row.id);
+        let key = match &row.key {
+            Some(key) => Some(add_key(connection, key, row)?),
+            None => None,
+        };
+        let state = StateColumns::of(&life.state)?;
         connection
-            .prepare_cached("INSERT INTO task_labels (key, value, task) VALUES ($1, $2, $3)")?
-            .execute(params![key, value, id])?;
+            .prepare_cached(
+                "INSERT INTO tasks (number, id, name, labels, priority, idempotency_key, \
+                 submitted_at, deadline_at, status, reason, state, updated_at, attempt, agent, \
+                 failures, losses, refusals, settled_at, forgotten) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+                 $17, $18, $19)",
+            )?
+            .execute(params![
+                number,
+                blob(&row.id),
+                row.spec.name,
+                json(&row.spec.labels)?,
+                row.spec.priority,
+                key,
+                row.submitted_at.0,
+                row.deadline_at.map(|at| at.0),
+                state.status,
+                state.reason,
+                state.json,
+                life.updated_at.0,
+                life.attempt.0,
+                life.agent.as_ref().map(AgentId::as_str),
+                life.failures,
+                life.losses,
+                life.refusals,
+                state.settled_at,
+                life.forgotten.as_ref().map(json).transpose()?,
+            ])?;
+        connection
+            .prepare_cached("INSERT INTO specs (task, spec) VALUES ($1, $2)")?
+            .execute(params![number, json(&row.spec)?])?;
+        for (key, value) in &row.spec.labels {
+            let sql = "INSERT INTO task_terms (term, task) VALUES ($1, $2)";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.execute(params![key, number])?;
+            statement.execute(params![term(key, value), number])?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn move_task(&self, task: TaskId, life: &TaskLife) -> Result<()> {
+        let state = StateColumns::of(&life.state)?;
+        let moved = self
+            .connection
+            .prepare_cached(
+                "UPDATE tasks SET status = $1, reason = $2, state = $3, updated_at = $4, \
+                 attempt = $5, agent = $6, failures = $7, losses = $8, refusals = $9, \
+                 settled_at = $10, forgotten = $11 WHERE number = $12 AND id = $13",
+            )?
+            .execute(params![
+                state.status,
+                state.reason,
+                state.json,
+                life.updated_at.0,
+                life.attempt.0,
+                life.agent.as_ref().map(AgentId::as_str),
+                life.failures,
+                life.losses,
+                life.refusals,
+                state.settled_at,
+                life.forgotten.as_ref().map(json).transpose()?,
+                self.numbers.of(task),
+                blob(&task),
+            ])?;
+        found(moved, || format!("task {task} is not there"))
+    }
+
+    fn put_assignment(&self, row: &AssignmentRow) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO assignments (task, attempt, agent, placed, offered_at, accepted_at, \
+                 started_at, state, progress, retries, ended) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                 ON CONFLICT (task, attempt) DO UPDATE SET agent = excluded.agent, \
+                 placed = excluded.placed, offered_at = excluded.offered_at, \
+                 accepted_at = excluded.accepted_at, started_at = excluded.started_at, \
+                 state = excluded.state, progress = excluded.progress, \
+                 retries = excluded.retries, ended = excluded.ended",
+            )?
+            .execute(params![
+                self.numbers.of(row.id.task),
+                row.id.attempt.0,
+                row.agent.as_str(),
+                json(&row.placed)?,
+                row.offered_at.0,
+                milliseconds(row.accepted_at),
+                milliseconds(row.started_at),
+                json(&row.state)?,
+                row.progress.as_ref().map(json).transpose()?,
+                row.retries,
+                row.state.is_ended(),
+            ])?;
+        Ok(())
+    }
 }
 
-fn move_task(connection: &Connection, task: TaskId, life: &TaskLife) -> Result<()> {
-    let state = StateColumns::of(&life.state)?;
-    let moved = connection
+/// Remembers an idempotency key; gives its number.
+fn add_key(connection: &Connection, key: &IdempotencyKey, row: &TaskRow) -> Result<i64> {
+    connection
         .prepare_cached(
-            "UPDATE tasks SET status = $1, reason = $2, state = $3, updated_at = $4, \
-             attempt = $5, agent = $6, failures = $7, losses = $8, refusals = $9, \
-             settled_at = $10, forgotten = $11 WHERE id = $12",
+            "INSERT INTO idempotency_keys (key, body_hash, task, taken_at) \
+             VALUES ($1, $2, $3, $4)",
         )?
-        .execute(params![
-            state.status,
-            state.reason,
-            state.json,
-            life.updated_at.0,
-            life.attempt.0,
-            life.agent.as_ref().map(AgentId::as_str),
-            life.failures,
-            life.losses,
-            life.refusals,
-            state.settled_at,
-            life.forgotten.as_ref().map(json).transpose()?,
-            task.to_string(),
-        ])?;
-    found(moved, || format!("task {task} is not there"))
+        .execute(params![key.key, key.body_hash, blob(&row.id), row.submitted_at.0])?;
+    Ok(connection.last_insert_rowid())
 }
 
 /// A change to a row that is not there contradicts the store.
@@ -171,46 +253,16 @@ fn milliseconds(time: Option<Timestamp>) -> Option<i64> {
     time.map(|time| time.0)
 }
 
-fn put_assignment(connection: &Connection, row: &AssignmentRow) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO assignments (task, attempt, agent, placed, offered_at, accepted_at, \
-             started_at, state, progress, retries, ended) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-             ON CONFLICT (task, attempt) DO UPDATE SET agent = excluded.agent, \
-             placed = excluded.placed, offered_at = excluded.offered_at, \
-             accepted_at = excluded.accepted_at, started_at = excluded.started_at, \
-             state = excluded.state, progress = excluded.progress, \
-             retries = excluded.retries, ended = excluded.ended",
-        )?
-        .execute(params![
-            row.id.task.to_string(),
-            row.id.attempt.0,
-            row.agent.as_str(),
-            json(&row.placed)?,
-            row.offered_at.0,
-            milliseconds(row.accepted_at),
-            milliseconds(row.started_at),
-            json(&row.state)?,
-            row.progress.as_ref().map(json).transpose()?,
-            row.retries,
-            row.state.is_ended(),
-        ])?;
-    Ok(())
-}
-
 fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO agents (id, joined_at, facts, flags, boot, link, incarnation, \
-             acked_seq, desired_rev, last_seen, session, former, withheld) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+            "INSERT INTO agents (id, joined_at, facts, flags, boot, link, last_seen, session, \
+             former, withheld) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
              ON CONFLICT (id) DO UPDATE SET joined_at = excluded.joined_at, \
              facts = excluded.facts, flags = excluded.flags, boot = excluded.boot, \
-             link = excluded.link, incarnation = excluded.incarnation, \
-             acked_seq = excluded.acked_seq, desired_rev = excluded.desired_rev, \
-             last_seen = excluded.last_seen, session = excluded.session, \
-             former = excluded.former, withheld = excluded.withheld",
+             link = excluded.link, last_seen = excluded.last_seen, \
+             session = excluded.session, former = excluded.former, \
+             withheld = excluded.withheld",
         )?
         .execute(params![
             row.id.as_str(),
@@ -219,13 +271,23 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
             json(&row.flags)?,
             bits(row.boot.0),
             bits(row.link),
-            row.inbox.incarnation.to_string(),
-            bits(row.inbox.acked.0),
-            bits(row.desired_rev.0),
             milliseconds(row.last_seen),
             row.session.0,
             json(&row.former)?,
             row.withheld,
+        ])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO agent_marks (agent, incarnation, acked_seq, desired_rev) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (agent) DO UPDATE SET \
+             incarnation = excluded.incarnation, acked_seq = excluded.acked_seq, \
+             desired_rev = excluded.desired_rev",
+        )?
+        .execute(params![
+            row.id.as_str(),
+            row.inbox.incarnation.to_string(),
+            bits(row.inbox.acked.0),
+            bits(row.desired_rev.0),
         ])?;
     Ok(())
 }
@@ -253,28 +315,30 @@ fn put_credential(connection: &Connection, agent: &AgentId, credential: &Credent
 
 fn move_inbox(connection: &Connection, agent: &AgentId, inbox: Inbox) -> Result<()> {
     let moved = connection
-        .prepare_cached("UPDATE agents SET incarnation = $1, acked_seq = $2 WHERE id = $3")?
+        .prepare_cached("UPDATE agent_marks SET incarnation = $1, acked_seq = $2 WHERE agent = $3")?
         .execute(params![inbox.incarnation.to_string(), bits(inbox.acked.0), agent.as_str()])?;
     found(moved, || format!("agent {agent} is not there"))
 }
 
-fn put_wanted(connection: &Connection, agent: &AgentId, row: WantedRow) -> Result<()> {
-    let rev = bits(row.rev.0);
+fn move_revision(connection: &Connection, agent: &AgentId, rev: Revision) -> Result<()> {
     let moved = connection
-        .prepare_cached("UPDATE agents SET desired_rev = $1 WHERE id = $2")?
-        .execute(params![rev, agent.as_str()])?;
-    found(moved, || format!("agent {agent} is not there"))?;
+        .prepare_cached("UPDATE agent_marks SET desired_rev = $1 WHERE agent = $2")?
+        .execute(params![bits(rev.0), agent.as_str()])?;
+    found(moved, || format!("agent {agent} is not there"))
+}
+
+fn put_wanted(connection: &Connection, agent: &AgentId, row: &WantedRow) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO wanted (agent, task, attempt, rev, wanted) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (agent, task, attempt) DO UPDATE SET rev = excluded.rev, \
+            "INSERT INTO wanted (task, attempt, agent, rev, wanted) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (task, attempt, agent) DO UPDATE SET rev = excluded.rev, \
              wanted = excluded.wanted",
         )?
         .execute(params![
-            agent.as_str(),
-            row.assignment.task.to_string(),
+            blob(&row.assignment.task),
             row.assignment.attempt.0,
-            rev,
+            agent.as_str(),
+            bits(row.rev.0),
             json(&row.wanted)?,
         ])?;
     Ok(())
@@ -282,23 +346,24 @@ fn put_wanted(connection: &Connection, agent: &AgentId, row: WantedRow) -> Resul
 
 fn remove_wanted(connection: &Connection, agent: &AgentId, assignment: AssignmentId) -> Result<()> {
     connection
-        .prepare_cached("DELETE FROM wanted WHERE agent = $1 AND task = $2 AND attempt = $3")?
-        .execute(params![agent.as_str(), assignment.task.to_string(), assignment.attempt.0])?;
+        .prepare_cached("DELETE FROM wanted WHERE task = $1 AND attempt = $2 AND agent = $3")?
+        .execute(params![blob(&assignment.task), assignment.attempt.0, agent.as_str()])?;
     Ok(())
 }
 
 /// Keeps a late report once, up to [`LATE_REPORTS_MAX`] of one task.
 fn add_late_report(connection: &Connection, task: TaskId, entry: &HistoryDocument) -> Result<()> {
-    let task = task.to_string();
+    let task = blob(&task);
     let event = json(&entry.event)?;
-    let (known, told): (i64, bool) = connection
+    // Earlier ones may be gone: the next number is not how many there are.
+    let (known, next, told): (i64, i64, bool) = connection
         .prepare_cached(
-            "SELECT count(*), \
+            "SELECT count(*), coalesce(max(number), -1) + 1, \
              coalesce(max(CASE WHEN agent = $1 AND attempt = $2 AND event = $3 THEN 1 ELSE 0 END), 0) \
              FROM late_reports WHERE task = $4",
         )?
         .query_row(params![entry.agent.as_str(), entry.attempt.0, event, task], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
     if told || usize::try_from(known).is_ok_and(|known| known >= LATE_REPORTS_MAX) {
         return Ok(());
@@ -310,7 +375,7 @@ fn add_late_report(connection: &Connection, task: TaskId, entry: &HistoryDocumen
         )?
         .execute(params![
             task,
-            known,
+            next,
             entry.agent.as_str(),
             entry.attempt.0,
             entry.received_at.0,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloud_core::driver::{self, Bounds, Core, Parts};
 use cloud_core::link::{self, Credentials, Doorman, SealedSender};
 use cloud_core::observe::{Metrics, Registry};
-use cloud_core::store::{LogBounds, SqliteStore, Store};
+use cloud_core::store::{HistoryBounds, LogBounds, SqliteStore, Store};
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Answer, Settings};
 use shared::api::AgentStatus;
@@ -94,6 +94,7 @@ async fn run(folder: &Path, asked: Asked) {
         policy: Policy::default(),
         bounds: Bounds::default(),
         logs: LogBounds::default(),
+        history: HistoryBounds::default(),
         metrics: metrics.clone(),
     })
     .expect("a driver");

@@ -131,7 +131,12 @@ const SUBMIT: Operation = Operation {
     ],
     problems: &[
         QUERY,
-        &[Kind::InvalidIdempotencyKey, Kind::IdempotencyKeyReused, Kind::QueueFull],
+        &[
+            Kind::InvalidIdempotencyKey,
+            Kind::TaskPruned,
+            Kind::IdempotencyKeyReused,
+            Kind::QueueFull,
+        ],
         TASK_BODY,
         WRITE,
         CORE,
