@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::api::AgentStatus;
 use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
+use shared::spec::TaskSpec;
 use shared::task::TaskState;
 use shared::time::{Monotonic, Now, Timestamp};
 
-use crate::change::{AssignmentRow, Stored, TaskRow, Wanted};
+use crate::change::{AssignmentRow, Stored, TaskLife, TaskRow, Wanted};
 use crate::channel::{Channel, Channels};
 use crate::fleet::{Agent, Fleet, Signal};
 use crate::flow::submit::RecentKeys;
@@ -18,14 +19,27 @@ use crate::placement::{FullScan, Policy};
 use crate::planted::planted;
 use crate::queue::{Queue, Rank, Spot};
 use crate::settings::Settings;
+use crate::specs::Specs;
 use crate::timers::{Alarm, Timers};
+
+/// The part of a task's row that is needed to decide. Its labels, its key and its times are kept in
+/// the store, and asked for there.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveRow {
+    /// Its name, which its agent is told.
+    pub(crate) name: Option<Box<str>>,
+    /// What it asks for, without name and labels: one for all tasks that ask for the same.
+    pub(crate) spec: Arc<TaskSpec>,
+    /// What changes in its life.
+    pub(crate) life: TaskLife,
+}
 
 /// A task that is not settled.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
-    pub(crate) row: TaskRow,
-    /// The attempt that is under way.
-    pub(crate) assignment: Option<AssignmentRow>,
+    pub(crate) row: LiveRow,
+    /// The attempt that is under way. Most tasks of a large working set have none.
+    pub(crate) assignment: Option<Box<AssignmentRow>>,
     /// Earlier attempts that were given up and may come back.
     pub(crate) strays: Vec<AssignmentRow>,
     /// Agents it keeps away from for a while, and until when.
@@ -37,9 +51,10 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(row: TaskRow, spot: Spot) -> Self {
+    pub(crate) fn new(row: &TaskRow, spec: Arc<TaskSpec>, spot: Spot) -> Self {
+        let name = row.spec.name.as_deref().map(Box::from);
         Self {
-            row,
+            row: LiveRow { name, spec, life: row.life.clone() },
             assignment: None,
             strays: Vec::new(),
             avoid: Vec::new(),
@@ -50,17 +65,17 @@ impl Task {
 
     /// The row of one of its attempts that are not over.
     pub(crate) fn attempt(&self, id: AssignmentId) -> Option<&AssignmentRow> {
-        self.assignment.iter().chain(&self.strays).find(|row| row.id == id)
+        self.assignment.as_deref().into_iter().chain(&self.strays).find(|row| row.id == id)
     }
 
     /// The same, to be changed.
     pub(crate) fn attempt_mut(&mut self, id: AssignmentId) -> Option<&mut AssignmentRow> {
-        self.assignment.iter_mut().chain(&mut self.strays).find(|row| row.id == id)
+        self.assignment.as_deref_mut().into_iter().chain(&mut self.strays).find(|row| row.id == id)
     }
 
     /// The id of the attempt that is under way.
     pub(crate) fn current(&self) -> Option<AssignmentId> {
-        self.assignment.as_ref().map(|row| row.id)
+        self.assignment.as_deref().map(|row| row.id)
     }
 }
 
@@ -71,7 +86,9 @@ pub struct Cloud {
     pub(crate) settings: Settings,
     pub(crate) policy: Policy,
     pub(crate) chooser: FullScan,
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    /// Boxed, because half of every node of such a map is room for more.
+    pub(crate) tasks: BTreeMap<TaskId, Box<Task>>,
+    pub(crate) specs: Specs,
     pub(crate) fleet: Fleet,
     pub(crate) channels: Channels,
     pub(crate) queue: Queue,
@@ -131,6 +148,7 @@ impl Cloud {
             policy,
             chooser: FullScan,
             tasks: BTreeMap::new(),
+            specs: Specs::default(),
             fleet: Fleet::default(),
             channels: Channels::new(),
             queue: Queue::default(),
@@ -170,7 +188,7 @@ impl Cloud {
             }
         }
         for row in stored.tasks {
-            cloud.restore_task(row, now);
+            cloud.restore_task(&row, now);
         }
         for row in stored.assignments {
             cloud.restore_assignment(row, now);
@@ -181,7 +199,7 @@ impl Cloud {
         cloud
     }
 
-    fn restore_task(&mut self, row: TaskRow, now: Now) {
+    fn restore_task(&mut self, row: &TaskRow, now: Now) {
         let id = row.id;
         // A wall clock that was set back meanwhile must not make a wait longer than it was ever to
         // be.
@@ -205,14 +223,14 @@ impl Cloud {
             TaskState::Assigned { .. } | TaskState::Running { .. } => {}
             TaskState::Settled { .. } => return,
         }
-        let mut task = Task::new(row, spot);
+        let mut task = Task::new(row, self.specs.share(&row.spec), spot);
         // When the lease of an earlier copy began nobody remembers; it was before now.
         let (spec, life) = (&task.row.spec, &task.row.life);
         if spec.exclusive && (life.losses > 0 || life.forgotten.is_some()) {
             let over_ms = self.settings.lease_over_ms(spec.disconnect.lost_after_s);
             task.hold_until = Some(now.mono + over_ms);
         }
-        self.tasks.insert(id, task);
+        self.tasks.insert(id, Box::new(task));
     }
 
     fn restore_assignment(&mut self, row: AssignmentRow, now: Now) {
@@ -248,7 +266,7 @@ impl Cloud {
         let offered = now.mono.max(self.patient_until()) + self.settings.offer_timeout_ms;
         self.timers.set(Alarm::Offer(row.id.task), offered);
         if let Some(task) = self.tasks.get_mut(&row.id.task) {
-            task.assignment = Some(row);
+            task.assignment = Some(Box::new(row));
         }
     }
 
@@ -341,9 +359,9 @@ impl Cloud {
         channel.row(assignment).map(|row| row.wanted)
     }
 
-    /// The spec of a task, if it is not settled.
+    /// What a task asks for, if it is not settled; without name and labels.
     #[must_use]
-    pub fn spec(&self, task: TaskId) -> Option<Arc<shared::spec::TaskSpec>> {
+    pub fn spec(&self, task: TaskId) -> Option<Arc<TaskSpec>> {
         self.tasks.get(&task).map(|task| task.row.spec.clone())
     }
 }

@@ -46,7 +46,7 @@ pub fn a_task_waits_or_has_an_attempt_or_is_settled(cloud: &Cloud) -> Result<(),
     for (id, task) in &cloud.tasks {
         let state = &task.row.life.state;
         let queued = *state == TaskState::Queued;
-        let live = task.assignment.as_ref().filter(|row| !row.state.is_ended());
+        let live = task.assignment.as_deref().filter(|row| !row.state.is_ended());
         let attempt = live.map(|row| row.id.attempt);
         if queued == (task.spot == Spot::Nowhere) {
             return violated(statement, format!("{id} is {state:?} and at {:?}", task.spot));
@@ -69,7 +69,7 @@ pub fn an_agent_reserves_exactly_what_its_live_assignments_need(
     let statement = "an_agent_reserves_exactly_what_its_live_assignments_need";
     let mut sums: BTreeMap<&AgentId, (Resources, u32)> = BTreeMap::new();
     for task in cloud.tasks.values() {
-        let current = task.assignment.as_ref().filter(|row| !row.state.is_ended());
+        let current = task.assignment.as_deref().filter(|row| !row.state.is_ended());
         for row in current.into_iter().chain(&task.strays) {
             let (sum, count) = sums.entry(&row.agent).or_default();
             sum.add(&task.row.spec.needs);
@@ -95,7 +95,7 @@ pub fn an_agent_reserves_exactly_what_its_live_assignments_need(
 pub fn every_live_assignment_is_wanted_on_its_agent(cloud: &Cloud) -> Result<(), Violation> {
     let statement = "every_live_assignment_is_wanted_on_its_agent";
     for task in cloud.tasks.values() {
-        let Some(row) = task.assignment.as_ref().filter(|row| !row.state.is_ended()) else {
+        let Some(row) = task.assignment.as_deref().filter(|row| !row.state.is_ended()) else {
             continue;
         };
         let stopping = matches!(task.row.life.state, TaskState::Stopping { .. });
@@ -161,9 +161,8 @@ pub fn no_desired_state_is_above_the_last_revision(cloud: &Cloud) -> Result<(), 
 
 /// The bound on waiting tasks counts those that back off; the count must not drift.
 pub fn the_count_of_tasks_backing_off_is_true(cloud: &Cloud) -> Result<(), Violation> {
-    let backs_off =
-        |task: &&crate::cloud::Task| matches!(task.row.life.state, TaskState::BackingOff { .. });
-    let count = cloud.tasks.values().filter(backs_off).count();
+    let states = cloud.tasks.values().map(|task| &task.row.life.state);
+    let count = states.filter(|state| matches!(state, TaskState::BackingOff { .. })).count();
     if count != cloud.backing_off {
         let detail = format!("{count} back off, {} are counted", cloud.backing_off);
         return violated("the_count_of_tasks_backing_off_is_true", detail);

@@ -82,7 +82,8 @@ impl Cloud {
         context: &mut Context,
         how: impl FnOnce(&mut AssignmentRow) -> Result<(), IllegalAssignmentStep>,
     ) -> bool {
-        let Some(row) = self.tasks.get_mut(&id).and_then(|task| task.assignment.as_mut()) else {
+        let Some(row) = self.tasks.get_mut(&id).and_then(|task| task.assignment.as_deref_mut())
+        else {
             return false;
         };
         if how(row).is_err() {
@@ -109,7 +110,7 @@ impl Cloud {
         let Some(task) = self.tasks.get(&id) else {
             return false;
         };
-        let Some(row) = task.assignment.as_ref() else {
+        let Some(row) = task.assignment.as_deref() else {
             return false;
         };
         let (agent, assignment) = (row.agent.clone(), row.id);
@@ -153,7 +154,7 @@ impl Cloud {
         };
         if let Some(row) = task.assignment.take() {
             self.strays_on.entry(row.agent.clone()).or_default().insert(row.id);
-            task.strays.push(row);
+            task.strays.push(*row);
         }
         true
     }
@@ -207,7 +208,7 @@ impl Cloud {
             return false;
         };
         task.hold_until = None;
-        task.assignment = Some(task.strays.remove(at));
+        task.assignment = Some(Box::new(task.strays.remove(at)));
         self.forget_stray(&agent, id);
         self.timers.clear(&Alarm::BackOff(id.task));
         self.timers.clear(&Alarm::Avoid(id.task));
@@ -413,7 +414,7 @@ impl Cloud {
             return Vec::new();
         };
         let live = |row: &WantedRow| {
-            let assignment = self.tasks.get(&row.assignment.task)?.assignment.as_ref()?;
+            let assignment = self.tasks.get(&row.assignment.task)?.assignment.as_deref()?;
             let progress = assignment.state.progress()?;
             (assignment.id == row.assignment).then_some((assignment.id, progress))
         };

@@ -20,6 +20,7 @@ mod planted;
 pub mod planted;
 mod queue;
 pub mod settings;
+mod specs;
 mod step;
 mod timers;
 

@@ -72,11 +72,11 @@ impl Queue {
 
     /// Sets a task aside for which no agent was found.
     pub(crate) fn park(&mut self, rank: Rank, spec: &Arc<TaskSpec>) -> Spot {
-        let class = Self::class_of(spec);
-        let parked = self
-            .parked
-            .entry(class.clone())
-            .or_insert_with(|| Parked { example: spec.clone(), ranks: BTreeSet::new() });
+        let entry = self.parked.entry(Self::class_of(spec));
+        // That of the entry, not the one just made: all tasks of a class hold one text.
+        let class = entry.key().clone();
+        let parked =
+            entry.or_insert_with(|| Parked { example: spec.clone(), ranks: BTreeSet::new() });
         self.parked_count += usize::from(parked.ranks.insert(rank));
         Spot::Parked(class)
     }
@@ -154,5 +154,30 @@ impl Queue {
     /// How many wait here.
     pub(crate) fn len(&self) -> usize {
         self.ready.len() + self.parked_count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::spec::Run;
+    use uuid::Uuid;
+
+    #[test]
+    fn all_tasks_of_a_class_hold_one_text() {
+        let mut queue = Queue::default();
+        let mut park = |number: u128, spec: TaskSpec| {
+            let rank = Rank::of(TaskId(Uuid::from_u128(number)), &spec);
+            match queue.park(rank, &Arc::new(spec)) {
+                Spot::Parked(class) => class,
+                other => panic!("{other:?}"),
+            }
+        };
+        let spec = TaskSpec::new(Run::Noop {});
+        let first = park(1, spec.clone());
+        assert!(Arc::ptr_eq(&first, &park(2, spec.clone())));
+        let mut other = spec;
+        other.needs.cpu_millis = 1;
+        assert!(!Arc::ptr_eq(&first, &park(3, other)));
     }
 }

@@ -43,6 +43,28 @@ fn a_task_is_placed_pushed_run_and_settled() {
 }
 
 #[test]
+fn tasks_that_ask_for_the_same_keep_their_names_and_labels() {
+    let mut world = World::new();
+    let spec = |name: &str| TaskSpec {
+        name: Some(name.to_owned()),
+        labels: [("station".to_owned(), name.to_owned())].into(),
+        ..noop()
+    };
+    let tasks = ["one", "two"].map(|name| (name, world.submit(spec(name)).0));
+    // What was shared is shared anew by a core that starts again.
+    world.restart();
+    let mut board = Board::new("a");
+    let effects = world.hello(&mut board);
+    let rows = board.apply(&effects);
+    for (name, task) in tasks {
+        assert_eq!(*world.task(task).spec, spec(name), "all of it is stored");
+        let row = rows.iter().find(|row| row.assignment == attempt(task, 1)).expect("pushed");
+        let Want::Run(order) = &row.want else { panic!("{row:?}") };
+        assert_eq!(order.name.as_deref(), Some(name));
+    }
+}
+
+#[test]
 fn a_submission_with_a_known_key_is_the_same_task() {
     let mut world = World::new();
     let key = |hash: &str| Some(IdempotencyKey { key: "k".into(), body_hash: hash.into() });

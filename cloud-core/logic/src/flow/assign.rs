@@ -57,7 +57,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
     context.notice(Notice::Placed { assignment, waited_ms });
     context.change(Change::AssignmentPut(Box::new(row.clone())));
     if let Some(task) = cloud.tasks.get_mut(&id) {
-        task.assignment = Some(row);
+        task.assignment = Some(Box::new(row));
     }
     cloud.fleet.change(&chosen.agent, |agent| {
         agent.used.add(&spec.needs);

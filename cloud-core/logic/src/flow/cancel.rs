@@ -64,7 +64,7 @@ pub(crate) fn stop(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &
         cloud.outweigh(id, reason, context);
         return;
     }
-    let Some(row) = cloud.tasks.get(&id).and_then(|task| task.assignment.as_ref()) else {
+    let Some(row) = cloud.tasks.get(&id).and_then(|task| task.assignment.as_deref()) else {
         return;
     };
     let (agent, assignment) = (row.agent.clone(), row.id);
@@ -118,7 +118,7 @@ impl Cloud {
     /// Until when the current attempt of a task may run under its lease.
     fn attempt_lease_over(&self, id: TaskId) -> Option<Monotonic> {
         let task = self.tasks.get(&id)?;
-        let row = task.assignment.as_ref()?;
+        let row = task.assignment.as_deref()?;
         Some(self.lease_over(&row.agent, task.row.spec.disconnect.lost_after_s))
     }
 

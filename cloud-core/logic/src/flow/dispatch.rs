@@ -8,8 +8,8 @@ use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want};
 use shared::wire::{Downlink, MESSAGE_BYTES_MAX};
 
 use super::Context;
-use crate::change::{TaskRow, Wanted, WantedRow};
-use crate::cloud::Cloud;
+use crate::change::{Wanted, WantedRow};
+use crate::cloud::{Cloud, LiveRow};
 use crate::effect::Effect;
 use crate::planted::planted;
 use crate::timers::Alarm;
@@ -101,7 +101,7 @@ impl Cloud {
     }
 
     /// How often the agent may begin it again while it cannot ask: as often as the core would.
-    fn local_retry(&self, row: &TaskRow) -> LocalRetry {
+    fn local_retry(&self, row: &LiveRow) -> LocalRetry {
         let (retry, life) = (&row.spec.retry, &row.life);
         let losses_max = self.settings.losses_max.saturating_sub(life.losses);
         LocalRetry {
@@ -126,7 +126,7 @@ impl Cloud {
                 let spec = &task.row.spec;
                 let milliseconds = |seconds: u64| seconds.saturating_mul(1_000);
                 Want::Run(Arc::new(Order {
-                    name: spec.name.clone(),
+                    name: task.row.name.as_deref().map(str::to_owned),
                     run: spec.run.clone(),
                     needs: spec.needs.clone(),
                     priority: spec.priority,

@@ -51,7 +51,7 @@ pub(crate) fn silent_too_long(cloud: &mut Cloud, id: TaskId, context: &mut Conte
     let Some(task) = cloud.tasks.get(&id) else {
         return;
     };
-    let Some(row) = task.assignment.as_ref() else {
+    let Some(row) = task.assignment.as_deref() else {
         return;
     };
     let AssignmentState::Unknown { .. } = row.state else {
@@ -90,7 +90,7 @@ pub(crate) fn silent_too_long(cloud: &mut Cloud, id: TaskId, context: &mut Conte
 
 /// An offer was not answered in time by an agent that can be heard.
 pub(crate) fn offer_unanswered(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
-    let Some(row) = cloud.tasks.get(&id).and_then(|task| task.assignment.as_ref()) else {
+    let Some(row) = cloud.tasks.get(&id).and_then(|task| task.assignment.as_deref()) else {
         return;
     };
     if row.state.progress() != Some(Progress::Offered) {

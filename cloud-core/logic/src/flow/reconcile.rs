@@ -189,7 +189,7 @@ fn decide(cloud: &mut Cloud, stray: AssignmentId, ran_ms: Option<u64>, context: 
 
 /// A stray becomes its task's attempt again, and whatever took its place ends.
 fn take_the_place(cloud: &mut Cloud, stray: AssignmentId, context: &mut Context) -> bool {
-    let current = cloud.tasks.get(&stray.task).and_then(|task| task.assignment.as_ref());
+    let current = cloud.tasks.get(&stray.task).and_then(|task| task.assignment.as_deref());
     if current.is_some_and(is_silent) {
         // It is given up like any that is silent for too long, and may come back like any.
         cloud.stray_assignment(stray.task, context);
@@ -291,7 +291,7 @@ impl Cloud {
             return self.kept_exclusively(task, ran_ms.is_some(), now);
         }
         // A copy that can be heard is worth more than one that cannot, whatever the policy.
-        let other = task.assignment.as_ref().filter(|row| !is_silent(row))?;
+        let other = task.assignment.as_deref().filter(|row| !is_silent(row))?;
         let returned = task.strays.iter().find(|row| row.id == stray)?;
         let stays = match task.row.spec.disconnect.reconcile {
             Reconcile::KeepOriginal => stray.attempt < other.id.attempt,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use shared::id::TaskId;
+use shared::time::Timestamp;
 
 use super::Context;
 use crate::change::{Change, TaskLife, TaskRow};
@@ -40,10 +41,10 @@ impl RecentKeys {
 /// One task.
 pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Context) {
     let Submission { id, spec, key, reply } = submission;
-    let answer = match take_on(cloud, NewTask { id, spec, key }, context) {
+    let row = row_of(NewTask { id, spec, key }, context.now.wall);
+    let answer = match take_on(cloud, row.clone(), context) {
         Taken::Submitted { .. } => {
-            let Some(task) = cloud.tasks.get(&id) else { return };
-            Answer::Submitted(Box::new(document::task(&task.row, &[], Vec::new())))
+            Answer::Submitted(Box::new(document::task(&row, &[], Vec::new())))
         }
         Taken::Repeated(first) => Answer::Repeated(first),
         Taken::KeyReused(first) => Answer::KeyReused(first),
@@ -57,13 +58,22 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
 /// Many tasks, each for itself: one that is not taken does not keep the others out.
 pub(crate) fn submit_many(cloud: &mut Cloud, submissions: Submissions, context: &mut Context) {
     let Submissions { tasks, reply } = submissions;
-    let taken = tasks.into_iter().map(|task| take_on(cloud, task, context)).collect();
+    let now = context.now.wall;
+    let taken = tasks.into_iter().map(|task| take_on(cloud, row_of(task, now), context)).collect();
     context.answer(reply, Answer::SubmittedMany(taken));
 }
 
-fn take_on(cloud: &mut Cloud, task: NewTask, context: &mut Context) -> Taken {
+/// The row of a task that is submitted at this moment.
+fn row_of(task: NewTask, now: Timestamp) -> TaskRow {
     let NewTask { id, spec, key } = task;
-    if let Some(key) = &key
+    let deadline_ms = spec.deadline_s.map(|seconds| seconds.saturating_mul(1_000));
+    let deadline_at = deadline_ms.map(|ms| now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+    TaskRow { id, spec, key, submitted_at: now, deadline_at, life: TaskLife::new(now) }
+}
+
+fn take_on(cloud: &mut Cloud, row: TaskRow, context: &mut Context) -> Taken {
+    let id = row.id;
+    if let Some(key) = &row.key
         && let Some((first, body_hash)) = cloud.keys.by_key.get(&key.key)
     {
         let same = *body_hash == key.body_hash;
@@ -74,20 +84,17 @@ fn take_on(cloud: &mut Cloud, task: NewTask, context: &mut Context) -> Taken {
         return Taken::QueueFull { pending_max, retry_after_s: 5 };
     }
     let now = context.now;
-    let deadline_ms = spec.deadline_s.map(|seconds| seconds.saturating_mul(1_000));
-    let deadline_at = deadline_ms.map(|ms| now.wall.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
-    if let Some(ms) = deadline_ms {
-        cloud.timers.set(Alarm::Deadline(id), now.mono + ms);
+    if let Some(seconds) = row.spec.deadline_s {
+        cloud.timers.set(Alarm::Deadline(id), now.mono + seconds.saturating_mul(1_000));
     }
-    if let Some(key) = &key {
+    if let Some(key) = &row.key {
         cloud.keys.insert(key.key.clone(), id, key.body_hash.clone());
     }
-    let life = TaskLife::new(now.wall);
-    let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, life };
-    context.change(Change::TaskAdded(Box::new(row.clone())));
-    context.tell(Happening::submitted(id));
     let spot: Spot = cloud.queue.ready(Rank::of(id, &row.spec));
-    cloud.tasks.insert(id, Task::new(row, spot));
+    let spec = cloud.specs.share(&row.spec);
+    cloud.tasks.insert(id, Box::new(Task::new(&row, spec, spot)));
+    context.change(Change::TaskAdded(Box::new(row)));
+    context.tell(Happening::submitted(id));
     Taken::Submitted { at: now.wall }
 }
 
