@@ -13,6 +13,7 @@ use shared::id::{AgentId, TaskId};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::followers::{Ended, Followed, Place};
 use super::line::Line;
 use super::parts::{BrokenOff, PartsBody};
 use super::problem::{ApiError, ApiResult, Kind};
@@ -95,7 +96,9 @@ pub async fn follow(request: HttpRequest, state: web::Data<State>) -> ApiResult 
         return Err(ApiError::new(Kind::CoreBusy, detail).retry_after_s(RETRY_AFTER_S));
     };
     let (out, parts) = mpsc::channel(1);
-    let follower = Follower { state, wish, upto, changed, line: Line::of(&request), out };
+    let place = state.metrics.followers().begin(Followed::Events);
+    let line = Line::of(&request);
+    let follower = Follower { state, wish, upto, changed, line, out, place };
     actix_web::rt::spawn(async move {
         follower.run().await;
         drop(room);
@@ -123,8 +126,10 @@ fn last_id(request: &HttpRequest) -> ApiResult<Option<u64>> {
 
 /// Why following ends.
 enum End {
-    /// The client left, or does not read.
+    /// The client left.
     Gone,
+    /// The client does not read.
+    Stuck,
     /// The store cannot be read.
     Failed,
 }
@@ -144,11 +149,19 @@ struct Follower {
     changed: watch::Receiver<()>,
     line: Option<Line>,
     out: mpsc::Sender<Result<Bytes, BrokenOff>>,
+    place: Place,
 }
 
 impl Follower {
     async fn run(mut self) {
-        if let Err(End::Failed) = self.tell().await {
+        let ended = self.tell().await;
+        self.place.end(match ended {
+            Ok(()) => Ended::Told,
+            Err(End::Gone) => Ended::Left,
+            Err(End::Stuck) => Ended::Cut,
+            Err(End::Failed) => Ended::Failed,
+        });
+        if let Err(End::Failed) = ended {
             // A client that has left does not mind.
             let _ = self.out.send(Err(BrokenOff)).await;
         }
@@ -165,6 +178,9 @@ impl Follower {
             let after = self.upto;
             let part = self.state.read(move |reader| reader.events(after)).await?;
             let idle = part.events.is_empty();
+            self.place.has_all(idle);
+            let gaps = part.events.iter().filter(|event| event.kind == EventKind::Gap);
+            self.place.tell_gaps(gaps.count() as u64);
             self.upto = part.upto;
             let mut text = String::new();
             for event in part.events.iter().filter(|event| self.wish.takes(event)) {
@@ -210,7 +226,7 @@ impl Follower {
                 if let Some(line) = &self.line {
                     line.cut();
                 }
-                Err(End::Gone)
+                Err(End::Stuck)
             }
         }
     }

@@ -11,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::followers::Followers;
+
 /// The upper bounds of the buckets, in seconds.
 const BUCKETS_S: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -59,6 +61,7 @@ pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
     duration: Family<PathLabel, Histogram, fn() -> Histogram>,
     changes: Family<ChangeLabels, Counter>,
+    followers: Followers,
 }
 
 impl HttpMetrics {
@@ -70,6 +73,7 @@ impl HttpMetrics {
             requests: Family::default(),
             duration: Family::new_with_constructor(new_histogram),
             changes: Family::default(),
+            followers: Followers::register(registry),
         };
         registry.register(
             "ambit_http_requests",
@@ -98,6 +102,11 @@ impl HttpMetrics {
             target: "audit",
             who, role, %from, method, path, status, made, refused, "change"
         );
+    }
+
+    /// Those who follow events and logs.
+    pub fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// Counts one request. `pattern` is the path that matched, if one did.

@@ -8,6 +8,7 @@ mod body;
 mod docs;
 mod events;
 mod explain;
+mod followers;
 mod health;
 mod line;
 mod logs;
@@ -33,6 +34,8 @@ use cloud_core_logic::Answer;
 
 pub use actix_web::dev::ServerHandle;
 pub use body::BODY_BYTES_MAX;
+#[cfg(test)]
+pub(crate) use followers::{Ended, Followed};
 #[cfg(test)]
 pub(crate) use metrics::HttpMetrics;
 pub use query::{LIMIT_DEFAULT, LIMIT_MAX};

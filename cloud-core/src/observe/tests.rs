@@ -13,7 +13,7 @@ use shared::task::{Outcome, Verdict};
 use shared::time::Timestamp;
 
 use super::*;
-use crate::http::HttpMetrics;
+use crate::http::{Ended, Followed, HttpMetrics};
 use crate::store::LogDrop;
 
 fn assignment() -> AssignmentId {
@@ -30,6 +30,10 @@ fn everything() -> String {
     let path = Some("/v1/tasks".to_owned());
     let created = actix_web::http::StatusCode::CREATED;
     http.count(&actix_web::http::Method::POST, path, created, Duration::from_millis(2));
+    let mut follower = http.followers().begin(Followed::Events);
+    follower.tell_gaps(1);
+    follower.end(Ended::Cut);
+    drop(follower);
     let took = Duration::from_millis(3);
     let (agent, assignment): (AgentId, _) = ("a".parse().expect("id"), assignment());
     metrics.record(BatchDecided { took });
@@ -82,6 +86,10 @@ fn every_event_and_gauge_is_exported_under_its_name() {
         "ambit_logs_kept_bytes 500",
         "ambit_log_chunks_dropped_total{cause=\"lane_full\"} 1",
         "ambit_log_chunks_dropped_total{cause=\"store_failing\"} 3",
+        "ambit_followers{followed=\"events\"} 0.0",
+        "ambit_follower_lag_seconds{followed=\"logs\"} 0.0",
+        "ambit_follower_gaps_total{followed=\"events\"} 1",
+        "ambit_followers_ended_total{followed=\"events\",how=\"cut\"} 1",
         "ambit_recovering 1",
         "ambit_link_up 1",
         "ambit_tasks{status=\"pending\"} 7",

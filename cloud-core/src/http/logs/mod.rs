@@ -15,6 +15,7 @@ use shared::time::Timestamp;
 use shared::wire::uplink::LogStream;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::followers::Followed;
 use super::line::Line;
 use super::parts::PartsBody;
 use super::problem::{ApiError, ApiResult, Kind};
@@ -128,7 +129,8 @@ pub async fn show(request: HttpRequest, state: web::Data<State>) -> ApiResult {
         return Err(ApiError::new(Kind::CoreBusy, detail).retry_after_s(RETRY_AFTER_S));
     };
     let (sender, parts) = mpsc::channel(PARTS_AHEAD);
-    let reader = LogReader::new(state, task, wish, Line::of(&request), sender);
+    let place = state.metrics.followers().begin(Followed::Logs);
+    let reader = LogReader::new(state, task, wish, place, Line::of(&request), sender);
     actix_web::rt::spawn(async move {
         reader.run(log).await;
         drop(room);

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::Wish;
 use super::tail::Tail;
 use super::tell::{Start, Teller};
+use crate::http::followers::{Ended, Place};
 use crate::http::line::Line;
 use crate::http::parts::BrokenOff;
 use crate::http::problem::ApiError;
@@ -28,8 +29,10 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why reading ends early.
 enum End {
-    /// The client left, or does not read.
+    /// The client left.
     Gone,
+    /// The client does not read.
+    Stuck,
     /// The store cannot be read. It was told in the log.
     Failed,
 }
@@ -45,6 +48,7 @@ pub(super) struct LogReader {
     state: web::Data<State>,
     task: TaskId,
     wish: Wish,
+    place: Place,
     teller: Teller,
     /// The attempt that is being told, once there is one.
     attempt: Option<Attempt>,
@@ -61,6 +65,7 @@ impl LogReader {
         state: web::Data<State>,
         task: TaskId,
         wish: Wish,
+        place: Place,
         line: Option<Line>,
         out: mpsc::Sender<Result<Bytes, BrokenOff>>,
     ) -> Self {
@@ -69,6 +74,7 @@ impl LogReader {
             state,
             task,
             wish,
+            place,
             teller,
             attempt: None,
             line,
@@ -81,7 +87,14 @@ impl LogReader {
 
     /// Reads all that is wanted. `log` is how things stand.
     pub(super) async fn run(mut self, log: LogState) {
-        if let Err(End::Failed) = self.tell(log).await {
+        let ended = self.tell(log).await;
+        self.place.end(match ended {
+            Ok(()) => Ended::Told,
+            Err(End::Gone) => Ended::Left,
+            Err(End::Stuck) => Ended::Cut,
+            Err(End::Failed) => Ended::Failed,
+        });
+        if let Err(End::Failed) = ended {
             // A client that has left does not mind.
             let _ = self.out.send(Err(BrokenOff)).await;
         }
@@ -159,10 +172,13 @@ impl LogReader {
             if self.teller.told() > from {
                 self.grown = Instant::now();
             }
+            self.place.tell_gaps(self.teller.take_gaps_told());
             if !out.is_empty() {
+                self.place.has_all(false);
                 self.send(out.into()).await?;
             }
             if part.is_last {
+                self.place.has_all(true);
                 return Ok(());
             }
         }
@@ -224,7 +240,7 @@ impl LogReader {
                 if let Some(line) = &self.line {
                     line.cut();
                 }
-                Err(End::Gone)
+                Err(End::Stuck)
             }
         }
     }

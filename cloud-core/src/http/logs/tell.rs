@@ -30,6 +30,8 @@ pub(super) struct Teller {
     told: u64,
     /// Whether what is missing is told of: not before the first thing that is shown of a part.
     gaps: bool,
+    /// How many of them were told since that was last asked.
+    gaps_told: u64,
     /// Whether text was told that did not end its line.
     within_line: bool,
 }
@@ -44,6 +46,7 @@ impl Teller {
             start: Start::default(),
             told: 0,
             gaps: wish.since.is_none(),
+            gaps_told: 0,
             within_line: false,
         }
     }
@@ -56,6 +59,11 @@ impl Teller {
     /// Up to where the attempt's log is told.
     pub(super) fn told(&self) -> u64 {
         self.told
+    }
+
+    /// How many gaps were told since this was last asked.
+    pub(super) fn take_gaps_told(&mut self) -> u64 {
+        std::mem::take(&mut self.gaps_told)
     }
 
     /// Tells a piece, and what is missing before it.
@@ -95,6 +103,7 @@ impl Teller {
         if !self.gaps {
             return;
         }
+        self.gaps_told += 1;
         match self.format {
             Format::Text => {
                 if std::mem::take(&mut self.within_line) {

@@ -122,6 +122,31 @@ fn what_is_missing_is_told() {
 }
 
 #[test]
+fn those_who_follow_are_counted_and_so_is_what_they_were_told_to_be_missing() {
+    let store = MemoryStore::new(CoreId(Uuid::from_u128(1)))
+        .with_events(EventBounds { count_max: 1, keep_hours: 1 });
+    let served = Served::deciding(store, HttpSettings::default(), Settings::default());
+    served.submitted(&noop());
+    served.submitted(&noop());
+    let counts = |line: &str| {
+        served.until(|| served.metrics().lines().any(|found| found == line));
+    };
+    let mut following = Following::new(&served, "", Some(1_000));
+    following.next().expect("a gap");
+    let leaving = Following::new(&served, "", None);
+    counts("ambit_followers{followed=\"events\"} 2.0");
+    counts("ambit_follower_gaps_total{followed=\"events\"} 1");
+    counts("ambit_follower_lag_seconds{followed=\"events\"} 0.0");
+    drop(leaving);
+    // Who has left is noticed with the next event.
+    served.submitted(&noop());
+    counts("ambit_followers_ended_total{followed=\"events\",how=\"left\"} 1");
+    served.core.close();
+    counts("ambit_followers_ended_total{followed=\"events\",how=\"told\"} 1");
+    counts("ambit_followers{followed=\"events\"} 0.0");
+}
+
+#[test]
 fn wishes_that_make_no_sense_are_refused() {
     let served = Served::new();
     for (query, part) in [

@@ -141,6 +141,12 @@ fn a_log_is_read_as_records_or_as_text() {
         {"attempt": 1, "offset": 1_253, "at": at("20:53.000"), "stream": "stdout", "text": "four\n"},
     ]);
     assert_eq!(json!(records), expected);
+    for line in [
+        "ambit_follower_gaps_total{followed=\"logs\"} 1",
+        "ambit_followers_ended_total{followed=\"logs\",how=\"told\"} 2",
+    ] {
+        served.until(|| served.metrics().lines().any(|found| found == line));
+    }
 
     let whole = "one\nerr two\nerr thr\n[… 1234 bytes missing …]\nfour\n";
     assert_eq!(served.text(&id, ""), whole);

@@ -144,6 +144,10 @@ impl Served {
         client::send(self.address, "GET", target, &[], b"")
     }
 
+    fn metrics(&self) -> String {
+        String::from_utf8(self.get("/metrics").body).expect("text")
+    }
+
     fn post(&self, target: &str) -> Reply {
         client::send(self.address, "POST", target, &[], b"")
     }
