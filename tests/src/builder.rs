@@ -132,7 +132,12 @@ impl ClusterBuilder {
         cluster
     }
 
-    fn lay_out(mut self) -> Cluster {
+    /// Makes it, and starts nothing yet.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn lay_out(mut self) -> Cluster {
         let scratch = Scratch::new();
         let folder = scratch.path().to_path_buf();
         let join_token_file = scratch.join("join-token");

@@ -4,19 +4,24 @@
 
 mod agent_cost;
 mod figure;
+mod filled;
+mod history;
 mod idle;
 mod knob;
 mod latency;
 mod load;
 mod machine;
+mod memory;
 mod process;
 mod prune;
 mod replace;
 mod resync;
 mod returning;
 mod round_trips;
+mod sample;
 mod silence;
 mod simulate;
+mod start;
 mod submit;
 mod volume;
 
@@ -43,18 +48,22 @@ const OFFLINE: &[Benchmark] = &[
 /// How fast everything is while there is a network.
 const SPEED: &[Benchmark] = &[
     ("submit", submit::measure),
+    ("batches", submit::batches),
     ("latency", latency::measure),
     ("round-trips", round_trips::measure),
     ("processes", round_trips::processes),
     ("agent", agent_cost::measure),
+    ("memory", memory::measure),
+    ("start", start::measure),
+    ("history", history::measure),
 ];
 
 const HELP: &str = "\
 bench offline|speed
     measures what offline work costs, or how fast everything is with a network
 bench --only NAME[,NAME]
-    measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, latency,
-    round-trips, processes, agent
+    measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, batches,
+    latency, round-trips, processes, agent, memory, start, history
 ";
 
 /// Runs the benchmarks that are asked for.
@@ -110,6 +119,7 @@ fn run(benchmarks: impl Iterator<Item = Benchmark>) -> ExitCode {
         }
         println!("   ({:.0} s)", begun.elapsed().as_secs_f64());
     }
+    filled::forget();
     println!("\n{machine}\n\n{}", table(&rows));
     if failed.is_empty() {
         return ExitCode::SUCCESS;

@@ -41,7 +41,14 @@ pub struct Load {
     pub lasts: Duration,
     /// What a good answer's status is.
     pub status: u16,
+    /// The media type of what is sent.
+    pub kind: &'static str,
 }
+
+/// One task, or an array of them.
+pub const JSON: &str = "application/json";
+/// A task a line.
+pub const LINES: &str = "application/x-ndjson";
 
 impl Load {
     /// Posts what `body` makes of a running number to a path, again and again.
@@ -92,9 +99,10 @@ impl Load {
             let body = body(number);
             number += self.connections as u64;
             let head = format!(
-                "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+                "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {}\r\n\
                  content-length: {}\r\n\r\n",
                 self.server,
+                self.kind,
                 body.len()
             );
             let sent = Instant::now();

@@ -9,7 +9,7 @@ use tests::{AgentSetup, BrokerKind, Cluster, ClusterBuilder};
 
 use crate::figure::{Measured, Row};
 use crate::knob;
-use crate::load::Load;
+use crate::load::{JSON, Load};
 
 const AGENTS: usize = 50;
 const CONNECTIONS: usize = 64;
@@ -37,23 +37,28 @@ pub fn processes() -> Measured {
     measured
 }
 
-/// Submits for so many seconds as fast as may be, and waits until all is settled.
+/// What a fleet of its own reaches.
 fn rate(run: &Value, seconds: u64) -> (f64, String) {
-    let cluster = fleet();
+    rate_of(&fleet().start(), run, seconds)
+}
+
+/// Submits for so many seconds as fast as may be, and waits until all is settled.
+pub fn rate_of(cluster: &Cluster, run: &Value, seconds: u64) -> (f64, String) {
     let body = json!({"run": run, "needs": {"cpu_millis": 100, "memory_mib": 8}}).to_string();
-    let before = settled(&cluster);
+    let before = settled(cluster);
     let begun = Instant::now();
     let load = Load {
         server: cluster.api.address,
         connections: CONNECTIONS,
         lasts: Duration::from_secs(seconds.max(1)),
         status: 201,
+        kind: JSON,
     };
     let answered = load.post("/v1/tasks", move |_| body.clone());
     assert!(answered.others == 0, "refused: {:?}", answered.first_other);
     let submitted = answered.took_ms.len() as f64;
     let submitted_within = begun.elapsed();
-    while settled(&cluster) - before < submitted {
+    while settled(cluster) - before < submitted {
         assert!(begun.elapsed() < Duration::from_secs(600), "not settled within 600 s");
         std::thread::sleep(LOOK);
     }
@@ -66,15 +71,16 @@ fn rate(run: &Value, seconds: u64) -> (f64, String) {
     (submitted / took.as_secs_f64(), note)
 }
 
-fn fleet() -> Cluster {
+/// A core with its agents.
+pub fn fleet() -> ClusterBuilder {
     let mut builder = ClusterBuilder::new(BrokerKind::Embedded).pending_max(10_000_000);
     for number in 0..AGENTS {
         builder = builder.agent(AgentSetup::at(&format!("agent-{number}"), 0.0, number as f64));
     }
-    builder.patient().start()
+    builder.patient()
 }
 
 /// How many tasks the core has settled.
-fn settled(cluster: &Cluster) -> f64 {
+pub fn settled(cluster: &Cluster) -> f64 {
     cluster.api.metric("ambit_outcomes_total").unwrap_or(0.0)
 }

@@ -2,26 +2,23 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tests::{BrokerKind, Cluster, ClusterBuilder};
+use tests::Cluster;
+use tests::wait::{check, within};
 
 use crate::figure::{Measured, Row, quantile};
-use crate::knob;
-use crate::load::{Answered, Load};
-use crate::process;
+use crate::load::{Answered, JSON, LINES};
+use crate::{knob, process, sample};
 
-const CONNECTIONS: usize = 64;
 /// Before anything is counted: threads, files and caches get to their size.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub const WARM_UP: Duration = Duration::from_secs(2);
+/// How long the gauges of a core with millions of waiting tasks may take to catch up.
+const COUNTED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Measures single requests.
 pub fn measure() -> Measured {
-    let cluster = core_alone();
-    load(&cluster, WARM_UP);
-    let pid = cluster.core.daemon.pid().expect("it runs");
-    let before = process::cpu_seconds(pid);
-    let answered = load(&cluster, seconds());
-    let busy = process::cpu_seconds(pid) - before;
+    let cluster = sample::core_alone().start();
+    sample::singles(&cluster, WARM_UP);
+    let (answered, busy) = busy_during(&cluster, || sample::singles(&cluster, seconds()));
     let mut measured = Measured::default();
     let what = "durable submissions per second over HTTP, single requests, 64 connections";
     measured.row(Row::large(what, "", answered.per_second(), 10_000.0, 20_000.0));
@@ -31,30 +28,52 @@ pub fn measure() -> Measured {
     measured
 }
 
+/// Measures batches: as a line a task, and for comparison as an array.
+pub fn batches() -> Measured {
+    let cluster = sample::core_alone().start();
+    let warm = sample::batches(&cluster, WARM_UP);
+    let (lines, busy) = busy_during(&cluster, || sample::batches(&cluster, seconds()));
+    let bodies = vec![sample::array(0, sample::BATCH)];
+    let (array, busy_array) =
+        busy_during(&cluster, || sample::batches_of(&cluster, seconds() / 2, JSON, bodies));
+    let all = [&warm, &lines, &array];
+    let batches: usize = all.iter().map(|answered| answered.took_ms.len()).sum();
+    all_wait(&cluster, batches * sample::BATCH);
+    let mut measured = Measured::default();
+    let what = "durable submissions per second over HTTP, batches of 1,000, 4 connections";
+    let per_second = |answered: &Answered| answered.per_second() * sample::BATCH as f64;
+    let best = per_second(&lines).max(per_second(&array));
+    measured.row(Row::large(what, "", best, 50_000.0, 150_000.0));
+    for (kind, answered, busy) in [(LINES, &lines, busy), (JSON, &array, busy_array)] {
+        let tasks = (answered.took_ms.len() * sample::BATCH).max(1) as f64;
+        measured.note(format!(
+            "{kind}: {:.0} a second, {:.1} µs of the core's processor time each; batches {}",
+            per_second(answered),
+            busy * 1e6 / tasks,
+            told(answered)
+        ));
+    }
+    measured
+}
+
+/// Waits until the core says that so many tasks wait: each item of each batch was taken.
+fn all_wait(cluster: &Cluster, tasks: usize) {
+    within(COUNTED_WITHIN, "every task of every batch to be counted", || {
+        let waiting = cluster.api.metric("ambit_tasks")?;
+        check(waiting == tasks as f64, || format!("{waiting} of {tasks}"))
+    });
+}
+
+/// Runs a load, and says how long the core's processors were busy with it, in seconds.
+fn busy_during(cluster: &Cluster, load: impl FnOnce() -> Answered) -> (Answered, f64) {
+    let pid = cluster.core.daemon.pid().expect("it runs");
+    let before = process::cpu_seconds(pid);
+    let answered = load();
+    (answered, process::cpu_seconds(pid) - before)
+}
+
 fn seconds() -> Duration {
     Duration::from_secs(knob::number("AMBIT_BENCH_LOAD_SECONDS", 10))
-}
-
-/// A core that nobody has joined: what is submitted waits.
-fn core_alone() -> Cluster {
-    ClusterBuilder::new(BrokerKind::Embedded).patient().pending_max(10_000_000).start()
-}
-
-fn load(cluster: &Cluster, lasts: Duration) -> Answered {
-    let server = cluster.api.address;
-    Load { server, connections: CONNECTIONS, lasts, status: 201 }
-        .post("/v1/tasks", |number| task(number).to_string())
-}
-
-/// A task as a user writes it.
-fn task(number: u64) -> Value {
-    json!({
-        "name": format!("sample-{number}"),
-        "labels": {"team": "air"},
-        "run": {"exec": {"command": "/usr/bin/python3", "args": ["sample.py"]}},
-        "needs": {"cpu_millis": 500, "memory_mib": 128},
-        "where": {"near": {"latitude": -37.8136, "longitude": 144.9631, "within_m": 50_000}}
-    })
 }
 
 fn told(answered: &Answered) -> String {
