@@ -8,7 +8,7 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline
+.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline bench-clone
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
@@ -18,6 +18,7 @@ help:
 	@echo "make sim-planted   plant faults one at a time, and say how many worlds it takes to find each"
 	@echo "make bench         how fast everything is, in one table; ONLY=name measures one figure"
 	@echo "make bench-offline what offline work costs, in one table; ONLY=name measures one figure"
+	@echo "make bench-clone   how long it takes from a fresh clone to the first task placed; builds everything"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
 build:
@@ -69,3 +70,7 @@ bench bench-offline:
 		--package benchmarks --features benchmarks/bench
 	$(CARGO) build --quiet --profile board --package edge-agent
 	$(call BENCH,$(if $(filter bench,$@),speed,offline))
+
+# In a folder of its own, with nothing built: takes as long as it says.
+bench-clone:
+	@./scripts/bench-clone
