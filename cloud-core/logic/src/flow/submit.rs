@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use shared::id::TaskId;
+use shared::trace::Trace;
 
 use super::Context;
 use crate::change::{Change, TaskLife, TaskRow};
@@ -39,8 +40,8 @@ impl RecentKeys {
 
 /// One task.
 pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Context) {
-    let Submission { id, spec, key, reply } = submission;
-    let answer = match take_on(cloud, NewTask { id, spec, key }, context) {
+    let Submission { id, spec, key, trace, reply } = submission;
+    let answer = match take_on(cloud, NewTask { id, spec, key, trace }, context) {
         Taken::Submitted { .. } => {
             let Some(task) = cloud.tasks.get(&id) else { return };
             Answer::Submitted(Box::new(document::task(&task.row, &[], Vec::new())))
@@ -62,7 +63,7 @@ pub(crate) fn submit_many(cloud: &mut Cloud, submissions: Submissions, context: 
 }
 
 fn take_on(cloud: &mut Cloud, task: NewTask, context: &mut Context) -> Taken {
-    let NewTask { id, spec, key } = task;
+    let NewTask { id, spec, key, trace } = task;
     if let Some(key) = &key
         && let Some((first, body_hash)) = cloud.keys.by_key.get(&key.key)
     {
@@ -83,12 +84,19 @@ fn take_on(cloud: &mut Cloud, task: NewTask, context: &mut Context) -> Taken {
         cloud.keys.insert(key.key.clone(), id, key.body_hash.clone());
     }
     let life = TaskLife::new(now.wall);
-    let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, life };
+    let trace = trace.or_else(|| unsampled(id, cloud.settings.trace_one_in));
+    let row = TaskRow { id, spec, key, submitted_at: now.wall, deadline_at, trace, life };
     context.change(Change::TaskAdded(Box::new(row.clone())));
     context.tell(Happening::submitted(id));
     let spot: Spot = cloud.queue.ready(Rank::of(id, &row.spec));
     cloud.tasks.insert(id, Task::new(row, spot));
     Taken::Submitted { at: now.wall }
+}
+
+/// The trace of a task that came without one, if that is not to be sampled.
+fn unsampled(id: TaskId, one_in: u64) -> Option<Box<Trace>> {
+    let own = Trace::of_task(id);
+    (!own.id.is_one_in(one_in)).then(|| Box::new(Trace { sampled: false, ..own }))
 }
 
 impl Cloud {
