@@ -21,6 +21,7 @@ use crate::access::{Keeper, TokenFileError};
 use crate::broker::{Broker, BrokerError, CredentialBook};
 use crate::config::{BrokerChoice, Config};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
+use crate::export::{Exporter, HeaderError};
 use crate::http::{self, HttpError, ServerHandle};
 use crate::link::{self, Credentials, Doorman, SealedSender};
 use crate::observe::{BackupTakenUp, Metrics, ProcessMetrics, Registry};
@@ -73,6 +74,12 @@ pub enum AppError {
     /// The API tokens cannot be used.
     #[error("API tokens: {0}")]
     Tokens(#[from] TokenFileError),
+    /// What a collector is to be told cannot be read.
+    #[error("telemetry.otlp.headers_file: {0}")]
+    Headers(#[from] HeaderError),
+    /// The system gives no thread.
+    #[error("cannot start a thread for telemetry.otlp: {0}")]
+    Export(std::io::Error),
     /// HTTP would be open to strangers.
     #[error(
         "http.listen: {listen} can be reached from other machines, and there is no API token, so anybody there could run anything on your agents; create a token first with `ambit token create --name NAME --role operator --data {}`, or listen on 127.0.0.1. Behind a proxy that checks who asks, set http.allow_remote_without_token = true", data.display()
@@ -115,6 +122,7 @@ pub struct RunningApp {
     listening: JoinHandle<()>,
     broker: Option<Box<dyn Broker>>,
     keeper: Keeper,
+    exporter: Option<Exporter>,
     // Last, so that the folder is let go of when everything else has ended.
     _data: DataFolder,
 }
@@ -123,9 +131,12 @@ impl App {
     /// Looks whether a configuration would be served, as far as that can be told without starting.
     ///
     /// # Errors
-    /// When HTTP would be open to strangers, or the tokens cannot be read.
+    /// When HTTP would be open to strangers, or the tokens, or the headers for a collector, cannot
+    /// be read.
     pub fn check(config: &Config) -> Result<(), AppError> {
-        wiring::check_gate(config)
+        wiring::check_gate(config)?;
+        wiring::export_settings(config)?;
+        Ok(())
     }
 
     /// Starts a core and returns once HTTP is served. Agents may still be on their way.
@@ -169,6 +180,7 @@ impl App {
             metrics.clone(),
         )
         .evicting(broker.as_deref().map(wiring::evictions));
+        let (traces, exporter) = wiring::exporter(&config, &stored, store.reader(), &metrics)?;
         let (core, uplinks, driver) = driver::start(Parts {
             stored,
             store: Box::new(store),
@@ -179,6 +191,7 @@ impl App {
             logs: config.logs,
             history: config.history,
             metrics: metrics.clone(),
+            traces,
         })?;
         let doorman = Doorman::new(credentials, join_token.clone());
         let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics));
@@ -198,6 +211,7 @@ impl App {
             listening,
             broker,
             keeper,
+            exporter,
             _data: data,
         })
     }
@@ -227,6 +241,9 @@ impl RunningApp {
             broker.shutdown().await;
         }
         self.keeper.stop();
+        if let Some(exporter) = self.exporter.take() {
+            exporter.stop(FLUSH_MAX).await;
+        }
         Ok(ended?)
     }
 }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod dev;
 pub mod driver;
+pub mod export;
 pub mod http;
 pub mod link;
 pub mod observe;

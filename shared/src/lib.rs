@@ -16,4 +16,5 @@ mod schema;
 pub mod spec;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod wire;

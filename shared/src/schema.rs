@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::geo::{Area, Position};
 use crate::id::{AGENT_ID_LENGTH_MAX, AgentId};
 use crate::time::Timestamp;
+use crate::trace::{SpanId, TraceId};
 
 impl JsonSchema for Timestamp {
     fn schema_name() -> Cow<'static, str> {
@@ -36,6 +37,36 @@ impl JsonSchema for AgentId {
             "type": "string",
             "pattern": format!("^[A-Za-z0-9][A-Za-z0-9._-]{{0,{rest}}}$"),
             "examples": ["board-7"],
+        })
+    }
+}
+
+impl JsonSchema for TraceId {
+    fn schema_name() -> Cow<'static, str> {
+        "TraceId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names a trace, as the W3C Trace Context does.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{32}$",
+            "examples": ["4bf92f3577b34da6a3ce929d0e0e4736"],
+        })
+    }
+}
+
+impl JsonSchema for SpanId {
+    fn schema_name() -> Cow<'static, str> {
+        "SpanId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names a span of a trace, as the W3C Trace Context does.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{16}$",
+            "examples": ["00f067aa0ba902b7"],
         })
     }
 }

@@ -17,3 +17,4 @@ mod partitions;
 mod placement;
 mod security;
 mod status;
+mod traces;

@@ -219,6 +219,7 @@ fn a_forged_order_is_not_carried_out() {
         stop_after_ms: None,
         lease_ms: None,
         retry: LocalRetry::default(),
+        trace: None,
     };
     let task_id = shared::id::TaskId(uuid::Uuid::from_u128(7));
     let row = DesiredRow {

@@ -9,6 +9,7 @@ pub mod broker;
 pub mod builder;
 pub mod certificates;
 pub mod cluster;
+pub mod collector;
 pub mod core;
 pub mod daemon;
 pub mod events;

@@ -18,6 +18,7 @@ use shared::report::{End, ProgressMark, StopReason};
 use shared::spec::TaskSpec;
 use shared::task::TaskState;
 use shared::time::Timestamp;
+use shared::trace::{Trace, TraceId};
 use shared::wire::uplink::Facts;
 
 /// The key under which a submission may be repeated.
@@ -57,8 +58,25 @@ pub struct TaskRow {
     pub submitted_at: Timestamp,
     /// When it must be settled, if it has a deadline.
     pub deadline_at: Option<Timestamp>,
+    /// Its trace, unless that is a sampled one of its own, which follows from its id.
+    #[serde(default)]
+    pub trace: Option<Box<Trace>>,
     /// What changes in its life.
     pub life: TaskLife,
+}
+
+impl TaskRow {
+    /// Where it stands in a trace.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.trace.as_deref().cloned().unwrap_or_else(|| Trace::of_task(self.id))
+    }
+
+    /// In which trace it is.
+    #[must_use]
+    pub fn trace_id(&self) -> TraceId {
+        self.trace.as_ref().map_or_else(|| TraceId::of_task(self.id), |trace| trace.id)
+    }
 }
 
 /// The part of a task that changes.

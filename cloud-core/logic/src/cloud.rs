@@ -10,6 +10,7 @@ use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
 use shared::spec::TaskSpec;
 use shared::task::TaskState;
 use shared::time::{Monotonic, Now, Timestamp};
+use shared::trace::{Trace, TraceId};
 
 use crate::change::{AssignmentRow, Stored, TaskLife, TaskRow, Wanted};
 use crate::channel::{Channel, Channels};
@@ -30,8 +31,22 @@ pub(crate) struct LiveRow {
     pub(crate) name: Option<Box<str>>,
     /// What it asks for, without name and labels: one for all tasks that ask for the same.
     pub(crate) spec: Arc<TaskSpec>,
+    /// The trace that it came with, if that is not its own.
+    pub(crate) trace: Option<Box<Trace>>,
     /// What changes in its life.
     pub(crate) life: TaskLife,
+}
+
+impl LiveRow {
+    /// Where the task of this id, which is its own, stands in a trace.
+    pub(crate) fn trace(&self, id: TaskId) -> Trace {
+        self.trace.as_deref().cloned().unwrap_or_else(|| Trace::of_task(id))
+    }
+
+    /// In which trace it is.
+    pub(crate) fn trace_id(&self, id: TaskId) -> TraceId {
+        self.trace.as_ref().map_or_else(|| TraceId::of_task(id), |trace| trace.id)
+    }
 }
 
 /// A task that is not settled.
@@ -54,7 +69,7 @@ impl Task {
     pub(crate) fn new(row: &TaskRow, spec: Arc<TaskSpec>, spot: Spot) -> Self {
         let name = row.spec.name.as_deref().map(Box::from);
         Self {
-            row: LiveRow { name, spec, life: row.life.clone() },
+            row: LiveRow { name, spec, trace: row.trace.clone(), life: row.life.clone() },
             assignment: None,
             strays: Vec::new(),
             avoid: Vec::new(),

@@ -3,7 +3,7 @@
 
 use shared::api::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
-    TaskSummary,
+    TaskSummary, TraceDocument,
 };
 use shared::assignment::{AssignmentState, Ending};
 use shared::id::TaskId;
@@ -11,6 +11,7 @@ use shared::report::End;
 use shared::spec::TaskSpec;
 use shared::task::{Outcome, TaskState};
 use shared::time::Timestamp;
+use shared::trace::{Span, SpanId, Trace};
 
 use crate::change::{AssignmentRow, Progressed, TaskLife, TaskRow};
 
@@ -67,9 +68,21 @@ pub fn task(
         spec: row.spec.clone(),
         not_before,
         deadline_at: row.deadline_at,
+        trace: Some(trace(row)),
         assignments: assignments.iter().map(assignment).collect(),
         outcome,
         late_reports,
+    }
+}
+
+fn trace(row: &TaskRow) -> TraceDocument {
+    let Trace { id, parent, sampled, state } = row.trace();
+    TraceDocument {
+        trace_id: id,
+        span_id: SpanId::of(row.id, Span::Task),
+        parent_span_id: parent,
+        sampled,
+        tracestate: state.header().map(str::to_owned),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::api::{AgentDocument, TaskDocument};
 use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::time::Timestamp;
+use shared::trace::TraceId;
 use shared::wire::Downlink;
 
 use crate::change::Change;
@@ -29,6 +30,8 @@ pub enum Notice {
     Placed {
         /// Which.
         assignment: AssignmentId,
+        /// The trace that its task belongs to.
+        trace: TraceId,
         /// How long its task had waited for that, in milliseconds.
         waited_ms: u64,
     },
@@ -38,6 +41,15 @@ pub enum Notice {
         assignment: AssignmentId,
         /// How long after the offer the core heard of it, in milliseconds.
         after_ms: u64,
+    },
+    /// A task has its outcome.
+    Settled {
+        /// Which.
+        task: TaskId,
+        /// The trace that it belongs to.
+        trace: TraceId,
+        /// Whether that is sampled.
+        sampled: bool,
     },
     /// An agent's word about an attempt was heard.
     Heard {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
+use shared::trace::Trace;
 use shared::wire::Uplink;
 use shared::wire::uplink::Join;
 
@@ -40,6 +41,8 @@ pub struct Submission {
     pub spec: Arc<TaskSpec>,
     /// The key under which it may be submitted again without becoming two tasks.
     pub key: Option<IdempotencyKey>,
+    /// The trace of whoever submits it, if they have one.
+    pub trace: Option<Box<Trace>>,
     /// Who waits for the answer.
     pub reply: ReplyTo,
 }
@@ -53,6 +56,8 @@ pub struct NewTask {
     pub spec: Arc<TaskSpec>,
     /// The key under which it may be submitted again without becoming two tasks.
     pub key: Option<IdempotencyKey>,
+    /// The trace of whoever submits it, if they have one.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// Many tasks to take on at once, each for itself.

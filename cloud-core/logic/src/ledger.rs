@@ -11,6 +11,7 @@ use shared::time::Monotonic;
 
 use crate::change::{AssignmentRow, Change, Placed, Wanted, WantedRow};
 use crate::cloud::Cloud;
+use crate::effect::Notice;
 use crate::flow::{Context, Event};
 use crate::happening::Happening;
 use crate::planted::planted;
@@ -71,7 +72,11 @@ impl Cloud {
                 self.end_stray(stray, context, Ending::Lost { detail }, tombstone);
             }
             self.timers.clear_task(id);
-            self.tasks.remove(&id);
+            if let Some(task) = self.tasks.remove(&id) {
+                let trace = task.row.trace_id(id);
+                let sampled = task.row.trace.as_ref().is_none_or(|trace| trace.sampled);
+                context.notice(Notice::Settled { task: id, trace, sampled });
+            }
         }
     }
 

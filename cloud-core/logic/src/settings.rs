@@ -43,6 +43,9 @@ pub struct Settings {
     pub resend_ms: u64,
     /// The most placements tried in one step; the rest follow in the next.
     pub placements_per_step: usize,
+    /// Of so many tasks that come without a trace of their own, the trace of one is sampled; of
+    /// none when it is 0.
+    pub trace_one_in: u64,
 }
 
 impl Default for Settings {
@@ -63,6 +66,7 @@ impl Default for Settings {
             refusals_max: 30,
             resend_ms: 2_000,
             placements_per_step: 256,
+            trace_one_in: 1,
         }
     }
 }

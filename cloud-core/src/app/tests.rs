@@ -35,7 +35,7 @@ async fn a_core_starts_works_stops_and_comes_back() {
     assert!(app.broker_addr.is_some() && app.broker_url.starts_with("mqtt://127.0.0.1:"));
     ready(&app).await;
     let spec = TaskSpec::new(Run::Noop {}).into();
-    let Ok(Answer::Submitted(task)) = app.core.submit(spec, None).await else {
+    let Ok(Answer::Submitted(task)) = app.core.submit(spec, None, None).await else {
         panic!("not submitted")
     };
     let token = JoinToken::from_file(&data.join("join-token")).expect("a private file");
@@ -87,7 +87,7 @@ async fn a_broker_that_is_not_there_leaves_the_core_up_and_not_ready() {
     });
     let app = App::start(config).await.expect("start");
     let spec = TaskSpec::new(Run::Noop {}).into();
-    assert!(matches!(app.core.submit(spec, None).await, Ok(Answer::Submitted(_))));
+    assert!(matches!(app.core.submit(spec, None, None).await, Ok(Answer::Submitted(_))));
     assert_eq!(app.core.is_ready().reasons(), ["the link to the broker is down"]);
     app.stop().await.expect("in order");
 }
@@ -100,7 +100,7 @@ async fn a_backup_is_written_beside_a_core_and_put_back_only_without_one() {
     let app = App::start(config(&data)).await.expect("start");
     let submit = async |app: &RunningApp| {
         let spec = TaskSpec::new(Run::Noop {}).into();
-        match app.core.submit(spec, None).await {
+        match app.core.submit(spec, None, None).await {
             Ok(Answer::Submitted(task)) => task.summary.id,
             other => panic!("not submitted: {other:?}"),
         }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cloud_core_logic::change::Stored;
 use shared::id::AgentId;
 use shared::wire::Topic;
 use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, TlsConfig};
@@ -17,7 +18,10 @@ use crate::access::{Gate, Keeper, TokenFile};
 use crate::broker::{
     Broker, BrokerSettings, CORE_USERNAME, CredentialBook, EmbeddedBroker, Gatekeeper,
 };
-use crate::config::{BrokerChoice, Config, ExternalBroker};
+use crate::config::{BrokerChoice, Config, ExternalBroker, OtlpSettings};
+use crate::export::{ExportSettings, Exporter, HeaderError, Headers, TraceLane};
+use crate::observe::Metrics;
+use crate::store::Reader;
 
 /// Where the broker is, for the core and for agents.
 pub(super) struct Endpoint {
@@ -128,6 +132,30 @@ pub(super) fn gate(config: &Config) -> Result<(Arc<Gate>, Keeper), AppError> {
         }
     }
     Ok((gate, keeper))
+}
+
+/// Where traces go, if they go anywhere.
+pub(super) fn export_settings(config: &Config) -> Result<Option<ExportSettings>, HeaderError> {
+    let Some(OtlpSettings { endpoint, headers_file }) = config.otlp.clone() else {
+        return Ok(None);
+    };
+    let headers = headers_file.as_deref().map(Headers::read).transpose()?.unwrap_or_default();
+    Ok(Some(ExportSettings { endpoint, headers }))
+}
+
+/// Starts what exports traces, if they go anywhere.
+pub(super) fn exporter(
+    config: &Config,
+    stored: &Stored,
+    reader: Arc<dyn Reader>,
+    metrics: &Metrics,
+) -> Result<(TraceLane, Option<Exporter>), AppError> {
+    let Some(settings) = export_settings(config)? else {
+        return Ok((TraceLane::default(), None));
+    };
+    let started = Exporter::start(settings, stored.core, reader, metrics.clone());
+    let (lane, exporter) = started.map_err(AppError::Export)?;
+    Ok((lane, Some(exporter)))
 }
 
 /// Starts the link. It connects by itself, and again after every loss.

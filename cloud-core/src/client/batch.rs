@@ -11,7 +11,7 @@ use super::connection::{Connection, Sent};
 use super::document::Document;
 use super::error::{ClientError, EXIT_LATER, EXIT_REFUSED};
 use super::output::{self, Output, tame, typed};
-use super::task::{fresh_key, until_certain};
+use super::task::{fresh_key, trace_of_caller, until_certain};
 use super::wish::MISTAKES_MAX;
 
 /// The most tasks of one request. The API takes 10,000; with half of that there is progress to see.
@@ -37,7 +37,7 @@ pub fn submit(
         let (count, body) = chunk(rest);
         let answer = until_certain(|| {
             let body = Some(("application/x-ndjson", body.clone()));
-            connection.send("POST", "/v1/tasks/batch", Sent { body, headers: Vec::new() })
+            connection.send("POST", "/v1/tasks/batch", Sent { body, headers: trace_of_caller() })
         });
         if let Err(error) = answer.and_then(|answer| told.take(&rest[..count], answer)) {
             told.finish(done)?;

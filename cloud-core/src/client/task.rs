@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::api::{Explanation, Plan, TaskDocument, TaskSummary};
 use shared::id::TaskId;
+use shared::trace::TraceContext;
 use shared_runtime::clock::random_bytes;
 
 use super::args::{
@@ -94,6 +95,7 @@ fn submit(
     until_certain(|| {
         let mut sent = Sent::json(&document.value);
         sent.headers.push(("idempotency-key", key.clone()));
+        sent.headers.extend(trace_of_caller());
         connection.send("POST", "/v1/tasks", sent)
     })
     .map_err(|error| located(error, document))
@@ -120,6 +122,20 @@ pub(super) fn until_certain(
             _ => return Err(error),
         }
     }
+}
+
+/// The trace that this program runs in, if it does: as with every program that is traced, variables
+/// tell. What is not valid there counts as nothing, as the Recommendation has it.
+pub(super) fn trace_of_caller() -> Vec<(&'static str, String)> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let context = variable("TRACEPARENT").and_then(|traceparent| {
+        TraceContext { traceparent, tracestate: variable("TRACESTATE") }.checked()
+    });
+    let Some(TraceContext { traceparent, tracestate }) = context else {
+        return Vec::new();
+    };
+    let state = tracestate.map(|state| ("tracestate", state));
+    std::iter::once(("traceparent", traceparent)).chain(state).collect()
 }
 
 /// A key that nobody else has.

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use shared_runtime::telemetry::{Format, Level};
 
 use super::broker::LISTEN_DEFAULT as BROKER_LISTEN_DEFAULT;
-use super::{BrokerChoice, Config, ConfigProblem};
+use super::{BrokerChoice, Config, ConfigProblem, OtlpSettings};
 use crate::access::Limits;
 use crate::broker::CLIENTS_MAX_DEFAULT;
 use crate::driver::Bounds;
+use crate::export::EndpointError;
 use crate::http::{HttpSettings, HttpTls};
 use crate::store::{EventBounds, HistoryBounds, LogBounds, TASK_BYTES_LEAST};
 
@@ -55,6 +56,8 @@ pub struct FileConfig {
     pub history: HistoryBounds,
     /// The core's own log.
     pub log: LogSection,
+    /// What the core tells others about the work it does.
+    pub telemetry: TelemetrySection,
 }
 
 /// `[http]`.
@@ -160,6 +163,42 @@ pub struct LogSection {
     pub format: Format,
 }
 
+/// `[telemetry]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySection {
+    /// Which collector has the traces of tasks.
+    pub otlp: OtlpSection,
+}
+
+/// `[telemetry.otlp]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpSection {
+    /// The collector's URL, without the path of a signal; nothing is exported when left out.
+    pub endpoint: Option<String>,
+    /// The file with headers of every request to it.
+    pub headers_file: Option<PathBuf>,
+}
+
+impl OtlpSection {
+    fn settings(self) -> Result<Option<OtlpSettings>, ConfigProblem> {
+        let Some(endpoint) = self.endpoint else {
+            return match self.headers_file {
+                None => Ok(None),
+                Some(_) => {
+                    let what = "is of use only with telemetry.otlp.endpoint beside it";
+                    Err(ConfigProblem::key("telemetry.otlp.headers_file", what))
+                }
+            };
+        };
+        let wrong =
+            |error: EndpointError| ConfigProblem::key("telemetry.otlp.endpoint", error.to_string());
+        let endpoint = endpoint.parse().map_err(wrong)?;
+        Ok(Some(OtlpSettings { endpoint, headers_file: self.headers_file }))
+    }
+}
+
 impl Default for HttpSection {
     fn default() -> Self {
         let HttpSettings {
@@ -237,6 +276,7 @@ impl FileConfig {
             &mut self.join.token_file,
             &mut self.http.tls.certificate,
             &mut self.http.tls.key,
+            &mut self.telemetry.otlp.headers_file,
             tls_cert_file,
             tls_key_file,
             password_file,
@@ -298,6 +338,7 @@ impl FileConfig {
             history: self.history,
             log_level: self.log.level,
             log_format: self.log.format,
+            otlp: self.telemetry.otlp.settings()?,
             data,
         })
     }
@@ -320,6 +361,7 @@ fn check_settings(core: &Settings) -> Result<(), ConfigProblem> {
         ("core.reports_per_second", core.reports_per_second, 1, 100_000_000),
         ("core.resend_ms", core.resend_ms, 100, HOUR_MS),
         ("core.placements_per_step", core.placements_per_step as u64, 1, 1_000_000),
+        ("core.trace_one_in", core.trace_one_in, 0, 1_000_000_000),
     ] {
         within(key, value, least, most)?;
     }

@@ -15,13 +15,14 @@ use shared_runtime::telemetry::{Format, Level, LevelError};
 
 use crate::access::Limits;
 use crate::driver::Bounds;
+use crate::export::Endpoint;
 use crate::http::HttpSettings;
 use crate::store::{EventBounds, HistoryBounds, LogBounds};
 
 pub use broker::{BrokerChoice, ExternalBroker};
 pub use file::{
     BrokerSection, DATA_DEFAULT, FileConfig, HttpSection, HttpTlsSection, JoinSection, LogSection,
-    StoreSection,
+    OtlpSection, StoreSection, TelemetrySection,
 };
 
 /// What was written where a more exact source wins over the file: flags, or variables.
@@ -158,6 +159,17 @@ pub struct Config {
     pub log_level: Level,
     /// What a log line looks like.
     pub log_format: Format,
+    /// Where the traces of tasks are exported to, if they are.
+    pub otlp: Option<OtlpSettings>,
+}
+
+/// A collector of traces.
+#[derive(Debug, Clone)]
+pub struct OtlpSettings {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The file with what it is to be told beside the traces.
+    pub headers_file: Option<PathBuf>,
 }
 
 /// Why the configuration cannot be used.

@@ -151,6 +151,8 @@ fn values_that_cannot_work_are_refused() {
         ("[logs]\nkeep_days = 0", "logs.keep_days: must be from 1 to"),
         ("[access]\nrequests_burst = 0", "access.requests_burst: must be from 1 to"),
         ("[http]\nworkers = 0", "http.workers: must be from 1 to"),
+        ("[telemetry.otlp]\nheaders_file = 'x'", "telemetry.otlp.headers_file: is of use only"),
+        ("[telemetry.otlp]\nendpoint = 'https://c'", "telemetry.otlp.endpoint: the core speaks"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(start), "{text}: {error}");
@@ -179,8 +181,22 @@ fn the_shipped_file_shows_every_key_with_its_default() {
         let names_a_value = known.contains(&format!("{word}: "));
         let is_section = known.contains(&format!("{word}: {{"))
             || [
-                "http", "tls", "access", "store", "broker", "join", "core", "policy", "queue",
-                "logs", "log", "events", "history", "weights",
+                "http",
+                "tls",
+                "access",
+                "store",
+                "broker",
+                "join",
+                "core",
+                "policy",
+                "queue",
+                "logs",
+                "log",
+                "events",
+                "history",
+                "weights",
+                "telemetry",
+                "otlp",
             ]
             .contains(&word);
         if names_a_value && !is_section && !word.is_empty() {

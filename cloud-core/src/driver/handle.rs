@@ -12,6 +12,7 @@ use cloud_core_logic::{Answer, NewTask};
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
+use shared::trace::Trace;
 use shared_runtime::clock::{Clock, new_uuid_v7};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -115,7 +116,13 @@ pub(super) type LookSlot = oneshot::Sender<Result<TaskView, CoreBusy>>;
 #[derive(Debug)]
 pub(super) enum Ask {
     /// To take a task on.
-    Submit { spec: Arc<TaskSpec>, key: Option<IdempotencyKey>, mark: KeyMark, slot: Slot },
+    Submit {
+        spec: Arc<TaskSpec>,
+        key: Option<IdempotencyKey>,
+        trace: Option<Box<Trace>>,
+        mark: KeyMark,
+        slot: Slot,
+    },
     /// To take many tasks on.
     SubmitMany { tasks: Vec<NewTask>, mark: KeyMark, slot: Slot },
     /// To call a task off.
@@ -184,7 +191,7 @@ impl Core {
         Self { asks, reader, clock, status }
     }
 
-    /// Takes a task on, under a new id. The answer comes once it is on disk.
+    /// Takes a task on, under a new id and in the trace that it came with, if it did. The answer comes once it is on disk.
     ///
     /// # Errors
     /// When the core does not answer.
@@ -192,9 +199,10 @@ impl Core {
         &self,
         spec: Arc<TaskSpec>,
         key: Option<IdempotencyKey>,
+        trace: Option<Box<Trace>>,
     ) -> Result<Answer, CoreBusy> {
         let mark = self.key_mark();
-        self.ask(|slot| Ask::Submit { spec, key, mark, slot }).await
+        self.ask(|slot| Ask::Submit { spec, key, trace, mark, slot }).await
     }
 
     /// Takes many tasks on, each for itself: one message, one transaction, one answer. `mark` is

@@ -22,6 +22,7 @@ use shared::wire::uplink::LogChunk;
 use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::export::TraceLane;
 use crate::observe::{DriverStopped, Metrics};
 use crate::store::{AgentLogs, HistoryBounds, LogBounds, LogDrop, Store, StoreError};
 use history::History;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub history: HistoryBounds,
     /// Where to count.
     pub metrics: Metrics,
+    /// Where the traces of settled tasks go.
+    pub traces: TraceLane,
 }
 
 /// Why a driver ended that nobody had asked to.
@@ -196,6 +199,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
             store: parts.store,
             outbound: parts.outbound,
             metrics: parts.metrics,
+            traces: parts.traces,
             clock,
             status,
             asks,

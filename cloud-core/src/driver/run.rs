@@ -18,9 +18,9 @@ use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView}
 use super::history::History;
 use super::logs::Logs;
 use super::{DriverError, Outbound, Status, speak};
+use crate::export::TraceLane;
 use crate::observe::{
     BatchCommitted, BatchDecided, CommitFailed, CommitRecovered, InputTaken, Metrics, Queued,
-    StagePassed,
 };
 use crate::store::{Store, StoreError};
 
@@ -45,6 +45,7 @@ pub(super) struct Inside {
     pub(super) store: Box<dyn Store>,
     pub(super) outbound: Box<dyn Outbound>,
     pub(super) metrics: Metrics,
+    pub(super) traces: TraceLane,
     pub(super) clock: Arc<Clock>,
     pub(super) status: Arc<Status>,
     pub(super) asks: mpsc::Receiver<Ask>,
@@ -205,12 +206,12 @@ impl Run {
                 continue;
             }
             let input = match ask {
-                Ask::Submit { spec, key, slot, .. } => {
+                Ask::Submit { spec, key, trace, slot, .. } => {
                     // Made here, so that ids have the order in which tasks are taken on: rows are
                     // added behind all others, and a list has nothing new behind its cursor.
                     let id = TaskId(new_uuid_v7(&now));
                     let reply = self.keep(slot);
-                    Input::Submit(Box::new(Submission { id, spec, key, reply }))
+                    Input::Submit(Box::new(Submission { id, spec, key, trace, reply }))
                 }
                 Ask::SubmitMany { tasks, slot, .. } => {
                     let reply = self.keep(slot);
@@ -325,9 +326,8 @@ impl Run {
 
     /// Says what follows from a batch that is on disk, in order.
     fn speak(&mut self, outcome: Outcome, looks: Vec<Look>, now: Now) {
-        let Inside { cloud, outbound, metrics, .. } = &mut self.inside;
-        speak::observe(&outcome.changes, metrics);
-        outcome.notices.iter().for_each(|notice| metrics.record(StagePassed(notice)));
+        let Inside { cloud, outbound, metrics, traces, .. } = &mut self.inside;
+        speak::observe(&outcome, metrics, traces);
         speak::put_credentials(&outcome.changes, outbound.as_mut());
         for effect in outcome.effects {
             speak::perform(effect, outbound.as_mut(), &mut self.slots);

@@ -4,14 +4,19 @@
 use std::collections::HashMap;
 
 use cloud_core_logic::change::Change;
-use cloud_core_logic::effect::Effect;
+use cloud_core_logic::effect::{Effect, Notice, Outcome};
 use cloud_core_logic::{Input, ReplyTo};
+use shared::id::TaskId;
 use shared::task::TaskState;
+use shared::trace::TraceId;
 use shared::wire::Uplink;
 
 use super::Outbound;
 use super::handle::Slot;
-use crate::observe::{AgentJoined, AttemptPlaced, LateReportKept, Metrics, TaskSettled};
+use crate::export::TraceLane;
+use crate::observe::{
+    AgentJoined, AttemptPlaced, LateReportKept, Metrics, StagePassed, TaskSettled,
+};
 
 /// The name of an input's kind.
 pub(super) fn kind(input: &Input) -> &'static str {
@@ -38,17 +43,28 @@ pub(super) fn kind(input: &Input) -> &'static str {
     }
 }
 
-/// Logs and counts what happened.
-pub(super) fn observe(changes: &[Change], metrics: &Metrics) {
-    for change in changes {
+/// Logs and counts what happened, and has the traces of what is settled exported.
+pub(super) fn observe(outcome: &Outcome, metrics: &Metrics, exported: &TraceLane) {
+    // In the order of the changes that they belong to.
+    let mut traces = outcome.notices.iter().filter_map(traced).peekable();
+    let mut trace_of = |task| traces.next_if(|(of, _)| *of == task).map(|(_, trace)| trace);
+    for notice in &outcome.notices {
+        metrics.record(StagePassed(notice));
+        if let Notice::Settled { task, sampled: true, .. } = notice {
+            exported.offer(*task);
+        }
+    }
+    for change in &outcome.changes {
         match change {
             Change::TaskMoved { task, life } => match &life.state {
                 TaskState::Assigned { attempt } => {
                     let (attempt, agent) = (*attempt, life.agent.as_ref());
-                    metrics.record(AttemptPlaced { task: *task, attempt, agent });
+                    let trace = trace_of(*task);
+                    metrics.record(AttemptPlaced { task: *task, attempt, agent, trace });
                 }
                 TaskState::Settled { outcome } => {
-                    metrics.record(TaskSettled { task: *task, outcome });
+                    let trace = trace_of(*task);
+                    metrics.record(TaskSettled { task: *task, outcome, trace });
                 }
                 _ => {}
             },
@@ -59,6 +75,15 @@ pub(super) fn observe(changes: &[Change], metrics: &Metrics) {
             }
             _ => {}
         }
+    }
+}
+
+/// Of which task a notice tells the trace, and which that is.
+fn traced(notice: &Notice) -> Option<(TaskId, TraceId)> {
+    match *notice {
+        Notice::Placed { assignment, trace, .. } => Some((assignment.task, trace)),
+        Notice::Settled { task, trace, .. } => Some((task, trace)),
+        Notice::Accepted { .. } | Notice::Heard { .. } => None,
     }
 }
 

@@ -45,6 +45,7 @@ fn rig_with(store: Box<dyn Store>, bounds: Bounds, settings: Settings) -> Rig {
         logs: LogBounds::default(),
         history: HistoryBounds::default(),
         metrics: Metrics::unread(),
+        traces: TraceLane::default(),
     };
     let (core, uplinks, driver) = start(parts).expect("start");
     Rig { core, uplinks, driver, stage }
@@ -79,7 +80,7 @@ fn submitted(answer: Result<Answer, CoreBusy>) -> TaskId {
 /// Submits in the background.
 fn submitting(core: &Core) -> tokio::task::JoinHandle<Result<Answer, CoreBusy>> {
     let core = core.clone();
-    tokio::spawn(async move { core.submit(spec(), None).await })
+    tokio::spawn(async move { core.submit(spec(), None, None).await })
 }
 
 fn count(core: &Core) -> usize {
@@ -96,14 +97,14 @@ async fn an_acknowledgement_never_leaves_before_the_commit() {
     assert_eq!(count(&core), 0);
     // Meanwhile nothing new is taken, and that is said at once.
     assert!(!core.is_ready().store_writable);
-    assert!(matches!(core.submit(spec(), None).await, Err(CoreBusy::StoreFailing { .. })));
+    assert!(matches!(core.submit(spec(), None, None).await, Err(CoreBusy::StoreFailing { .. })));
     assert!(matches!(core.fleet().await, Err(CoreBusy::StoreFailing { .. })));
     stage.set(Mood::Works);
     let id = submitted(waiting.await.expect("task"));
     assert!(core.reader().task(id).expect("read").is_some());
     assert_eq!(count(&core), 1, "what was refused was not done");
     assert!(core.is_ready().store_writable);
-    submitted(core.submit(spec(), None).await);
+    submitted(core.submit(spec(), None, None).await);
 }
 
 #[tokio::test]
@@ -209,11 +210,11 @@ async fn silence_says_nothing_while_the_core_itself_was_deaf() {
 async fn a_failure_that_does_not_pass_ends_the_driver() {
     let Rig { core, uplinks, mut driver, stage } = rig();
     stage.set(Mood::Contradicts);
-    let busy = core.submit(spec(), None).await.expect_err("refused");
+    let busy = core.submit(spec(), None, None).await.expect_err("refused");
     assert_eq!(busy, CoreBusy::Stopping);
     let error = driver.ended().await.expect_err("an error");
     assert!(matches!(error, DriverError::Store(StoreError::Contradiction { .. })), "{error}");
-    assert_eq!(core.submit(spec(), None).await, Err(CoreBusy::Stopping));
+    assert_eq!(core.submit(spec(), None, None).await, Err(CoreBusy::Stopping));
     assert_eq!(uplinks.send(Input::Tick).await, Err(Stopped));
     assert!(!core.is_ready().is_ready());
     assert_eq!(stage.happened(), [Happened::Failed], "it was not tried again");
@@ -229,7 +230,7 @@ async fn a_full_queue_refuses_at_once_and_loses_nothing_it_took() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     taken.extend((0..4).map(|_| submitting(&core)));
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let refused = core.submit(spec(), None).await;
+    let refused = core.submit(spec(), None, None).await;
     assert!(matches!(refused, Err(CoreBusy::QueueFull { retry_after_s: 1.. })), "{refused:?}");
     stage.set(Mood::Works);
     for waiting in taken {
@@ -255,7 +256,7 @@ async fn many_submissions_share_one_transaction() {
 
 fn new_task(core: &Core, key: Option<String>) -> NewTask {
     let key = key.map(|key| IdempotencyKey { key, body_hash: "same".to_owned() });
-    NewTask { id: core.new_task_id(), spec: spec(), key }
+    NewTask { id: core.new_task_id(), spec: spec(), key, trace: None }
 }
 
 #[tokio::test]
@@ -309,7 +310,7 @@ async fn a_caller_who_is_gone_does_not_undo_what_was_asked() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     gone.abort();
     stage.set(Mood::Works);
-    submitted(core.submit(spec(), None).await);
+    submitted(core.submit(spec(), None, None).await);
     assert_eq!(count(&core), 2);
 }
 
@@ -343,7 +344,7 @@ async fn time_passes_without_any_input() {
     let Rig { core, driver: _driver, .. } = rig();
     let mut spec = (*spec()).clone();
     spec.deadline_s = Some(1);
-    let id = submitted(core.submit(spec.into(), None).await);
+    let id = submitted(core.submit(spec.into(), None, None).await);
     for _ in 0..300 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let task = core.reader().task(id).expect("read").expect("there");
@@ -370,7 +371,7 @@ async fn a_stop_finishes_what_was_taken_and_refuses_the_rest() {
     let id = submitted(taken.await.expect("task"));
     assert_eq!(queued.await.expect("task"), Err(CoreBusy::Stopping));
     stopping.await.expect("task").expect("in order");
-    assert_eq!(core.submit(spec(), None).await, Err(CoreBusy::Stopping));
+    assert_eq!(core.submit(spec(), None, None).await, Err(CoreBusy::Stopping));
     assert!(reader.task(id).expect("read").is_some());
     assert_eq!(core.is_ready().reasons().first(), Some(&"the core is stopping"));
 }
@@ -395,7 +396,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     for _ in 0..3 {
         let Rig { core, mut driver, .. } = rig_on(Box::new(open()), Bounds::default());
         for _ in 0..20 {
-            ids.push(submitted(core.submit(spec(), None).await));
+            ids.push(submitted(core.submit(spec(), None, None).await));
         }
         driver.stop().await.expect("in order");
     }

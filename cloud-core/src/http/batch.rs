@@ -17,12 +17,13 @@ use serde_json::value::RawValue;
 use shared::api::{BatchDocument, BatchResult};
 use shared::id::TaskId;
 use shared::spec::TaskSpec;
+use shared::trace::Trace;
 use tokio::sync::Semaphore;
 
 use super::body::{self, BODY_BYTES_MAX, Rules};
 use super::problem::{ApiError, ApiResult, Kind};
 use super::state::{State, blocking};
-use super::{query, tasks, unexpected};
+use super::{query, tasks, trace, unexpected};
 use crate::store::{Reader, StoreError};
 
 /// The most items in a batch.
@@ -82,8 +83,8 @@ pub async fn submit(
     };
     let (bytes, kind) = body::bytes(&request, payload, &BATCH).await?;
     let mark = state.core.key_mark();
-    let shared = state.clone();
-    let (items, sent) = blocking(move || read(&shared, &bytes, kind)).await??;
+    let (shared, trace) = (state.clone(), trace::of(&request));
+    let (items, sent) = blocking(move || read(&shared, &bytes, kind, trace)).await??;
     let taken = match sent.is_empty() {
         true => Vec::new(),
         false => match state.core.submit_many(sent, mark).await? {
@@ -99,8 +100,14 @@ pub async fn submit(
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }
 
-/// Reads and checks the items, and makes what the core is to be asked.
-fn read(state: &State, bytes: &[u8], kind: &str) -> ApiResult<(Vec<Item>, Vec<NewTask>)> {
+/// Reads and checks the items, and makes what the core is to be asked. All are in the trace of the
+/// request.
+fn read(
+    state: &State,
+    bytes: &[u8],
+    kind: &str,
+    trace: Option<Box<Trace>>,
+) -> ApiResult<(Vec<Item>, Vec<NewTask>)> {
     let texts = match kind {
         LINES => lines_of(bytes)?,
         _ => elements_of(bytes)?,
@@ -115,7 +122,8 @@ fn read(state: &State, bytes: &[u8], kind: &str) -> ApiResult<(Vec<Item>, Vec<Ne
                 Some(item) => item,
                 None => {
                     let (id, spec) = (state.core.new_task_id(), Arc::new(spec));
-                    sent.push(NewTask { id, spec: Arc::clone(&spec), key });
+                    let trace = trace.clone();
+                    sent.push(NewTask { id, spec: Arc::clone(&spec), key, trace });
                     Item::Sent { id, spec }
                 }
             },

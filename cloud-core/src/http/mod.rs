@@ -26,6 +26,7 @@ mod server;
 mod state;
 mod tasks;
 mod tls;
+mod trace;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use shared_runtime::seal::{sha256, to_hex};
 use super::problem::{ApiError, ApiResult, Kind};
 use super::query::{self, Query, quote};
 use super::state::State;
-use super::{body, unexpected};
+use super::{body, trace, unexpected};
 use crate::store::TaskFilter;
 
 const KEY_HEADER: &str = "idempotency-key";
@@ -31,6 +31,7 @@ pub async fn submit(
 ) -> ApiResult {
     query::none(&request)?;
     let key = key_of(&request)?;
+    let trace = trace::of(&request);
     let spec = Arc::new(body::task(&request, payload).await?);
     let key = match key {
         Some(key) => Some(IdempotencyKey { key, body_hash: hash_of(&spec)? }),
@@ -43,7 +44,7 @@ pub async fn submit(
             return if same { repeated(&state, first).await } else { Err(reused(first)) };
         }
     }
-    match state.core.submit(spec, key).await? {
+    match state.core.submit(spec, key, trace).await? {
         Answer::Submitted(task) => Ok(HttpResponse::Created()
             .insert_header((header::LOCATION, format!("/v1/tasks/{}", task.summary.id)))
             .json(task)),

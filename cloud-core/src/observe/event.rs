@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelValue;
 use shared::id::{AgentId, Attempt, TaskId};
 use shared::task::Outcome;
+use shared::trace::TraceId;
 
 use super::{DropLabels, KindLabel, Metrics, OutcomeLabels};
 
@@ -132,13 +133,16 @@ pub struct AttemptPlaced<'a> {
     pub attempt: Attempt,
     /// The agent.
     pub agent: Option<&'a AgentId>,
+    /// The trace of the task, where it is at hand.
+    pub trace: Option<TraceId>,
 }
 
 impl Event for AttemptPlaced<'_> {
     fn record(self, metrics: &Metrics) {
         metrics.inner.placements.inc();
         let agent = self.agent.map_or("", AgentId::as_str);
-        tracing::debug!(task = %self.task, attempt = %self.attempt, agent, "placed");
+        let trace = self.trace.map(tracing::field::display);
+        tracing::debug!(task = %self.task, attempt = %self.attempt, agent, trace, "placed");
     }
 }
 
@@ -149,6 +153,8 @@ pub struct TaskSettled<'a> {
     pub task: TaskId,
     /// Its outcome.
     pub outcome: &'a Outcome,
+    /// Its trace, where it is at hand.
+    pub trace: Option<TraceId>,
 }
 
 impl Event for TaskSettled<'_> {
@@ -156,7 +162,8 @@ impl Event for TaskSettled<'_> {
         let status = self.outcome.verdict.status().name();
         let reason = self.outcome.verdict.reason().map_or("", |reason| reason.name());
         metrics.inner.outcomes.get_or_create(&OutcomeLabels { status, reason }).inc();
-        tracing::debug!(task = %self.task, status, reason, "settled");
+        let trace = self.trace.map(tracing::field::display);
+        tracing::debug!(task = %self.task, status, reason, trace, "settled");
     }
 }
 

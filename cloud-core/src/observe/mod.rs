@@ -7,6 +7,7 @@ mod logs;
 mod process;
 mod stages;
 mod throttle;
+mod traces;
 
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub use process::ProcessMetrics;
 use stages::StageMetrics;
 pub use stages::{BatchDecided, Queued, StagePassed};
 use throttle::Throttle;
+use traces::TraceMetrics;
+pub use traces::{ExportFailed, ExportRecovered, TraceEnded, TraceFate};
 
 /// Labels of an input: what kind it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +105,7 @@ struct Inner {
     history: HistoryMetrics,
     logs: LogMetrics,
     stages: StageMetrics,
+    traces: TraceMetrics,
     /// One for each cause of [`DropCause`].
     drops_told: [Throttle; DropCause::COUNT],
 }
@@ -132,6 +136,7 @@ impl Metrics {
             history: HistoryMetrics::new(),
             logs: LogMetrics::new(),
             stages: StageMetrics::new(),
+            traces: TraceMetrics::default(),
             drops_told: Default::default(),
         };
         inner.register(registry);
@@ -176,6 +181,7 @@ impl Inner {
         self.history.register(registry);
         self.logs.register(registry);
         self.stages.register(registry);
+        self.traces.register(registry);
         registry.register(
             "placements",
             "Attempts that were given an agent",

@@ -114,10 +114,12 @@ impl Event for StagePassed<'_> {
         let seconds = |ms: u64| ms as f64 / 1_000.0;
         let stages = &metrics.inner.stages;
         match *self.0 {
-            Notice::Placed { assignment, waited_ms } => {
+            Notice::Placed { assignment, waited_ms, .. } => {
                 stages.placement_wait.observe(seconds(waited_ms));
                 tracing::trace!(%assignment, waited_ms, "waited for a place");
             }
+            // Told and counted with its outcome.
+            Notice::Settled { .. } => {}
             Notice::Accepted { assignment, after_ms } => {
                 stages.accept_wait.observe(seconds(after_ms));
                 tracing::trace!(%assignment, after_ms, "accepted");

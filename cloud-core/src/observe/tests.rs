@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode;
 use shared::id::{AgentId, AssignmentId, Attempt};
 use shared::task::{Outcome, Verdict};
 use shared::time::Timestamp;
+use shared::trace::TraceId;
 
 use super::*;
 use crate::http::{Ended, Followed, HttpMetrics};
@@ -36,6 +37,7 @@ fn everything() -> String {
     drop(follower);
     let took = Duration::from_millis(3);
     let (agent, assignment): (AgentId, _) = ("a".parse().expect("id"), assignment());
+    let trace = TraceId::of_task(assignment.task);
     metrics.record(BatchDecided { took });
     metrics.record(BatchCommitted { inputs: 2, changes: 5, took });
     metrics.record(InputTaken { kind: "submit" });
@@ -44,7 +46,7 @@ fn everything() -> String {
     metrics.record(LogsKept { chunks: 3, text: 40, bytes: 500, took });
     metrics.record(LogsDropped { agent: &agent, assignment, cause: LogDrop::LaneFull });
     metrics.record(LogsNotKept { chunks: 3, error: &"full" });
-    metrics.record(StagePassed(&Notice::Placed { assignment, waited_ms: 20 }));
+    metrics.record(StagePassed(&Notice::Placed { assignment, trace, waited_ms: 20 }));
     metrics.record(StagePassed(&Notice::Accepted { assignment, after_ms: 30 }));
     for word in [Word::Accepted, Word::Started, Word::Finished] {
         metrics.record(StagePassed(&Notice::Heard { assignment, word, after_ms: 40 }));
@@ -56,7 +58,11 @@ fn everything() -> String {
         finish: None,
         detail: String::new(),
     };
-    metrics.record(TaskSettled { task: assignment.task, outcome: &outcome });
+    metrics.record(TaskSettled { task: assignment.task, outcome: &outcome, trace: Some(trace) });
+    for fate in [TraceFate::Exported, TraceFate::Rejected, TraceFate::Failed, TraceFate::Dropped] {
+        metrics.record(TraceEnded { fate, tasks: 2 });
+    }
+    metrics.record(ExportFailed { url: "http://c", reason: "why", first: true });
     let counts =
         Counts { pending: 7, agents_online: 3, oldest_pending_ms: 90_000, ..Counts::default() };
     metrics.count(&counts, Queued { requests: 4, messages: 5 }, true);

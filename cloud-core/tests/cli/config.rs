@@ -73,6 +73,9 @@ fn wrong_configurations_are_told_with_the_right_key() {
         "[broker]\nurl = 'mqtt://me:secret@host'\n",
         "[broker]\nurl = 'mqtt://b'\nlisten = '127.0.0.1:1'\n",
         "[policy.weights]\nlod = 1\n",
+        "[telemetry.otlp]\nendpoint = 'http://me:secret@collector:4318'\n",
+        "[telemetry.otlp]\nendpoint = 'https://collector'\n",
+        "[telemetry.otlp]\nheaders_file = 'headers'\n",
         "http = \n",
     ] {
         let folder = folder_with(file);

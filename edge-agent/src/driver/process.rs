@@ -9,6 +9,7 @@ use shared::id::{AgentId, AssignmentId};
 use shared::report::Output;
 use shared::spec::{Exec, Run};
 use shared::time::{Monotonic, Now, Timestamp};
+use shared::trace::TraceContext;
 use shared::wire::downlink::Order;
 
 use crate::config::Config;
@@ -17,6 +18,9 @@ use crate::link::LineEvent;
 
 /// Where programs are looked for when the agent itself was not told.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What tells a program to which trace it belongs, as programs that are traced expect it.
+const TRACEPARENT: &str = "TRACEPARENT";
+const TRACESTATE: &str = "TRACESTATE";
 /// The longest reason that is kept, in characters: it may hold what a broker wrote.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -67,6 +71,13 @@ impl TaskEnvironment {
         let home = work.clone().unwrap_or_else(|| dir.work_path().to_string_lossy().into_owned());
         let mut environment =
             BTreeMap::from([("PATH".to_owned(), self.path.clone()), ("HOME".to_owned(), home)]);
+        // Whoever sets a trace of their own sets all of it.
+        if !env.contains_key(TRACEPARENT)
+            && let Some(trace) = order.trace.clone().and_then(TraceContext::checked)
+        {
+            environment.insert(TRACEPARENT.to_owned(), trace.traceparent);
+            environment.extend(trace.tracestate.map(|state| (TRACESTATE.to_owned(), state)));
+        }
         environment.extend(env);
         let mut tell = |name: &str, value: String| environment.insert(name.to_owned(), value);
         tell("AMBIT_TASK_ID", id.task.to_string());
@@ -181,6 +192,10 @@ mod tests {
     }
 
     fn given(exec: Exec) -> ExecOrder {
+        given_in(exec, None)
+    }
+
+    fn given_in(exec: Exec, trace: Option<TraceContext>) -> ExecOrder {
         let agent = "board-7".parse().expect("an agent id");
         let environment = TaskEnvironment {
             agent,
@@ -199,6 +214,7 @@ mod tests {
             stop_after_ms: None,
             lease_ms: Some(9_000),
             retry: LocalRetry::default(),
+            trace,
         };
         let dir = AttemptDir::at(Path::new("/data/attempts/x"));
         environment.order(assignment(), &order, &dir, Some(Monotonic(5)))
@@ -222,6 +238,27 @@ mod tests {
         assert_eq!(order.env["A"], "b");
         let order = given(Exec { dir: Some("/srv".to_owned()), ..Exec::default() });
         assert_eq!((order.env["HOME"].as_str(), order.dir.as_deref()), ("/srv", Some("/srv")));
+    }
+
+    #[test]
+    fn a_task_is_told_its_trace_unless_it_has_one_of_its_own() {
+        const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let told = |exec: Exec, traceparent: &str| {
+            let tracestate = Some("rojo=1".to_owned());
+            let trace = Some(TraceContext { traceparent: traceparent.to_owned(), tracestate });
+            let env = given_in(exec, trace).env;
+            [TRACEPARENT, TRACESTATE].map(|name| env.get(name).cloned().unwrap_or_default())
+        };
+        assert_eq!(told(Exec::default(), PARENT), [PARENT, "rojo=1"]);
+        // What no core of ours says is not passed on.
+        assert_eq!(told(Exec::default(), "00-nonsense\0"), ["", ""]);
+        let with = |name: &str| Exec {
+            env: BTreeMap::from([(name.to_owned(), "mine".to_owned())]),
+            ..Exec::default()
+        };
+        assert_eq!(told(with(TRACEPARENT), PARENT), ["mine", ""]);
+        assert_eq!(told(with(TRACESTATE), PARENT), [PARENT, "mine"]);
+        assert!(!given(Exec::default()).env.contains_key(TRACEPARENT));
     }
 
     #[test]

@@ -297,13 +297,17 @@ impl Executor {
         };
         // One that was there may have been killed since: another one is as good.
         let supervisor = known.and_then(|zygote| ask(zygote).ok());
-        let supervisor = supervisor.map_or_else(|| Zygote::start(&self.own_exe).and_then(ask), Ok);
+        let supervisor = supervisor.map_or_else(|| self.new_zygote().and_then(ask), Ok);
         supervisor
             .inspect_err(|error| {
                 observe::no_zygote(error);
                 *nursery = Nursery::ShutUntil(Instant::now() + NURSERY_SHUT);
             })
             .ok()
+    }
+
+    fn new_zygote(&self) -> io::Result<Zygote> {
+        Zygote::start(&self.own_exe, &self.watch.attempts_dir)
     }
 
     /// The plain way. No session or group is asked for here: that would cost the fast way to spawn.

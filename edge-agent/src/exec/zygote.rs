@@ -38,7 +38,7 @@ pub(super) const SUBCOMMAND: &str = "zygote";
 const IDLE: Duration = Duration::from_secs(60);
 
 /// How long it may take to answer. It forks within a millisecond, or something is very wrong.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// The longest path of an attempt's directory: that of the system.
 const PATH_BYTES_MAX: usize = 4096;
@@ -59,11 +59,12 @@ pub(super) struct Forked {
 }
 
 impl Zygote {
-    /// Starts one: the agent's own program.
+    /// Starts one: the agent's own program. Where the attempts are stands on its command line, and so
+    /// on that of each supervisor: whoever looks at processes sees whose they are.
     ///
     /// # Errors
     /// The system gives no process, or no socket to speak with it.
-    pub(super) fn start(own_exe: &Path) -> io::Result<Self> {
+    pub(super) fn start(own_exe: &Path, attempts_dir: &Path) -> io::Result<Self> {
         let (socket, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         for which in [Timeout::Recv, Timeout::Send] {
@@ -71,6 +72,7 @@ impl Zygote {
         }
         let process = Command::new(own_exe)
             .arg(SUBCOMMAND)
+            .arg(attempts_dir)
             .env_clear()
             .stdin(theirs)
             .stdout(Stdio::null())

@@ -71,6 +71,7 @@ fn added(attempt: u32, name: &str, runs: Runs) -> Change {
         stop_after_ms: None,
         lease_ms: None,
         retry: LocalRetry::default(),
+        trace: None,
     };
     Change::AttemptAdded(Box::new(AttemptRow {
         id: assignment(attempt),

@@ -12,6 +12,7 @@ use shared::id::{AssignmentId, Attempt, CoreId, Revision, TaskId};
 use shared::report::{End, Finish, Output, ProgressMark, Report, ReportEvent};
 use shared::spec::{Exec, Run};
 use shared::time::{Stamp, Timestamp};
+use shared::trace::TraceContext;
 use shared::wire::downlink::{LocalRetry, Order};
 use shared_runtime::clock::new_uuid_v4;
 
@@ -46,6 +47,10 @@ fn added(attempt: u32) -> Change {
             stop_after_ms: None,
             lease_ms: Some(3),
             retry: LocalRetry::default(),
+            trace: Some(TraceContext {
+                traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+                tracestate: Some("a=1".to_owned()),
+            }),
         }),
         state: State::Accepted,
         runs: Runs::default(),

@@ -237,6 +237,7 @@ impl Core {
             stop_after_ms: None,
             lease_ms: None,
             retry: LocalRetry::default(),
+            trace: None,
         };
         change(&mut order);
         self.see(|memory| memory.want(assignment, Want::Run(Arc::new(order))));

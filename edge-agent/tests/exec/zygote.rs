@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use edge_agent::exec::{End, ExecEventKind, Found, Signal};
 
+use rustix::process::{Pid, kill_process};
+
 use super::world::{Agent, BINARY, World, block_on, command, id, is_alive, kill, until};
 
 fn zygote_of(agent: &Agent) -> u32 {
@@ -82,6 +84,31 @@ fn its_death_takes_nothing_along_and_another_takes_its_place() {
         std::fs::write(world.path("go"), "").expect("written");
         assert_eq!(agent.ended().await.end, End::Exited { code: 7 });
     });
+}
+
+#[test]
+fn one_that_does_not_answer_holds_nothing_up() {
+    block_on(async {
+        let world = World::new();
+        let mut agent = world.agent();
+        agent.run(&world.shell(1, "echo ran >>$W/count")).await;
+        let first = zygote_of(&agent);
+        stop(first);
+        // What was asked of it meanwhile may have begun or not: it runs once.
+        assert_eq!(
+            agent.run(&world.shell(2, "echo ran >>$W/count")).await.end,
+            End::Exited { code: 0 }
+        );
+        assert_ne!(zygote_of(&agent), first);
+        assert!(!is_alive(first));
+        assert_eq!(world.text("count"), "ran\nran\n");
+    });
+}
+
+/// SIGSTOP to exactly one process.
+fn stop(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub use policy::{PlacementPolicy, PolicyDocument, PolicyWeights};
 pub use problem::ProblemDocument;
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
-    TaskSummary,
+    TaskSummary, TraceDocument,
 };
 
 /// One page of a list.

@@ -12,6 +12,7 @@ use crate::report::ReportEvent;
 use crate::spec::TaskSpec;
 use crate::task::{FailureReason, TaskStatus};
 use crate::time::Timestamp;
+use crate::trace::{SpanId, TraceId};
 
 /// A task in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,12 +53,31 @@ pub struct TaskDocument {
     pub not_before: Option<Timestamp>,
     /// When its deadline is, if it has one.
     pub deadline_at: Option<Timestamp>,
+    /// The trace it belongs to; null only from cores that know of none.
+    #[serde(default)]
+    pub trace: Option<TraceDocument>,
     /// Its attempts, first to last.
     pub assignments: Vec<AssignmentDocument>,
     /// How it came out; null until it is settled.
     pub outcome: Option<OutcomeDocument>,
     /// What stale attempts told after they were given up: kept, and without effect.
     pub late_reports: Vec<HistoryDocument>,
+}
+
+/// A task's place in a trace, in the terms of the W3C Trace Context.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TraceDocument {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The task's own span, under which its attempts are.
+    pub span_id: SpanId,
+    /// The span of whoever submitted it; null when it came without a trace.
+    pub parent_span_id: Option<SpanId>,
+    /// Whether the trace is recorded.
+    pub sampled: bool,
+    /// What others in the trace left for one another, as it came in `tracestate`.
+    pub tracestate: Option<String>,
 }
 
 /// One attempt.

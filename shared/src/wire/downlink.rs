@@ -9,6 +9,7 @@ use crate::id::{AssignmentId, CoreId, Incarnation, Revision, Sequence, Session};
 use crate::report::StopReason;
 use crate::spec::Run;
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 
 /// A message from the core to an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,6 +185,9 @@ pub struct Order {
     /// How often the agent may begin it again by itself while it cannot ask the core.
     #[serde(default)]
     pub retry: LocalRetry,
+    /// The trace that what it does belongs to, under the span of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// What an agent that cannot reach its core does about runs that failed or vanished.
@@ -222,6 +226,10 @@ mod tests {
             stop_after_ms: None,
             lease_ms: Some(3),
             retry: LocalRetry { failures_max: 1, ..LocalRetry::default() },
+            trace: rev.is_multiple_of(2).then(|| TraceContext {
+                traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+                tracestate: rev.is_multiple_of(4).then(|| "a=1".to_owned()),
+            }),
         };
         let stop = Want::Stop { reason: StopReason::Canceled };
         Downlink::Desired(Desired {

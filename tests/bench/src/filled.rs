@@ -76,8 +76,15 @@ fn write(store: &mut SqliteStore, count: u64, changes: fn(TaskRow, u64) -> Vec<C
         let rows = (number..upto).map(|number| {
             let spec = Arc::new(spec(number));
             let (id, life) = (TaskId(new_uuid_v7(&now)), TaskLife::new(now.wall));
-            let row =
-                TaskRow { id, spec, key: None, submitted_at: now.wall, deadline_at: None, life };
+            let row = TaskRow {
+                id,
+                spec,
+                key: None,
+                submitted_at: now.wall,
+                deadline_at: None,
+                trace: None,
+                life,
+            };
             changes(row, number)
         });
         let rows: Vec<Change> = rows.flatten().collect();

@@ -172,5 +172,6 @@ fn order() -> Arc<Order> {
         stop_after_ms: None,
         lease_ms: None,
         retry: LocalRetry::default(),
+        trace: None,
     })
 }

@@ -69,7 +69,7 @@ impl World {
         }
         let key = Some(IdempotencyKey { key, body_hash: index.to_string() });
         let reply = ReplyTo(index as u64);
-        self.ask_core(Input::Submit(Box::new(Submission { id, spec, key, reply })));
+        self.ask_core(Input::Submit(Box::new(Submission { id, spec, key, trace: None, reply })));
     }
 
     /// A UUIDv7: its first 48 bits are the time. The last ones tell a reader which task it is.

@@ -44,6 +44,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
         progress: None,
         retries: 0,
     };
+    let trace = task.row.trace_id(id);
     let waited_ms = context.now.wall.since_ms(task.row.life.updated_at);
     let moved = cloud.move_task(id, context, |life| {
         life.state.assign(attempt)?;
@@ -54,7 +55,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
     if moved.is_err() {
         return;
     }
-    context.notice(Notice::Placed { assignment, waited_ms });
+    context.notice(Notice::Placed { assignment, trace, waited_ms });
     context.change(Change::AssignmentPut(Box::new(row.clone())));
     if let Some(task) = cloud.tasks.get_mut(&id) {
         task.assignment = Some(Box::new(row));

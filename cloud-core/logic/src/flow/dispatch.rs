@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use shared::id::{AgentId, Revision};
+use shared::id::{AgentId, AssignmentId, Revision};
+use shared::trace::{Span, SpanId, TraceContext};
 use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want};
 use shared::wire::{Downlink, MESSAGE_BYTES_MAX};
 
@@ -89,15 +90,22 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
     cloud.timers.set(Alarm::Resend(agent.clone()), resend_at);
 }
 
+/// The trace as the process of an attempt is told.
+fn trace_of(row: &LiveRow, id: AssignmentId) -> TraceContext {
+    row.trace(id.task).context(SpanId::of(id.task, Span::Attempt(id.attempt)))
+}
+
 impl Cloud {
     /// About how many bytes a row will take.
     fn size_of(&self, row: &WantedRow) -> usize {
-        let spec = match row.wanted {
+        let task = match row.wanted {
             Wanted::Stop { .. } => None,
-            Wanted::Run => self.tasks.get(&row.assignment.task).map(|task| &task.row.spec),
+            Wanted::Run => self.tasks.get(&row.assignment.task).map(|task| &task.row),
         };
-        let run = spec.map_or(0, |spec| serde_json::to_vec(&spec.run).map_or(0, |text| text.len()));
-        run + 1_024
+        let run =
+            task.map_or(0, |task| serde_json::to_vec(&task.spec.run).map_or(0, |run| run.len()));
+        let trace = task.and_then(|task| task.trace.as_ref()?.state.header());
+        run + trace.map_or(0, str::len) + 1_024
     }
 
     /// How often the agent may begin it again while it cannot ask: as often as the core would.
@@ -137,6 +145,7 @@ impl Cloud {
                         .exclusive
                         .then(|| self.settings.lease_ms(spec.disconnect.lost_after_s)),
                     retry: self.local_retry(&task.row),
+                    trace: Some(trace_of(&task.row, row.assignment)),
                 }))
             }
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use shared::id::TaskId;
 use shared::time::Timestamp;
+use shared::trace::Trace;
 
 use super::Context;
 use crate::change::{Change, TaskLife, TaskRow};
@@ -40,8 +41,8 @@ impl RecentKeys {
 
 /// One task.
 pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Context) {
-    let Submission { id, spec, key, reply } = submission;
-    let row = row_of(NewTask { id, spec, key }, context.now.wall);
+    let Submission { id, spec, key, trace, reply } = submission;
+    let row = row_of(cloud, NewTask { id, spec, key, trace }, context.now.wall);
     let answer = match take_on(cloud, row.clone(), context) {
         Taken::Submitted { .. } => {
             Answer::Submitted(Box::new(document::task(&row, &[], Vec::new())))
@@ -59,16 +60,21 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
 pub(crate) fn submit_many(cloud: &mut Cloud, submissions: Submissions, context: &mut Context) {
     let Submissions { tasks, reply } = submissions;
     let now = context.now.wall;
-    let taken = tasks.into_iter().map(|task| take_on(cloud, row_of(task, now), context)).collect();
+    let mut take = |task| {
+        let row = row_of(cloud, task, now);
+        take_on(cloud, row, context)
+    };
+    let taken = tasks.into_iter().map(&mut take).collect();
     context.answer(reply, Answer::SubmittedMany(taken));
 }
 
 /// The row of a task that is submitted at this moment.
-fn row_of(task: NewTask, now: Timestamp) -> TaskRow {
-    let NewTask { id, spec, key } = task;
+fn row_of(cloud: &Cloud, task: NewTask, now: Timestamp) -> TaskRow {
+    let NewTask { id, spec, key, trace } = task;
     let deadline_ms = spec.deadline_s.map(|seconds| seconds.saturating_mul(1_000));
     let deadline_at = deadline_ms.map(|ms| now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
-    TaskRow { id, spec, key, submitted_at: now, deadline_at, life: TaskLife::new(now) }
+    let trace = trace.or_else(|| unsampled(id, cloud.settings.trace_one_in));
+    TaskRow { id, spec, key, submitted_at: now, deadline_at, trace, life: TaskLife::new(now) }
 }
 
 fn take_on(cloud: &mut Cloud, row: TaskRow, context: &mut Context) -> Taken {
@@ -96,6 +102,12 @@ fn take_on(cloud: &mut Cloud, row: TaskRow, context: &mut Context) -> Taken {
     context.change(Change::TaskAdded(Box::new(row)));
     context.tell(Happening::submitted(id));
     Taken::Submitted { at: now.wall }
+}
+
+/// The trace of a task that came without one, if that is not to be sampled.
+fn unsampled(id: TaskId, one_in: u64) -> Option<Box<Trace>> {
+    let own = Trace::of_task(id);
+    (!own.id.is_one_in(one_in)).then(|| Box::new(Trace { sampled: false, ..own }))
 }
 
 impl Cloud {

@@ -20,6 +20,7 @@ use shared::report::{End, Finish, Output, Report, ReportEvent};
 use shared::spec::{Run, TaskSpec};
 use shared::task::TaskState;
 use shared::time::{Monotonic, Now, Stamp, Timestamp};
+use shared::trace::Trace;
 use shared::wire::downlink::Desired;
 use shared::wire::uplink::{
     Facts, Gone, Heartbeat, Held, Hello, InventoryPart, Load, NumberedReport, Reports,
@@ -144,6 +145,8 @@ pub struct World {
     pub mono: u64,
     pub replies: u64,
     pub ids: u128,
+    /// The trace that tasks are submitted with.
+    pub came_with: Option<Box<Trace>>,
     /// Every outcome, serialized, for comparing two runs byte by byte.
     pub trace: Vec<u8>,
 }
@@ -168,6 +171,7 @@ impl World {
             mono: 0,
             replies: 0,
             ids: 0,
+            came_with: None,
             trace: Vec::new(),
         };
         world.step(Input::Broker { up: true });
@@ -224,7 +228,8 @@ impl World {
         key: Option<cloud_core_logic::change::IdempotencyKey>,
     ) -> Vec<Effect> {
         let reply = self.reply();
-        let submission = Submission { id, spec: Arc::new(spec), key, reply };
+        let submission =
+            Submission { id, spec: Arc::new(spec), key, trace: self.came_with.clone(), reply };
         self.step(Input::Submit(Box::new(submission)))
     }
 

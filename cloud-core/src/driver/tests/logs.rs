@@ -31,7 +31,7 @@ async fn placed(bounds: Bounds) -> (Rig, TaskId) {
         hello.facts.tasks_max = 4;
     }
     rig.uplinks.send(hello).await.expect("a driver");
-    let task = submitted(rig.core.submit(spec(), None).await);
+    let task = submitted(rig.core.submit(spec(), None, None).await);
     let offered = || {
         let task = rig.core.reader().task(task).expect("read").expect("there");
         task.assignments.first().is_some_and(|one| one.status == AssignmentStatus::Offered)
@@ -131,7 +131,7 @@ async fn decisions_that_never_cease_do_not_keep_logs_out() {
         let core = core.clone();
         busy.spawn(async move {
             loop {
-                submitted(core.submit(spec(), None).await);
+                submitted(core.submit(spec(), None, None).await);
             }
         });
     }

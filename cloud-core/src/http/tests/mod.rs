@@ -15,6 +15,7 @@ mod policy;
 mod serving;
 mod showing;
 mod submitting;
+mod traced;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use uuid::Uuid;
 use super::{HttpSettings, ServerHandle, start};
 use crate::access::{Gate, Limits};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
+use crate::export::TraceLane;
 use crate::observe::Metrics;
 use crate::store::{HistoryBounds, LogBounds, MemoryStore, Reader, Store};
 use client::Reply;
@@ -192,6 +194,7 @@ fn core(mut store: MemoryStore, settings: Settings) -> (Core, Uplinks, DriverHan
         logs: LogBounds::default(),
         history: HistoryBounds::default(),
         metrics: Metrics::register(&mut Registry::default()),
+        traces: TraceLane::default(),
     };
     driver::start(parts).expect("a driver")
 }

@@ -14,6 +14,7 @@ use shared::report::{End, Finish, Output, ProgressMark, ReportEvent, StopReason}
 use shared::spec::{Run, TaskSpec};
 use shared::task::{FailureReason, Outcome, TaskState, Verdict};
 use shared::time::Timestamp;
+use shared::trace::{Span, SpanId, Trace, TraceState};
 use shared::wire::uplink::Facts;
 use uuid::Uuid;
 
@@ -90,6 +91,16 @@ pub fn settled(attempt: u32, agent: &str, code: i32) -> TaskLife {
     life(TaskState::Settled { outcome: Box::new(outcome) }, attempt, Some(agent))
 }
 
+/// A trace that a task came with.
+fn trace(number: u128) -> Trace {
+    Trace {
+        parent: number.is_multiple_of(4).then(|| SpanId::of(task_id(number), Span::Task)),
+        sampled: false,
+        state: TraceState::from("rojo=1,congo=t 2".to_owned()),
+        ..Trace::of_task(task_id(number))
+    }
+}
+
 /// A task that waits.
 pub fn task_row(number: u128) -> TaskRow {
     TaskRow {
@@ -98,6 +109,7 @@ pub fn task_row(number: u128) -> TaskRow {
         key: None,
         submitted_at: Timestamp(1_000),
         deadline_at: None,
+        trace: number.is_multiple_of(2).then(|| Box::new(trace(number))),
         life: queued(),
     }
 }

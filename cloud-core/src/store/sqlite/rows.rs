@@ -132,7 +132,7 @@ pub(super) fn summary(row: &Row<'_>) -> Result<TaskSummary> {
 
 /// The columns that [`task`] reads, of tables called `t`, `s` and `k`.
 pub(super) const TASK_COLUMNS: &str = "t.id, s.spec, k.key, k.body_hash, t.submitted_at, t.deadline_at, t.state, t.updated_at, t.attempt, t.agent, t.failures, \
-     t.losses, t.refusals, t.forgotten";
+     t.losses, t.refusals, t.forgotten, t.trace";
 
 /// The tables that those are of.
 pub(super) const TASK_TABLES: &str = "tasks t JOIN specs s ON s.task = t.number \
@@ -148,6 +148,7 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow> {
         key: key.zip(body_hash).map(|(key, body_hash)| IdempotencyKey { key, body_hash }),
         submitted_at: time(row, 4)?,
         deadline_at: time_option(row, 5)?,
+        trace: from_json_option(row, 14)?,
         life: TaskLife {
             state: from_json(row, 6)?,
             updated_at: time(row, 7)?,

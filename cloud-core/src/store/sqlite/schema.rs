@@ -7,7 +7,14 @@
 //! what is searched by has a column.
 
 /// What brings the database from each version to the next.
-pub(super) const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+pub(super) const MIGRATIONS: [&str; 6] =
+    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+
+/// The trace that a task came with. Null for those that came without, which are in one of their
+/// own that follows from their id, unless that is not sampled.
+const VERSION_6: &str = "
+ALTER TABLE tasks ADD COLUMN trace TEXT;
+";
 
 /// Rows numbered by the front of their ids. Two ids of an older store may have the same front, if its
 /// clock was once set back between two starts: the later one of them has a number below zero.

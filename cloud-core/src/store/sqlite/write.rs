@@ -140,9 +140,9 @@ impl Writing<'_> {
             .prepare_cached(
                 "INSERT INTO tasks (number, id, name, labels, priority, idempotency_key, \
                  submitted_at, deadline_at, status, reason, state, updated_at, attempt, agent, \
-                 failures, losses, refusals, settled_at, forgotten) \
+                 failures, losses, refusals, settled_at, forgotten, trace) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-                 $17, $18, $19)",
+                 $17, $18, $19, $20)",
             )?
             .execute(params![
                 number,
@@ -164,6 +164,7 @@ impl Writing<'_> {
                 life.refusals,
                 state.settled_at,
                 life.forgotten.as_ref().map(json).transpose()?,
+                row.trace.as_ref().map(json).transpose()?,
             ])?;
         connection
             .prepare_cached("INSERT INTO specs (task, spec) VALUES ($1, $2)")?

@@ -52,6 +52,7 @@ pub fn order(pick: u64) -> Order {
             delay_ms: 1_000,
             delay_ms_max: 60_000,
         },
+        trace: None,
     }
 }
 

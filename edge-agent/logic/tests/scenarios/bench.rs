@@ -35,6 +35,7 @@ pub fn exec() -> Order {
         stop_after_ms: None,
         lease_ms: None,
         retry: LocalRetry::default(),
+        trace: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloud_core::driver::{self, Bounds, Core, Parts};
+use cloud_core::export::TraceLane;
 use cloud_core::link::{self, Credentials, Doorman, SealedSender};
 use cloud_core::observe::{Metrics, Registry};
 use cloud_core::store::{HistoryBounds, LogBounds, SqliteStore, Store};
@@ -96,6 +97,7 @@ async fn run(folder: &Path, asked: Asked) {
         logs: LogBounds::default(),
         history: HistoryBounds::default(),
         metrics: metrics.clone(),
+        traces: TraceLane::default(),
     })
     .expect("a driver");
     let doorman = Doorman::new(credentials, token);
@@ -218,7 +220,7 @@ async fn submit(core: &Core, asked: Asked) -> Vec<TaskId> {
         for some in agents.chunks(REQUESTS) {
             let submitting = some.iter().map(|at| {
                 let (core, spec) = (core.clone(), Arc::new(task_of(*at)));
-                tokio::spawn(async move { core.submit(spec, None).await })
+                tokio::spawn(async move { core.submit(spec, None, None).await })
             });
             for submitted in submitting.collect::<Vec<_>>() {
                 match submitted.await.expect("a task").expect("an answer") {

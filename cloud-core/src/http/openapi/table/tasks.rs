@@ -41,6 +41,28 @@ const KEY: Parameter = Parameter {
     example: "air-quality-2026-11-21",
 };
 
+const TRACEPARENT: Parameter = Parameter {
+    name: "traceparent",
+    place: Place::Header,
+    schema: any_text,
+    description: "The trace that the task is to belong to, under the caller's span, as the W3C Trace \
+                  Context has it. What is not valid is as if it were not there.",
+    example: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+};
+
+const TRACESTATE: Parameter = Parameter {
+    name: "tracestate",
+    place: Place::Header,
+    schema: any_text,
+    description: "What others in the trace left for one another. It is handed on to the task, up to \
+                  512 bytes of it.",
+    example: "rojo=00f067aa0ba902b7",
+};
+
+fn any_text(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    json_schema!({"type": "string"})
+}
+
 const TASK_TO_RUN: Body = Body {
     content: &[(
         "application/json",
@@ -118,7 +140,7 @@ const SUBMIT: Operation = Operation {
     role: Role::Submitter,
     summary: "Submit a task",
     description: "When the answer has come, the task is on disk and will have exactly one outcome.",
-    parameters: &[KEY],
+    parameters: &[KEY, TRACEPARENT, TRACESTATE],
     body: Some(TASK_TO_RUN),
     answers: &[
         Answer { description: "The task that this key was first used for.", ..SHOWN },
@@ -152,8 +174,8 @@ const BATCH: Operation = Operation {
     role: Role::Submitter,
     summary: "Submit many tasks",
     description: "Each is taken or refused for itself; those that are taken are on disk, in one \
-                  transaction, when the answer has come.",
-    parameters: &[],
+                  transaction, when the answer has come. All of them belong to the trace of the request.",
+    parameters: &[TRACEPARENT, TRACESTATE],
     body: Some(Body {
         content: &[
             (
