@@ -8,6 +8,7 @@ use shared::report::{ProgressMark, ReportEvent};
 use shared::time::Timestamp;
 use shared::wire::Uplink;
 use shared::wire::uplink::{AttemptProgress, ProgressNews};
+use shared_runtime::clock::Clock;
 
 use super::{CoreId, HttpSettings, INCARNATION, Input, MemoryStore, Served, Store, Uuid, noop};
 
@@ -45,7 +46,8 @@ fn a_forgotten_task_says_so_and_what_was_told_of_it() {
     let entry = HistoryDocument {
         agent: "board-1".parse().expect("id"),
         attempt: Attempt(2),
-        received_at: Timestamp(0),
+        // Now: what came long ago about a task that is not here is not kept.
+        received_at: Clock::new().now().wall,
         event: ReportEvent::Started,
     };
     let change = Change::LateReport { task: id.parse().expect("id"), entry: Box::new(entry) };
