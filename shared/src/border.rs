@@ -108,8 +108,8 @@ impl<'a> Fields<'a> {
 
     /// An object field.
     pub fn object(&mut self, name: &'static str, problems: &mut Problems) -> Option<Fields<'a>> {
-        let pointer = self.pointer_of(name);
-        self.raw(name).and_then(|value| Fields::of(value, pointer, problems))
+        let value = self.raw(name)?;
+        Fields::of(value, self.pointer_of(name), problems)
     }
 
     /// A whole number within a range.
@@ -119,8 +119,8 @@ impl<'a> Fields<'a> {
         range: std::ops::RangeInclusive<u64>,
         problems: &mut Problems,
     ) -> Option<u64> {
-        let pointer = self.pointer_of(name);
         let value = self.raw(name)?;
+        let pointer = self.pointer_of(name);
         match value.as_u64() {
             Some(number) if range.contains(&number) => Some(number),
             _ => {
@@ -144,8 +144,8 @@ impl<'a> Fields<'a> {
         range: std::ops::RangeInclusive<f64>,
         problems: &mut Problems,
     ) -> Option<f64> {
-        let pointer = self.pointer_of(name);
         let value = self.raw(name)?;
+        let pointer = self.pointer_of(name);
         match value.as_f64() {
             Some(number) if range.contains(&number) => Some(number),
             _ => {
@@ -161,8 +161,8 @@ impl<'a> Fields<'a> {
 
     /// true or false.
     pub fn boolean(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
-        let pointer = self.pointer_of(name);
         let value = self.raw(name)?;
+        let pointer = self.pointer_of(name);
         if !value.is_boolean() {
             problems.add(pointer, format!("must be true or false, not {}", describe(value)));
         }
@@ -176,8 +176,8 @@ impl<'a> Fields<'a> {
         bytes_max: usize,
         problems: &mut Problems,
     ) -> Option<String> {
-        let pointer = self.pointer_of(name);
-        self.raw(name).and_then(|value| text_of(value, pointer, bytes_max, problems))
+        let value = self.raw(name)?;
+        text_of(value, self.pointer_of(name), bytes_max, problems)
     }
 
     /// A list of texts.
@@ -201,19 +201,22 @@ impl<'a> Fields<'a> {
         items_max: usize,
         problems: &mut Problems,
     ) -> Vec<(String, &'a Value)> {
+        let Some(found) = self.raw(name) else {
+            return Vec::new();
+        };
+        // Most fields are absent, and need no pointer.
         let pointer = self.pointer_of(name);
-        match self.raw(name) {
-            None => Vec::new(),
-            Some(Value::Array(items)) if items.len() <= items_max => {
+        match found {
+            Value::Array(items) if items.len() <= items_max => {
                 let at = |index: usize| format!("{pointer}/{index}");
                 items.iter().enumerate().map(|(index, item)| (at(index), item)).collect()
             }
-            Some(Value::Array(items)) => {
+            Value::Array(items) => {
                 let count = items.len();
                 problems.add(pointer, format!("may hold at most {items_max} items, not {count}"));
                 Vec::new()
             }
-            Some(other) => {
+            other => {
                 problems.add(pointer, format!("must be a list, not {}", describe(other)));
                 Vec::new()
             }
