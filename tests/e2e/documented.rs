@@ -340,6 +340,23 @@ fn check_json(text: &str) -> Result<(), String> {
     })
 }
 
+/// A part of the core's configuration, its commented keys too, as the core reads it.
+fn check_toml(text: &str) -> Result<(), String> {
+    let scratch = Scratch::new();
+    let file = scratch.join("core.toml");
+    let whole: String =
+        text.lines().map(|line| format!("{}\n", line.trim_start_matches('#'))).collect();
+    fs::write(&file, whole).expect("written");
+    let asked = Command::new(binaries::core())
+        .args(["core", "--check-config", "--data"])
+        .arg(scratch.join("data"))
+        .arg("--config")
+        .arg(&file)
+        .output()
+        .expect("the program");
+    check(asked.status.success(), || String::from_utf8_lossy(&asked.stderr).into_owned())
+}
+
 #[test]
 fn every_block_of_every_manual_is_run_or_read() {
     let mut count = 0;
@@ -348,6 +365,7 @@ fn every_block_of_every_manual_is_run_or_read() {
             // Run by the other tests, which walk the same list.
             "sh" => commands(&block).is_empty().then(|| Err("it is empty".to_owned())),
             "json" => Some(check_json(&block.text)),
+            "toml" => Some(check_toml(&block.text)),
             // What a program prints; what is an event in it is read as one.
             "text" => Some(
                 block
@@ -372,6 +390,7 @@ fn every_block_of_every_manual_is_run_or_read() {
 fn a_wrong_example_is_found() {
     assert!(check_json(r#"{"run": {"noop": {}}, "prioritty": 1}"#).is_err());
     assert!(check_json(r#""exclusve": true"#).is_err());
+    assert!(check_toml("[http]\n#lisen = '127.0.0.1:0'\n").is_err());
     assert!(check_json(r#"{"attempt": 1, "offset": 0, "colour": "red"}"#).is_err());
     let block = |text: &str| Block {
         place: "here".to_owned(),

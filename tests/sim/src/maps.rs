@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskRow, WantedRow};
+use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskLife, TaskRow, WantedRow};
 use cloud_core_logic::{Change, Stored};
 use shared::assignment::AssignmentState;
 use shared::capacity::Resources;
@@ -114,29 +114,9 @@ impl Maps {
         let gone = about.filter(|task| self.pruned.contains_key(task));
         ensure(gone.is_none(), "what_is_pruned_does_not_come_back", || format!("{change:?}"));
         match change.clone() {
-            Change::TaskAdded(row) => {
-                if let Some(key) = &row.key {
-                    let first = self.keys.insert(key.key.clone(), row.id);
-                    ensure(first.is_none(), "a_key_makes_one_task", || key.key.clone());
-                }
-                self.unsettled.insert(row.id);
-                let before = self.tasks.insert(row.id, *row);
-                ensure(before.is_none(), "a_task_is_added_once", String::new);
-            }
+            Change::TaskAdded(row) => self.add_task(*row),
             Change::TaskMoved { task, life } => {
-                let row = self.tasks.get_mut(&task).expect("a task that moved was added");
-                let settled = row.life.state.status().is_settled();
-                ensure(!settled, "a_task_has_one_outcome", || {
-                    format!("{} moved after it was settled", describe::task(task))
-                });
-                if let TaskState::Settled { outcome } = &life.state {
-                    if let Some(kind) = settled_kind(outcome.verdict.status()) {
-                        coverage.count(kind);
-                    }
-                    self.unsettled.remove(&task);
-                    outcomes.push((task, (**outcome).clone()));
-                }
-                row.life = *life;
+                outcomes.extend(self.move_task(task, *life, coverage));
             }
             Change::AssignmentPut(row) => self.put_assignment(*row, coverage),
             Change::AgentPut(row) => {
@@ -176,6 +156,39 @@ impl Maps {
                 self.recovering = false;
             }
         }
+    }
+
+    fn add_task(&mut self, row: TaskRow) {
+        if let Some(key) = &row.key {
+            let first = self.keys.insert(key.key.clone(), row.id);
+            ensure(first.is_none(), "a_key_makes_one_task", || key.key.clone());
+        }
+        self.unsettled.insert(row.id);
+        let before = self.tasks.insert(row.id, row);
+        ensure(before.is_none(), "a_task_is_added_once", String::new);
+    }
+
+    /// Moves a task on. Its outcome is given back when it has one now.
+    fn move_task(
+        &mut self,
+        task: TaskId,
+        life: TaskLife,
+        coverage: &mut Coverage,
+    ) -> Option<(TaskId, Outcome)> {
+        let row = self.tasks.get_mut(&task).expect("a task that moved was added");
+        let settled = row.life.state.status().is_settled();
+        ensure(!settled, "a_task_has_one_outcome", || {
+            format!("{} moved after it was settled", describe::task(task))
+        });
+        row.life = life;
+        let TaskState::Settled { outcome } = &row.life.state else {
+            return None;
+        };
+        if let Some(kind) = settled_kind(outcome.verdict.status()) {
+            coverage.count(kind);
+        }
+        self.unsettled.remove(&task);
+        Some((task, (**outcome).clone()))
     }
 
     fn put_assignment(&mut self, row: AssignmentRow, coverage: &mut Coverage) {
