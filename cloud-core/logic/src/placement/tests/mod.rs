@@ -3,10 +3,12 @@
 
 mod advice;
 mod choosing;
+mod exactness;
 mod filters;
 mod oracle;
 mod plans;
 mod properties;
+mod scenes;
 mod scores;
 mod worlds;
 

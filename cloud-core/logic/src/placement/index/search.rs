@@ -1,0 +1,200 @@
+//! The search: best first (Hjaltason and Samet, "Distance browsing in spatial databases", 1999).
+//! Of all that is known of and not yet opened, what promises most is opened next; when that
+//! promises less than what was found, what was found is the best there is.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use shared::geo::Position;
+use shared::id::AgentId;
+
+use super::block::{Block, lanes_of};
+use super::query::Query;
+use super::reach::{NEVER, reach};
+use super::row::Order;
+use super::scan::{candidates, scores};
+use super::tree::{NONE, Tree};
+use crate::fleet::Number;
+
+/// Blocks looked at before the rest is looked at without keeping it in order: when so many promise
+/// more than they hold, order is not worth its price.
+const ORDERED_MAX: usize = 1_024;
+
+/// What is known of an agent beside its columns.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) id: AgentId,
+    pub(super) position: Option<Position>,
+}
+
+/// An agent that may take the task, with its score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Found {
+    pub(super) score: f64,
+    pub(super) order: Order,
+    pub(super) number: Number,
+}
+
+/// What is not yet opened. Compares as the search prefers: the higher bound, then the smaller id.
+/// A bound is never negative, so its bits order as it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Promise {
+    bound: u64,
+    order: Reverse<Order>,
+    is_block: bool,
+    at: u32,
+}
+
+/// One search under way.
+pub(super) struct Search<'a> {
+    tree: &'a Tree,
+    query: &'a Query<'a>,
+    members: &'a [Option<Member>],
+    best: Option<Found>,
+    /// How many blocks were looked at.
+    pub(super) looked_at: usize,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(tree: &'a Tree, query: &'a Query<'a>, members: &'a [Option<Member>]) -> Self {
+        Self { tree, query, members, best: None, looked_at: 0 }
+    }
+
+    /// The best of all agents.
+    pub(super) fn best(&mut self) -> Option<Found> {
+        let mut open = BinaryHeap::with_capacity(64);
+        if self.tree.root != NONE {
+            self.open(self.tree.root, &mut |promise| open.push(promise));
+        }
+        while let Some(promise) = open.pop() {
+            if !self.could_win(&promise) {
+                break;
+            }
+            if promise.is_block {
+                self.look_at(promise.at);
+            } else {
+                self.open(promise.at, &mut |promise| open.push(promise));
+            }
+            if self.looked_at > ORDERED_MAX {
+                self.best_of_rest(open.into_vec());
+                break;
+            }
+        }
+        self.best
+    }
+
+    /// The best of some blocks.
+    pub(super) fn best_among(&mut self, blocks: impl Iterator<Item = u32>) -> Option<Found> {
+        blocks.for_each(|block| self.look_at(block));
+        self.best
+    }
+
+    /// The best of some agents.
+    pub(super) fn best_of(&mut self, slots: impl Iterator<Item = u32>) -> Option<Found> {
+        for slot in slots {
+            let (block, lane) = super::tree::parts_of(slot);
+            self.look_at_lanes(&self.tree.blocks[block as usize], 1 << lane);
+        }
+        self.best
+    }
+
+    /// Looks at all that is left, in any order.
+    fn best_of_rest(&mut self, mut open: Vec<Promise>) {
+        while let Some(promise) = open.pop() {
+            if !self.could_win(&promise) {
+                continue;
+            }
+            if promise.is_block {
+                self.look_at(promise.at);
+            } else {
+                self.open(promise.at, &mut |promise| open.push(promise));
+            }
+        }
+    }
+
+    /// Whether anything behind a promise could be better than the best so far: a higher bound, or
+    /// the same and an id that is not larger.
+    fn could_win(&self, promise: &Promise) -> bool {
+        let Some(best) = &self.best else {
+            return true;
+        };
+        let bound = f64::from_bits(promise.bound);
+        bound > best.score || (bound == best.score && promise.order.0 <= best.order)
+    }
+
+    /// Calls `push` with every child of a node that could win.
+    fn open(&self, node: u32, push: &mut impl FnMut(Promise)) {
+        let node = &self.tree.nodes[node as usize];
+        let reach = reach(&node.bounds, self.query);
+        for (child, &bound) in reach.iter().enumerate().take(node.count) {
+            if bound == NEVER {
+                continue;
+            }
+            let promise = Promise {
+                bound: bound.to_bits(),
+                order: Reverse(node.bounds.order[child]),
+                is_block: node.leaf,
+                at: node.children[child],
+            };
+            if self.could_win(&promise) {
+                push(promise);
+            }
+        }
+    }
+
+    fn look_at(&mut self, block: u32) {
+        self.looked_at += 1;
+        self.look_at_lanes(&self.tree.blocks[block as usize], u64::MAX);
+    }
+
+    fn look_at_lanes(&mut self, block: &Block, lanes: u64) {
+        let mask = candidates(block, self.query) & lanes;
+        if mask == 0 {
+            return;
+        }
+        let (scores, mut mask) = scores(block, self.query, mask);
+        // The outline of an area is asked last, and of as few as can be: the best first.
+        while let Some((lane, found)) = self.first_of(block, &scores, mask) {
+            if self.is_inside(found.number) {
+                self.best = Some(found);
+                return;
+            }
+            mask &= !(1 << lane);
+        }
+    }
+
+    /// The first lane of a block that is better than the best so far.
+    fn first_of(&self, block: &Block, scores: &[f64; 64], mask: u64) -> Option<(usize, Found)> {
+        let mut first = (usize::MAX, self.best);
+        for lane in lanes_of(mask) {
+            let (score, order) = (scores[lane], block.order[lane]);
+            let found = Found { score, order, number: block.number[lane] };
+            if first.1.is_none_or(|best| self.is_better(&found, &best)) {
+                first = (lane, Some(found));
+            }
+        }
+        (first.0 != usize::MAX).then_some(first.0).zip(first.1)
+    }
+
+    /// The higher score; of equal ones the smaller id.
+    #[inline]
+    fn is_better(&self, one: &Found, other: &Found) -> bool {
+        if one.score != other.score {
+            return one.score > other.score;
+        }
+        if one.order != other.order {
+            return one.order < other.order;
+        }
+        let id = |found: &Found| self.members[found.number as usize].as_ref().map(|one| &one.id);
+        id(one) < id(other)
+    }
+
+    fn is_inside(&self, number: Number) -> bool {
+        let Some(within) = &self.query.area else {
+            return true;
+        };
+        let member = self.members[number as usize].as_ref();
+        let position = member.and_then(|member| member.position);
+        position.is_some_and(|position| within.area.contains(position))
+    }
+}
