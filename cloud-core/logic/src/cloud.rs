@@ -181,11 +181,10 @@ impl Cloud {
         }
         let withheld = stored.agents.iter().filter(|row| row.withheld);
         let withheld: Vec<AgentId> = withheld.map(|row| row.id.clone()).collect();
-        let mut fleet = Fleet::default();
-        for row in stored.agents {
+        let agents = stored.agents.into_iter().map(|row| {
             cloud.channels.insert(row.id.clone(), Channel::restore(&row, now.mono));
             cloud.timers.set(Alarm::Silence(row.id.clone()), now.mono);
-            fleet.put(Agent {
+            Agent {
                 id: row.id,
                 facts: row.facts,
                 flags: row.flags,
@@ -194,8 +193,9 @@ impl Cloud {
                 used: shared::capacity::Resources::default(),
                 assignments: 0,
                 last_seen: row.last_seen,
-            });
-        }
+            }
+        });
+        let fleet: Fleet = agents.collect();
         cloud.fleet = Roster::from(fleet);
         for (agent, row) in stored.wanted {
             if let Some(channel) = cloud.channels.get_mut(&agent) {

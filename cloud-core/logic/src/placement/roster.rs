@@ -1,8 +1,12 @@
 //! The roster: the fleet together with the index over it, so that neither is ever without the other.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::Deref;
 
-use shared::api::Candidate;
+use shared::api::{AgentStatus, Candidate};
+use shared::capacity::Resources;
+use shared::geo::Position;
 use shared::id::AgentId;
 
 use super::Request;
@@ -10,7 +14,8 @@ use super::candidates::Chooser;
 use super::index::Index;
 use super::policy::Policy;
 use super::score::candidate;
-use crate::fleet::{Agent, Fleet};
+use crate::change::Flags;
+use crate::fleet::{Agent, Fleet, Number};
 
 /// The fleet, with the index that follows every change of it: an agent changes through
 /// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`]; a clone of that is a
@@ -18,7 +23,32 @@ use crate::fleet::{Agent, Fleet};
 #[derive(Debug, Default)]
 pub struct Roster {
     fleet: Fleet,
+    /// The number of each agent once more: every message asks for one, and a million ids in order are
+    /// twenty comparisons deep. The hasher has no chance in it; ids are given by whoever may join.
+    numbers: HashMap<AgentId, Number, BuildHasherDefault<DefaultHasher>>,
     index: Index,
+}
+
+/// What of an agent an ordinary heartbeat leaves as it is.
+#[derive(PartialEq)]
+struct Standing {
+    status: AgentStatus,
+    flags: Flags,
+    assignments: u32,
+    position: Option<Position>,
+    used: Resources,
+}
+
+impl Standing {
+    fn of(agent: &Agent) -> Self {
+        Self {
+            status: agent.status,
+            flags: agent.flags,
+            assignments: agent.assignments,
+            position: agent.facts.position,
+            used: agent.used.clone(),
+        }
+    }
 }
 
 impl Deref for Roster {
@@ -32,7 +62,8 @@ impl Deref for Roster {
 impl From<Fleet> for Roster {
     fn from(fleet: Fleet) -> Self {
         let index = Index::new(fleet.numbered());
-        Self { fleet, index }
+        let numbers = fleet.numbered().map(|(number, agent)| (agent.id.clone(), number)).collect();
+        Self { fleet, numbers, index }
     }
 }
 
@@ -40,9 +71,10 @@ impl Roster {
     /// Adds an agent, or replaces it.
     pub fn put(&mut self, agent: Agent) {
         let id = agent.id.clone();
-        let number = self.fleet.put_numbered(agent);
+        let number = self.fleet.put(agent);
+        self.numbers.insert(id.clone(), number);
         let [before, after] = self.fleet.beside(&id);
-        if let Some(agent) = self.fleet.get(&id) {
+        if let Some(agent) = self.fleet.at(number) {
             self.index.put(number, agent, before, after);
         }
         if self.index.has_outgrown() {
@@ -53,16 +85,23 @@ impl Roster {
     /// Forgets an agent; `false` when there is none of this id.
     pub fn remove(&mut self, id: &AgentId) -> bool {
         let number = self.fleet.remove(id);
+        self.numbers.remove(id);
         number.into_iter().for_each(|number| self.index.remove(number));
         number.is_some()
     }
 
-    /// Changes anything of an agent but what it says of itself in words in a hello (its labels,
-    /// taints, region, architecture, runtimes, and which kinds of device it has): that goes through
-    /// [`Roster::put`]. `None` when there is none of this id.
+    /// Changes an agent: its status, flags, signal, position, reservations, or when it was heard. What
+    /// else it says of itself in a hello goes through [`Roster::put`]. `None` when there is none of
+    /// this id.
     pub fn change<R>(&mut self, id: &AgentId, how: impl FnOnce(&mut Agent) -> R) -> Option<R> {
-        let (number, agent, answer) = self.fleet.change(id, how)?;
-        self.index.refresh(number, agent);
+        let number = *self.numbers.get(id)?;
+        let before = Standing::of(self.fleet.at(number)?);
+        let (agent, answer) = self.fleet.change(number, how)?;
+        if before == Standing::of(agent) {
+            self.index.measure(number, agent);
+        } else {
+            self.index.refresh(number, agent);
+        }
         Some(answer)
     }
 
@@ -71,6 +110,13 @@ impl Roster {
     /// # Errors
     /// Says what is not as it should be.
     pub fn check(&self) -> Result<(), String> {
+        let numbered =
+            |(number, agent): &(Number, &Agent)| self.numbers.get(&agent.id) == Some(number);
+        if self.numbers.len() != self.fleet.len()
+            || !self.fleet.numbered().all(|one| numbered(&one))
+        {
+            return Err("the numbers are not those of the fleet".to_owned());
+        }
         self.index.check(self.fleet.numbered())
     }
 
@@ -83,8 +129,8 @@ impl Roster {
 
 impl Chooser for Roster {
     fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
-        let number = self.index.best(request, policy, |id| self.fleet.number(id))?;
-        let agent = self.fleet.get(self.index.id(number)?)?;
+        let number = self.index.best(request, policy, |id| self.numbers.get(id).copied())?;
+        let agent = self.fleet.at(number)?;
         Some(candidate(agent, request, policy))
     }
 }

@@ -9,7 +9,7 @@ use shared::geo::distance_m;
 
 use super::Request;
 use super::policy::Policy;
-use super::terms::{Weighing, closeness, free_share, turned};
+use super::terms::{Weighing, closeness, free_share, reference, turned};
 use crate::fleet::Agent;
 
 /// An agent with its score: a candidate that still borrows its agent, cheap to throw away.
@@ -107,6 +107,6 @@ fn capacity_term(agent: &Agent, needs: &Resources, packing: bool) -> f64 {
 }
 
 /// What is unknown is nowhere near.
-fn known_closeness(value: Option<f64>, reference: f64) -> f64 {
-    closeness(value.map_or(f64::INFINITY, |value| value.max(0.0)), reference)
+fn known_closeness(value: Option<f64>, reference_value: f64) -> f64 {
+    closeness(value.map_or(f64::INFINITY, |value| value.max(0.0)), reference(reference_value))
 }

@@ -13,11 +13,12 @@ use super::policy::Policy;
 /// without a point to be near, the distance has none.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weighing {
-    load: f64,
-    capacity: f64,
-    distance: f64,
-    latency: f64,
-    total: f64,
+    pub(super) load: f64,
+    pub(super) capacity: f64,
+    pub(super) distance: f64,
+    pub(super) latency: f64,
+    /// The sum of all; 1 where that is 0.
+    pub(super) total: f64,
 }
 
 impl Weighing {
@@ -30,7 +31,9 @@ impl Weighing {
             None => 0.0,
         };
         let latency = f64::from(own.latency.unwrap_or(usual.latency));
-        Self { load, capacity, distance, latency, total: load + capacity + distance + latency }
+        let total = load + capacity + distance + latency;
+        // Nothing divided by anything is nothing.
+        Self { load, capacity, distance, latency, total: if total > 0.0 { total } else { 1.0 } }
     }
 
     /// Whether the distance counts.
@@ -46,15 +49,15 @@ impl Weighing {
             + self.capacity * capacity
             + self.distance * distance
             + self.latency * latency;
-        if self.total > 0.0 { sum / self.total } else { 0.0 }
+        sum / self.total
     }
 }
 
 /// free ÷ capacity; an agent that has none of a resource has nothing free. Rises with what is free,
-/// falls with the capacity.
+/// falls with the capacity, which is a whole number.
 #[inline]
 pub(super) fn free_share(free: f64, capacity: f64) -> f64 {
-    if capacity > 0.0 { free / capacity } else { 0.0 }
+    free / capacity.max(1.0)
 }
 
 /// The mean free share as a term: packing turns it round.
@@ -64,15 +67,14 @@ pub(super) fn turned(free: f64, packing: bool) -> f64 {
 }
 
 /// 1 ÷ (1 + value ÷ reference), for a value from 0 to infinity, which is what is unknown and scores
-/// 0. A reference that is not above 0 is taken as its limit: 1 at nothing, else 0. Falls as the
-/// value rises.
+/// 0. Falls as the value rises. The reference is one that [`reference`] gave.
 #[inline]
 pub(super) fn closeness(value: f64, reference: f64) -> f64 {
-    if reference > 0.0 {
-        1.0 / (1.0 + value / reference.min(f64::MAX))
-    } else if value > 0.0 {
-        0.0
-    } else {
-        1.0
-    }
+    1.0 / (1.0 + value / reference)
+}
+
+/// A reference as [`closeness`] can take it: finite and above 0, whatever a policy says. One that is
+/// not above 0 becomes the smallest there is: 1 at nothing, else 0.
+pub(super) fn reference(reference: f64) -> f64 {
+    if reference > 0.0 { reference.min(f64::MAX) } else { f64::from_bits(1) }
 }

@@ -82,28 +82,28 @@ impl Words {
         4 * self.tokens.capacity() + 8 * self.lanes.capacity()
     }
 
-    /// Gives lanes a word; true if none had it before.
-    fn add(&mut self, token: Token, lanes: u64) -> bool {
+    /// Gives lanes a word; says who has it now.
+    fn add(&mut self, token: Token, lanes: u64) -> u64 {
         match self.tokens.binary_search(&token) {
             Ok(index) => {
                 self.lanes[index] |= lanes;
-                false
+                self.lanes[index]
             }
             Err(index) => {
                 self.tokens.insert(index, token);
                 self.lanes.insert(index, lanes);
-                true
+                lanes
             }
         }
     }
 
-    /// Takes every word from a lane; calls `gone` with each that no other lane has.
-    fn clear(&mut self, lane: usize, mut gone: impl FnMut(Token)) {
+    /// Takes every word from a lane; calls `changed` with each, and with who still has it.
+    fn clear(&mut self, lane: usize, mut changed: impl FnMut(Token, u64)) {
+        let bit = 1 << lane;
         for (token, lanes) in self.tokens.iter().zip(&mut self.lanes) {
-            let had = *lanes != 0;
-            *lanes &= !(1 << lane);
-            if had && *lanes == 0 {
-                gone(*token);
+            if *lanes & bit != 0 {
+                *lanes &= !bit;
+                changed(*token, *lanes);
             }
         }
         let mut kept = self.lanes.iter().map(|lanes| *lanes != 0);
@@ -148,16 +148,15 @@ impl Block {
         (lane < LANES).then_some(lane)
     }
 
-    /// Puts an agent into a vacant lane; calls `fresh` with each word that the block did not have.
-    pub(super) fn put(&mut self, lane: usize, row: &Row, mut fresh: impl FnMut(Token)) {
+    /// Puts an agent into a vacant lane; calls `changed` with each of its words, and with the lanes
+    /// that have it now.
+    pub(super) fn put(&mut self, lane: usize, row: &Row, mut changed: impl FnMut(Token, u64)) {
         self.taken |= 1 << lane;
         self.number[lane] = row.number;
         self.order[lane] = row.order;
         self.set(lane, &row.vital);
         for &token in &row.words {
-            if self.words.add(token, 1 << lane) {
-                fresh(token);
-            }
+            changed(token, self.words.add(token, 1 << lane));
         }
         for device in &row.devices {
             self.set_device(lane, device);
@@ -165,7 +164,7 @@ impl Block {
     }
 
     /// Puts agents into an empty block, from its first lane on.
-    pub(super) fn fill(&mut self, rows: &[&Row], mut fresh: impl FnMut(Token)) {
+    pub(super) fn fill(&mut self, rows: &[&Row], mut changed: impl FnMut(Token, u64)) {
         let words = rows.iter().enumerate().flat_map(|(lane, row)| {
             row.words.iter().map(move |&token| (u64::from(token) << 6) | lane as u64)
         });
@@ -174,9 +173,10 @@ impl Block {
         words.sort_unstable();
         for run in words.chunk_by(|a, b| a >> 6 == b >> 6) {
             let token = (run[0] >> 6) as Token;
+            let lanes = run.iter().fold(0, |lanes, word| lanes | 1 << (word & 63));
             self.words.tokens.push(token);
-            self.words.lanes.push(run.iter().fold(0, |lanes, word| lanes | 1 << (word & 63)));
-            fresh(token);
+            self.words.lanes.push(lanes);
+            changed(token, lanes);
         }
         self.words.tokens.shrink_to_fit();
         self.words.lanes.shrink_to_fit();
@@ -219,6 +219,8 @@ impl Block {
         let known = self.devices.iter().position(|column| column.token == device.token);
         let index = known.unwrap_or_else(|| {
             let (capacity, free) = ([0; LANES], [0; LANES]);
+            // Few kinds, and each a kilobyte half: no room is kept for more.
+            self.devices.reserve_exact(1);
             self.devices.push(Devices { token: device.token, capacity, free });
             self.devices.len() - 1
         });
@@ -253,13 +255,14 @@ impl Block {
         (of(&self.capacity), of(&self.free))
     }
 
-    /// Takes an agent out; calls `gone` with each word that the block has no more.
-    pub(super) fn take(&mut self, lane: usize, gone: impl FnMut(Token)) -> Row {
+    /// Takes an agent out; calls `changed` with each of its words, and with the lanes that still
+    /// have it.
+    pub(super) fn take(&mut self, lane: usize, changed: impl FnMut(Token, u64)) -> Row {
         let row = self.row(lane);
         let bit = !(1 << lane);
         (self.taken, self.ready, self.wide) = (self.taken & bit, self.ready & bit, self.wide & bit);
         self.large.retain(|large| large.lane != lane);
-        self.words.clear(lane, gone);
+        self.words.clear(lane, changed);
         for column in &mut self.devices {
             (column.capacity[lane], column.free[lane]) = (0, 0);
         }

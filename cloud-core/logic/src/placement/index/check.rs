@@ -17,12 +17,13 @@ impl Index {
         &self,
         agents: impl Iterator<Item = (Number, &'a Agent)>,
     ) -> Result<(), String> {
-        let mut dictionary = self.dictionary.clone();
         let (mut count, mut order) = (0, 0);
         for (number, agent) in agents {
             count += 1;
-            let words = dictionary.words(&agent.facts);
-            let (vital, devices) = (Vital::of(agent), devices(agent, &dictionary));
+            let Some(words) = self.dictionary.known(&agent.facts) else {
+                return Err(format!("a word of {} is not known", agent.id));
+            };
+            let (vital, devices) = (Vital::of(agent), devices(agent, &self.dictionary));
             for tree in [&self.by_place, &self.by_room] {
                 let Some(row) = tree.row(number) else {
                     return Err(format!("{} is not {:?}", agent.id, tree.kept));
@@ -82,7 +83,7 @@ impl Tree {
             for (token, lanes) in block.words.from(0) {
                 let listed = token & super::dictionary::TAINT != 0
                     || self.kept == Kept::ByRoom
-                    || self.with(token).any(|one| one == at as u32);
+                    || self.with(token).any(|one| one == (at as u32, lanes));
                 if lanes & !block.taken != 0 || !listed {
                     return Err(format!("word {token} of block {at}"));
                 }

@@ -20,6 +20,8 @@ pub(super) struct Dictionary {
     regions: BTreeMap<String, Token>,
     runtimes: BTreeMap<String, Token>,
     devices: BTreeMap<String, Token>,
+    /// The most of each kind of device that any agent ever had.
+    most: BTreeMap<Token, u32>,
     taints: BTreeMap<String, Token>,
     /// How many tokens were given.
     given: Token,
@@ -51,7 +53,7 @@ impl Dictionary {
 
     /// The words of an agent, in order, each once. A device of which it has none is no word.
     pub(super) fn words(&mut self, facts: &Facts) -> Box<[Token]> {
-        let Self { labels, arch, regions, runtimes, devices, taints, given } = self;
+        let Self { labels, arch, regions, runtimes, devices, most, taints, given } = self;
         let mut words = Vec::with_capacity(2 * facts.labels.len() + 6);
         for (name, value) in &facts.labels {
             if !labels.contains_key(name) {
@@ -67,12 +69,32 @@ impl Dictionary {
         words.push(token(arch, &facts.arch, given, 0));
         words.extend(facts.region.iter().map(|word| token(regions, word, given, 0)));
         words.extend(facts.runtimes.iter().map(|word| token(runtimes, word, given, 0)));
-        let there = facts.capacity.devices.iter().filter(|&(_, &count)| count > 0);
-        words.extend(there.map(|(word, _)| token(devices, word, given, 0)));
+        for (word, &count) in facts.capacity.devices.iter().filter(|&(_, &count)| count > 0) {
+            let device = token(devices, word, given, 0);
+            let most = most.entry(device).or_default();
+            *most = count.max(*most);
+            words.push(device);
+        }
         words.extend(facts.taints.iter().map(|word| token(taints, word, given, TAINT)));
         words.sort_unstable();
         words.dedup();
         words.into()
+    }
+
+    /// The words of an agent if all of them are known.
+    pub(super) fn known(&self, facts: &Facts) -> Option<Box<[Token]>> {
+        let mut words = vec![self.arch(&facts.arch)];
+        for (key, value) in &facts.labels {
+            words.extend([self.label_key(key), self.label(key, value)]);
+        }
+        words.extend(facts.region.iter().map(|word| self.region(word)));
+        words.extend(facts.runtimes.iter().map(|word| self.runtime(word)));
+        words.extend(facts.taints.iter().map(|word| self.taint(word)));
+        let there = facts.capacity.devices.iter().filter(|&(_, &count)| count > 0);
+        words.extend(there.map(|(word, _)| self.device(word)));
+        words.sort_unstable();
+        words.dedup();
+        words.into_iter().collect()
     }
 
     pub(super) fn label_key(&self, key: &str) -> Option<Token> {
@@ -97,6 +119,11 @@ impl Dictionary {
 
     pub(super) fn device(&self, word: &str) -> Option<Token> {
         self.devices.get(word).copied()
+    }
+
+    /// The most of a kind of device that any agent has, at least.
+    pub(super) fn most(&self, device: Token) -> u32 {
+        self.most.get(&device).copied().unwrap_or(0)
     }
 
     pub(super) fn taint(&self, word: &str) -> Option<Token> {

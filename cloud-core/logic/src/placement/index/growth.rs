@@ -6,7 +6,7 @@ use super::block::{LANES, lanes_of};
 use super::bounds::{Bounds, FAN};
 use super::pack::{Item, Kept, divide};
 use super::row::{Row, Vital};
-use super::tree::{NONE, Tree, forget, note, parts_of};
+use super::tree::{NONE, Tree, note, parts_of};
 use crate::fleet::Number;
 
 /// How many agents a block is given when it is divided, so that it is not full again at once.
@@ -42,8 +42,13 @@ impl Tree {
     /// Takes an agent out.
     pub(super) fn remove(&mut self, number: Number) -> Option<Row> {
         let (block, lane) = parts_of(self.slot(number)?);
-        let Self { blocks, blocks_with, slots, .. } = self;
-        let row = blocks[block as usize].take(lane, |token| forget(blocks_with, token, block));
+        let Self { kept, blocks, blocks_with, slots, .. } = self;
+        let by_place = *kept == Kept::ByPlace;
+        let row = blocks[block as usize].take(lane, |token, lanes| {
+            if by_place {
+                note(blocks_with, token, block, lanes);
+            }
+        });
         slots[number as usize] = NONE;
         self.repair(block);
         Some(row)
@@ -52,9 +57,9 @@ impl Tree {
     fn put(&mut self, block: u32, lane: usize, row: &Row) {
         let Self { blocks, blocks_with, kept, .. } = self;
         let by_place = *kept == Kept::ByPlace;
-        blocks[block as usize].put(lane, row, |token| {
+        blocks[block as usize].put(lane, row, |token, lanes| {
             if by_place {
-                note(blocks_with, token, block);
+                note(blocks_with, token, block, lanes);
             }
         });
         self.set_slot(row.number, block * LANES as u32 + lane as u32);

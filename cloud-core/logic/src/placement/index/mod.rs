@@ -10,7 +10,9 @@
 //!
 //! A score is made by operations that are monotone in each of an agent's figures, rounding included
 //! ([`super::terms`], [`shared::geo::arc_m`]). So the same operations on the bounds give a number
-//! that no agent below exceeds ([`reach`]): there is no epsilon anywhere, and nothing to tune.
+//! that no agent below exceeds ([`reach`]): there is no epsilon, and nothing to tune. A second bound
+//! by *merit*, a blend of columns whose greatest value belongs to one agent and not to several, is
+//! tighter where agents differ; it is rounded upwards, and the smaller of the two counts.
 //!
 //! # The layout
 //!
@@ -33,15 +35,16 @@
 //!
 //! Best first ([`search`]): open what promises most; stop when it promises less than what was found,
 //! or the same with no smaller id. A block that comes up is asked for its candidates by masks
-//! before any score is made ([`scan`]). After a thousand blocks the order is given up and the rest
-//! is gone through as it comes, still passing by what cannot win: the worst case is one pass over
-//! the columns. Requests that list agents, or ask for a word that few blocks have, go straight
+//! before any score is made ([`scan`]). After some hundred blocks the order is given up and the rest
+//! is gone through as it comes, still past what cannot win, and past the blocks where the words that
+//! are asked for never meet: the worst case is one pass over the columns. Requests that list agents, or ask for a word that few blocks have, go straight
 //! there.
 //!
 //! # The upkeep
 //!
 //! A heartbeat writes its columns and loosens bounds at once; tightening waits for the thirty-second
-//! change of the block ([`upkeep`]). A reservation takes from the best, so it tightens at once.
+//! change of the block ([`upkeep`]). A reservation takes from the best, so it tightens at once. In the
+//! tree that is kept by room, some of those that outgrow their block move to a better one.
 //! Newcomers go where they strain the bounds least, full blocks are divided with their neighbours,
 //! full nodes become two ([`growth`]). An agent is right wherever it stands. When a fleet has doubled
 //! it is packed anew.
@@ -65,7 +68,7 @@ use shared::id::AgentId;
 use self::dictionary::Dictionary;
 use self::pack::Kept;
 use self::query::Query;
-use self::row::{Order, Row, Vital, devices};
+use self::row::{Measured, Order, Row, Vital, devices};
 use self::search::{Found, Member, Search};
 use self::tree::{Tree, parts_of};
 use super::Request;
@@ -164,10 +167,15 @@ impl Index {
     /// Follows what has changed of an agent: anything but its words (labels, architecture, region,
     /// kinds of run, kinds of devices, taints), which is what it says of itself in a hello.
     pub(crate) fn refresh(&mut self, number: Number, agent: &Agent) {
-        if let Some(member) = self.members.get_mut(number as usize).and_then(Option::as_mut) {
-            member.position = agent.facts.position;
-        }
         self.follow(number, agent, false);
+    }
+
+    /// Follows what an agent has measured, when nothing else has changed.
+    pub(crate) fn measure(&mut self, number: Number, agent: &Agent) {
+        let measured = Measured::of(agent);
+        for tree in [&mut self.by_place, &mut self.by_room] {
+            tree.measure(number, &measured);
+        }
     }
 
     fn follow(&mut self, number: Number, agent: &Agent, repair: bool) {
@@ -183,6 +191,13 @@ impl Index {
             true => Vec::new(),
             false => devices(agent, &self.dictionary),
         };
+        let moved = self.by_place.slot(number).is_some_and(|slot| {
+            let (block, lane) = parts_of(slot);
+            self.by_place.blocks[block as usize].vital(lane).at != vital.at
+        });
+        if moved {
+            set_member(&mut self.members, number, agent);
+        }
         for tree in [&mut self.by_place, &mut self.by_room] {
             tree.refresh(number, &vital, &devices, repair || taken);
         }
@@ -241,16 +256,16 @@ impl Index {
         if let Some(rarest) = query.required.iter().min_by_key(blocks)
             && blocks(&rarest) <= RARE_BLOCKS
         {
-            let blocks = rarest.iter().flat_map(|word| self.by_place.with(*word));
+            let blocks = rarest.iter().flat_map(|word| self.by_place.with(*word)).map(|(at, _)| at);
             return Search::new(&self.by_place, &query, &self.members).best_among(blocks);
         }
         let tree = if query.is_somewhere() { &self.by_place } else { &self.by_room };
-        Search::new(tree, &query, &self.members).best()
-    }
-
-    /// The id of an agent.
-    pub(crate) fn id(&self, number: Number) -> Option<&AgentId> {
-        self.members.get(number as usize)?.as_ref().map(|member| &member.id)
+        match Search::new(tree, &query, &self.members).best() {
+            (found, true) => found,
+            (so_far, false) => {
+                Search::new(&self.by_place, &query, &self.members).best_in_any_order(so_far)
+            }
+        }
     }
 
     /// Bytes that searching and upkeep touch.

@@ -4,6 +4,7 @@
 //!
 //! Packing decides how fast an answer is found and never which one, so it may be coarse.
 
+use super::bounds::{merit, share};
 use super::row::Vital;
 
 /// What a tree is kept by.
@@ -15,14 +16,14 @@ pub(super) enum Kept {
     ByRoom,
 }
 
-const AXES: usize = 6;
+const AXES: usize = 4;
 
-/// How much a unit of each axis counts: about what it is worth in a score under the default policy.
-/// A unit of place is the radius of the Earth; a tenth of it is already far.
-const PLACE: f32 = 30.0;
-const LOAD: f32 = 0.3;
-const SHARE: f32 = 0.2;
-const LATENCY: f32 = 0.1;
+/// How much a unit of each axis counts, beside a hundredth of merit, which is about a hundredth of a
+/// score. A unit of place is the radius of the Earth.
+const PLACE: f32 = 20.0;
+const MERIT: f32 = 0.01;
+const SIZE: f32 = 0.04;
+const SHARE: f32 = 0.1;
 const NOWHERE: f32 = 100.0;
 
 /// An agent on its way into a block.
@@ -35,26 +36,21 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn of(vital: &Vital, index: usize, kept: Kept) -> Self {
-        let closeness = super::super::terms::closeness(vital.latency_ms, 50.0) as f32;
-        let share = |at: usize| {
-            let (free, capacity) = (vital.free[at] as f64, vital.capacity[at] as f64);
-            super::super::terms::free_share(free, capacity) as f32
-        };
         // An agent that is not ready is in nobody's way at the end of an axis.
-        let load = if vital.ready { vital.load as f32 } else { -1.0 };
+        let worth = if vital.ready { MERIT * merit(vital) as f32 } else { -1.0 };
         let key = match kept {
             Kept::ByPlace => {
-                let at = vital
-                    .at
-                    .map(|part| if part.is_finite() { PLACE * part as f32 } else { NOWHERE });
-                let share = share(0) + share(1);
-                [at[0], at[1], at[2], LOAD * load, LATENCY * closeness, SHARE * share]
+                let part = |axis: usize| match vital.at[axis] {
+                    part if part.is_finite() => PLACE * part as f32,
+                    _ => NOWHERE,
+                };
+                [part(0), part(1), part(2), worth]
             }
             Kept::ByRoom => {
                 // A capacity doubled is as far as another.
-                let size = (vital.capacity[0] as f32).max(1.0).log2_coarse();
-                let shares = [SHARE * share(0), SHARE * share(1)];
-                [LOAD * load, LATENCY * closeness, shares[0], shares[1], 0.02 * size, 0.0]
+                let size = |at: usize| SIZE * (vital.capacity[at] as f32).max(1.0).log2_coarse();
+                // Those that are alike worth may be full and fast or empty and slow.
+                [worth, size(0), size(1), SHARE * (share(vital, 0) + share(vital, 1)) as f32]
             }
         };
         Self { key, index: index as u32 }

@@ -8,7 +8,8 @@ use shared::label::Operator;
 
 use super::super::Request;
 use super::super::policy::Policy;
-use super::super::terms::Weighing;
+use super::super::terms::{Weighing, free_share, reference};
+use super::bounds::{LATENCY_MS_REF, LATENCY_WORTH, LOAD_WORTH, SHARE_WORTH};
 use super::dictionary::{Dictionary, Token};
 use crate::fleet::Number;
 
@@ -19,6 +20,7 @@ pub(super) struct Query<'a> {
     pub(super) packing: bool,
     pub(super) distance_m_ref: f64,
     pub(super) latency_ms_ref: f64,
+    pub(super) blend: Blend,
     /// The point to be near.
     pub(super) near: Option<[f64; 3]>,
     /// How far from there is still near.
@@ -46,6 +48,55 @@ pub(super) struct Within<'a> {
     pub(super) radius_m: f64,
 }
 
+/// How a merit goes into a bound on the score: Σ weight × term, before it is divided by the sum of
+/// all weights, is at most `merit` × the greatest merit + the rest of each weight × the best of its
+/// column. Exact arithmetic would leave it at that; who uses it has to round upwards.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blend {
+    pub(super) merit: f64,
+    pub(super) load: f64,
+    pub(super) latency: f64,
+    /// For each resource, what one unit of free share is worth in all, and beside the merit.
+    pub(super) share: [f64; 4],
+    pub(super) share_beside: [f64; 4],
+    /// What one device asked for is worth.
+    pub(super) device: f64,
+}
+
+impl Blend {
+    fn of(weighing: &Weighing, amounts: &[Amount], devices: usize, policy: &Policy) -> Self {
+        let each = weighing.capacity / (amounts.len() + devices) as f64;
+        let mut share = [0.0; 4];
+        amounts.iter().for_each(|amount| share[amount.resource] = each);
+        // A round trip that is measured by another reference is no part of a merit.
+        let usual = policy.latency_ms_ref == LATENCY_MS_REF;
+        let latency = if usual { weighing.latency } else { 0.0 };
+        let ratios = [
+            weighing.load / LOAD_WORTH,
+            share[0] / SHARE_WORTH,
+            share[1] / SHARE_WORTH,
+            latency / LATENCY_WORTH,
+        ];
+        let counted = ratios.into_iter().filter(|ratio| *ratio > 0.0);
+        let least = counted.fold(f64::INFINITY, f64::min);
+        let merit = if least.is_finite() { least } else { 0.0 };
+        let beside = |weight: f64, worth: f64| (weight - merit * worth).max(0.0);
+        Self {
+            merit,
+            load: beside(weighing.load, LOAD_WORTH),
+            latency: if usual { beside(latency, LATENCY_WORTH) } else { weighing.latency },
+            share,
+            share_beside: [
+                beside(share[0], SHARE_WORTH),
+                beside(share[1], SHARE_WORTH),
+                share[2],
+                share[3],
+            ],
+            device: each,
+        }
+    }
+}
+
 /// How much of cpu, memory, disk or bandwidth, by its index.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Amount {
@@ -58,10 +109,13 @@ pub(super) struct Amount {
 pub(super) struct Count {
     pub(super) token: Token,
     pub(super) needed: u32,
+    /// The greatest share that can be left of them: what is left of the most that any agent has.
+    pub(super) share_max: f64,
 }
 
 impl<'a> Query<'a> {
-    /// Translates a request; `None` when it asks for a word that no agent has. `number` knows the
+    /// Translates a request; `None` when it asks for a word that no agent has, or for more of a device
+    /// than any has. `number` knows the
     /// agents.
     pub(super) fn new(
         request: &Request<'a>,
@@ -97,17 +151,20 @@ impl<'a> Query<'a> {
         let mut avoided: Vec<Number> = avoided.filter_map(number).collect();
         avoided.sort_unstable();
         let tolerated = place.tolerate.iter();
+        let (weighing, amounts) = (Weighing::of(request, policy), amounts(needs));
+        let devices = counts(needs, dictionary)?;
         Some(Self {
-            weighing: Weighing::of(request, policy),
+            weighing,
             packing: policy.packing,
-            distance_m_ref: policy.distance_m_ref,
-            latency_ms_ref: policy.latency_ms_ref,
+            distance_m_ref: reference(policy.distance_m_ref),
+            latency_ms_ref: reference(policy.latency_ms_ref),
+            blend: Blend::of(&weighing, &amounts, devices.len(), policy),
             near: place.near.map(|near| near.position.unit_vector()),
             within_m: place.near.and_then(|near| near.within_m),
             area: place.area.as_ref().map(Within::new),
             latency_ms_max: place.latency_ms_max,
-            amounts: amounts(needs),
-            devices: counts(needs, dictionary)?,
+            amounts,
+            devices,
             required: words.required,
             barred: words.barred,
             tolerated: tolerated.filter_map(|word| dictionary.taint(word)).collect(),
@@ -159,5 +216,12 @@ fn amounts(needs: &Resources) -> Vec<Amount> {
 
 fn counts(needs: &Resources, dictionary: &Dictionary) -> Option<Vec<Count>> {
     let asked = needs.devices.iter().filter(|&(_, &needed)| needed > 0);
-    asked.map(|(name, &needed)| Some(Count { token: dictionary.device(name)?, needed })).collect()
+    asked
+        .map(|(name, &needed)| {
+            let token = dictionary.device(name)?;
+            let most = dictionary.most(token);
+            let left = most.checked_sub(needed)?;
+            Some(Count { token, needed, share_max: free_share(left.into(), most.into()) })
+        })
+        .collect()
 }

@@ -8,7 +8,7 @@ use shared::geo::{arc_m, chord_squared};
 
 use super::super::terms::{closeness, turned};
 use super::bounds::{BoundColumns, FAN, NOBODY, RoomColumns};
-use super::query::{Amount, Query};
+use super::query::{Amount, Count, Query};
 
 /// Below every score: nobody here.
 pub(super) const NEVER: f64 = -1.0;
@@ -57,10 +57,16 @@ pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
         }
     }
     let capacity = capacity(bounds, query);
+    let latency = bounds.latency_ms.map(|value| closeness(value, query.latency_ms_ref));
+    let blended = blended(bounds, query, &distance, &latency);
     std::array::from_fn(|child| {
-        let latency = closeness(bounds.latency_ms[child], query.latency_ms_ref);
-        let score =
-            query.weighing.mean(bounds.load[child], capacity[child], distance[child], latency);
+        let columns = query.weighing.mean(
+            bounds.load[child],
+            capacity[child],
+            distance[child],
+            latency[child],
+        );
+        let score = columns.min(blended[child]);
         if open[child] && bounds.order[child] != NOBODY { score } else { NEVER }
     })
 }
@@ -90,9 +96,11 @@ fn capacity(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
         let share = if query.packing { least(room, *amount) } else { most(room, *amount) };
         (0..FAN).for_each(|child| sum[child] += share[child]);
     }
-    // Nothing is known of devices here but that a share is at most all, and at least none.
-    let share = if query.packing { 0.0 } else { 1.0 };
-    query.devices.iter().for_each(|_| sum.iter_mut().for_each(|sum| *sum += share));
+    // Nothing is known of devices here but what is known of all agents.
+    for count in &query.devices {
+        let share = if query.packing { 0.0 } else { count.share_max };
+        sum.iter_mut().for_each(|sum| *sum += share);
+    }
     let count = (query.amounts.len() + query.devices.len()) as f64;
     sum.map(|sum| turned(sum / count, query.packing))
 }
@@ -127,5 +135,50 @@ fn least(room: &RoomColumns, amount: Amount) -> [f64; FAN] {
         let taken = needed / room.capacity_min[child] * UP * UP;
         let shared = (room.share_min[child] * DOWN - taken) * DOWN;
         alike.max(shared).clamp(0.0, 1.0)
+    })
+}
+
+/// What covers the rounding of some thirty operations, each off by at most one part in 2⁵³.
+const ROUNDING: f64 = 1.0 / (1_u64 << 40) as f64;
+
+/// The greatest score by the greatest merit, see [`Blend`](super::query::Blend). This bound does not
+/// go the way of the score, so it is rounded upwards, and generously; where many agents are alike
+/// the columns' bound is the tighter one.
+fn blended(
+    bounds: &BoundColumns,
+    query: &Query<'_>,
+    distance: &[f64; FAN],
+    latency: &[f64; FAN],
+) -> [f64; FAN] {
+    let blend = &query.blend;
+    let merit = &bounds.merit[usize::from(query.packing)];
+    let device = |count: &Count| if query.packing { 1.0 } else { count.share_max };
+    let devices = blend.device * query.devices.iter().map(device).sum::<f64>();
+    let mut sum: [f64; FAN] = std::array::from_fn(|child| {
+        blend.merit * merit[child]
+            + blend.load * bounds.load[child]
+            + blend.latency * latency[child]
+            + query.weighing.distance * distance[child]
+            + devices
+    });
+    let mut taken = [0.0; FAN];
+    for amount in &query.amounts {
+        let room = &bounds.room[amount.resource];
+        let (each, beside) = (blend.share[amount.resource], blend.share_beside[amount.resource]);
+        let needed = amount.needed as f64;
+        for child in 0..FAN {
+            if query.packing {
+                // What is taken counts for the agent, most where the capacity is least.
+                sum[child] += beside * (1.0 - room.share_min[child]);
+                sum[child] += each * (needed / room.capacity_min[child]).min(1.0);
+            } else {
+                sum[child] += beside * room.share_max[child];
+                taken[child] += each * (needed / room.capacity_max[child].max(1.0));
+            }
+        }
+    }
+    std::array::from_fn(|child| {
+        let left = (sum[child] - taken[child] * (1.0 - ROUNDING)).max(0.0);
+        (left + sum[child] * ROUNDING) / query.weighing.total * (1.0 + ROUNDING)
     })
 }

@@ -4,6 +4,8 @@
 use shared::api::AgentStatus;
 
 use super::super::score::load_term;
+use super::super::terms::free_share;
+use super::bounds::merits;
 use super::dictionary::{Dictionary, Token};
 use crate::fleet::{Agent, Number};
 
@@ -26,6 +28,29 @@ pub(super) struct Vital {
     pub(super) capacity: [u64; 4],
     /// What of them is free.
     pub(super) free: [u64; 4],
+}
+
+/// What an agent measures, as far as it is scored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    /// The load term of its score.
+    pub(super) load: f64,
+    /// Its round trip in milliseconds; infinite before it is measured.
+    pub(super) latency_ms: f64,
+    /// What it is worth, see [`merits`].
+    pub(super) merit: [f64; 2],
+}
+
+impl Measured {
+    pub(super) fn of(agent: &Agent) -> Self {
+        let (capacity, used) = (agent.facts.capacity.scalars(), agent.used.scalars());
+        let share = |at: usize| {
+            free_share(capacity[at].saturating_sub(used[at]) as f64, capacity[at] as f64)
+        };
+        let load = load_term(agent);
+        let latency_ms = agent.signal.latency_ms().unwrap_or(f64::INFINITY);
+        Self { load, latency_ms, merit: merits(load, [share(0), share(1)], latency_ms) }
+    }
 }
 
 /// Where nobody knows.

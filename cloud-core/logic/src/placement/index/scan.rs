@@ -9,15 +9,23 @@ use super::super::terms::{closeness, free_share, turned};
 use super::block::{AMOUNT_MAX, Block, Column, LANES, lanes_of};
 use super::dictionary::TAINT;
 use super::query::{Count, Query};
-use super::reach::too_far;
+use super::reach::{NEVER, too_far};
+
+/// How many lanes are scored at once; of those, none is passed by alone.
+pub(super) const ABREAST: usize = 8;
 
 /// Lanes whose value passes.
 #[inline]
 fn lanes_where<T: Copy>(column: &Column<T>, passes: impl Fn(T) -> bool) -> u64 {
-    column
-        .iter()
-        .enumerate()
-        .fold(0, |mask, (lane, &value)| mask | u64::from(passes(value)) << lane)
+    let flags = column.map(|value| u8::from(passes(value)));
+    let (eights, _) = flags.as_chunks::<8>();
+    eights.iter().rev().fold(0, |mask, eight| mask << 8 | gathered(*eight))
+}
+
+/// The lowest bits of eight bytes: the multiplication moves each to its place in the highest byte.
+#[inline]
+fn gathered(flags: [u8; 8]) -> u64 {
+    u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// Lanes that may take the task as far as words, amounts and latency go.
@@ -59,7 +67,7 @@ pub(super) fn candidates(block: &Block, query: &Query<'_>) -> u64 {
             mask &= !(1 << lane);
         }
     }
-    for Count { token, needed } in &query.devices {
+    for Count { token, needed, .. } in &query.devices {
         let free =
             |column: &super::block::Devices| lanes_where(&column.free, |free| free >= *needed);
         mask &= block.device(*token).map_or(0, free);
@@ -71,71 +79,77 @@ pub(super) fn candidates(block: &Block, query: &Query<'_>) -> u64 {
     mask
 }
 
-/// The score of every lane of `mask`, and which of them are near enough; what stands in the other
-/// lanes has no meaning. Outlines of areas are left to the caller, but not the circle round them.
-pub(super) fn scores(block: &Block, query: &Query<'_>, mut mask: u64) -> (Column<f64>, u64) {
-    let mut distance = [0.0; LANES];
-    if let (Some(near), Some(at)) = (query.near, &block.at) {
-        let squared = chords(at, near);
-        let mut arcs = [0.0; LANES];
-        (0..LANES).for_each(|lane| arcs[lane] = arc_m(squared[lane]));
-        for lane in 0..LANES {
-            let placed = squared[lane] < f64::INFINITY;
+/// The scores of eight lanes from `from` on, exactly. Outlines of areas are left to the caller, but
+/// not the circle round them: those of the lanes that are not near enough are [`NEVER`].
+pub(super) fn scores(block: &Block, query: &Query<'_>, from: usize) -> [f64; ABREAST] {
+    let mut scores = [0.0; ABREAST];
+    let capacity = capacity(block, query, from);
+    let mut distance = [0.0; ABREAST];
+    let mut near = [true; ABREAST];
+    if let (Some(point), Some(at)) = (query.near, &block.at) {
+        let squared = chords(at, point, from);
+        let arcs = squared.map(arc_m);
+        for lane in 0..ABREAST {
             let closeness = closeness(arcs[lane], query.distance_m_ref);
-            distance[lane] = if placed { closeness } else { 0.0 };
+            distance[lane] = if squared[lane] < f64::INFINITY { closeness } else { 0.0 };
         }
         if let Some(within_m) = query.within_m {
-            mask &= lanes_where(&squared, |squared| squared < f64::INFINITY);
-            mask &= lanes_where(&arcs, |arc| !too_far(arc, within_m));
+            for lane in 0..ABREAST {
+                near[lane] = squared[lane] < f64::INFINITY && !too_far(arcs[lane], within_m);
+            }
         }
     }
     if let (Some(within), Some(at)) = (&query.area, &block.at) {
-        let squared = chords(at, within.centre);
-        mask &= lanes_where(&squared, |squared| {
-            squared < f64::INFINITY && arc_m(squared) <= within.radius_m
-        });
-    }
-    let capacity = capacity(block, query);
-    let mut scores = [0.0; LANES];
-    for lane in 0..LANES {
-        let latency = closeness(block.latency_ms[lane], query.latency_ms_ref);
-        scores[lane] =
-            query.weighing.mean(block.load[lane], capacity[lane], distance[lane], latency);
-    }
-    (scores, mask)
-}
-
-/// The squared chord from a point to every lane.
-fn chords(at: &[Column<f64>; 3], point: [f64; 3]) -> Column<f64> {
-    let mut squared = [0.0; LANES];
-    for lane in 0..LANES {
-        squared[lane] = chord_squared([at[0][lane], at[1][lane], at[2][lane]], point);
-    }
-    squared
-}
-
-/// The capacity term of every lane that has enough.
-fn capacity(block: &Block, query: &Query<'_>) -> Column<f64> {
-    let mut sum = [0.0; LANES];
-    for amount in &query.amounts {
-        let (free, all) = (&block.free[amount.resource], &block.capacity[amount.resource]);
-        let needed = amount.needed as f64;
-        for lane in 0..LANES {
-            sum[lane] += free_share(number(free[lane]) - needed, number(all[lane]));
+        let squared = chords(at, within.centre, from);
+        for lane in 0..ABREAST {
+            near[lane] &= squared[lane] < f64::INFINITY && arc_m(squared[lane]) <= within.radius_m;
         }
     }
-    for lane in lanes_of(block.wide) {
-        let (all, free) = block.amounts(lane);
+    let (load, latency_ms) = (eight(&block.load, from), eight(&block.latency_ms, from));
+    for lane in 0..ABREAST {
+        let latency = closeness(latency_ms[lane], query.latency_ms_ref);
+        let score = query.weighing.mean(load[lane], capacity[lane], distance[lane], latency);
+        scores[lane] = if near[lane] { score } else { NEVER };
+    }
+    scores
+}
+
+/// Eight lanes of a column.
+#[inline]
+fn eight<T: Copy>(column: &Column<T>, from: usize) -> [T; ABREAST] {
+    std::array::from_fn(|lane| column[(from + lane) % LANES])
+}
+
+/// The squared chord from a point to each of eight lanes.
+#[inline]
+fn chords(at: &[Column<f64>; 3], point: [f64; 3], from: usize) -> [f64; ABREAST] {
+    let [x, y, z] = [0, 1, 2].map(|axis: usize| eight(&at[axis], from));
+    std::array::from_fn(|lane| chord_squared([x[lane], y[lane], z[lane]], point))
+}
+
+/// The capacity term of those of eight lanes that have enough.
+fn capacity(block: &Block, query: &Query<'_>, from: usize) -> [f64; ABREAST] {
+    let mut sum = [0.0; ABREAST];
+    for amount in &query.amounts {
+        let free = eight(&block.free[amount.resource], from).map(number);
+        let all = eight(&block.capacity[amount.resource], from).map(number);
+        let needed = amount.needed as f64;
+        for lane in 0..ABREAST {
+            sum[lane] += free_share(free[lane] - needed, all[lane]);
+        }
+    }
+    for lane in lanes_of(block.wide >> from & 0xff) {
+        let (all, free) = block.amounts(from + lane);
         sum[lane] = query.amounts.iter().fold(0.0, |sum, amount| {
             let left = free[amount.resource].saturating_sub(amount.needed);
             sum + free_share(left as f64, all[amount.resource] as f64)
         });
     }
-    for Count { token, needed } in &query.devices {
+    for Count { token, needed, .. } in &query.devices {
         if let Some(column) = block.device(*token) {
-            for lane in 0..LANES {
-                let left = column.free[lane].saturating_sub(*needed);
-                sum[lane] += free_share(left.into(), column.capacity[lane].into());
+            for lane in 0..ABREAST {
+                let (free, all) = (column.free[from + lane], column.capacity[from + lane]);
+                sum[lane] += free_share(free.saturating_sub(*needed).into(), all.into());
             }
         }
     }

@@ -8,17 +8,17 @@ use std::collections::BinaryHeap;
 use shared::geo::Position;
 use shared::id::AgentId;
 
-use super::block::{Block, lanes_of};
+use super::block::{Block, LANES, lanes_of};
 use super::query::Query;
 use super::reach::{NEVER, reach};
 use super::row::Order;
-use super::scan::{candidates, scores};
+use super::scan::{ABREAST, candidates, scores};
 use super::tree::{NONE, Tree};
 use crate::fleet::Number;
 
 /// Blocks looked at before the rest is looked at without keeping it in order: when so many promise
 /// more than they hold, order is not worth its price.
-const ORDERED_MAX: usize = 1_024;
+const ORDERED_MAX: usize = 512;
 
 /// What is known of an agent beside its columns.
 #[derive(Debug, Clone)]
@@ -51,17 +51,19 @@ pub(super) struct Search<'a> {
     query: &'a Query<'a>,
     members: &'a [Option<Member>],
     best: Option<Found>,
-    /// How many blocks were looked at.
-    pub(super) looked_at: usize,
+    /// The score to reach.
+    least: f64,
+    looked_at: usize,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(tree: &'a Tree, query: &'a Query<'a>, members: &'a [Option<Member>]) -> Self {
-        Self { tree, query, members, best: None, looked_at: 0 }
+        Self { tree, query, members, best: None, least: 0.0, looked_at: 0 }
     }
 
-    /// The best of all agents.
-    pub(super) fn best(&mut self) -> Option<Found> {
+    /// The best of all agents so far found, and whether the search came to its end; it gives up when
+    /// too many blocks were looked at.
+    pub(super) fn best(&mut self) -> (Option<Found>, bool) {
         let mut open = BinaryHeap::with_capacity(64);
         if self.tree.root != NONE {
             self.open(self.tree.root, &mut |promise| open.push(promise));
@@ -76,11 +78,10 @@ impl<'a> Search<'a> {
                 self.open(promise.at, &mut |promise| open.push(promise));
             }
             if self.looked_at > ORDERED_MAX {
-                self.best_of_rest(open.into_vec());
-                break;
+                return (self.best, false);
             }
         }
-        self.best
+        (self.best, true)
     }
 
     /// The best of some blocks.
@@ -98,18 +99,27 @@ impl<'a> Search<'a> {
         self.best
     }
 
-    /// Looks at all that is left, in any order.
-    fn best_of_rest(&mut self, mut open: Vec<Promise>) {
+    /// The best of all agents, given the best so far: in any order, but past what cannot win, and past
+    /// the blocks in which no agent has all words that are asked for.
+    pub(super) fn best_in_any_order(&mut self, so_far: Option<Found>) -> Option<Found> {
+        self.best = so_far;
+        self.least = so_far.map_or(0.0, |found| found.score);
+        let with_words = self.tree.lanes_with(&self.query.required);
+        let mut open = Vec::new();
+        if self.tree.root != NONE {
+            self.open(self.tree.root, &mut |promise| open.push(promise));
+        }
         while let Some(promise) = open.pop() {
             if !self.could_win(&promise) {
                 continue;
             }
-            if promise.is_block {
-                self.look_at(promise.at);
-            } else {
+            if !promise.is_block {
                 self.open(promise.at, &mut |promise| open.push(promise));
+            } else if with_words[promise.at as usize] != 0 {
+                self.look_at(promise.at);
             }
         }
+        self.best
     }
 
     /// Whether anything behind a promise could be better than the best so far: a higher bound, or
@@ -149,36 +159,30 @@ impl<'a> Search<'a> {
 
     fn look_at_lanes(&mut self, block: &Block, lanes: u64) {
         let mask = candidates(block, self.query) & lanes;
-        if mask == 0 {
-            return;
-        }
-        let (scores, mut mask) = scores(block, self.query, mask);
-        // The outline of an area is asked last, and of as few as can be: the best first.
-        while let Some((lane, found)) = self.first_of(block, &scores, mask) {
-            if self.is_inside(found.number) {
-                self.best = Some(found);
-                return;
+        for from in (0..LANES).step_by(ABREAST) {
+            let eight = mask >> from & 0xff;
+            if eight == 0 {
+                continue;
             }
-            mask &= !(1 << lane);
+            let scores = scores(block, self.query, from);
+            for lane in lanes_of(eight) {
+                let (number, order) = (block.number[from + lane], block.order[from + lane]);
+                let found = Found { score: scores[lane], order, number };
+                // The outline of an area is asked last, and of as few as can be.
+                if found.score >= self.least && self.is_better(&found) && self.is_inside(number) {
+                    self.least = found.score;
+                    self.best = Some(found);
+                }
+            }
         }
     }
 
-    /// The first lane of a block that is better than the best so far.
-    fn first_of(&self, block: &Block, scores: &[f64; 64], mask: u64) -> Option<(usize, Found)> {
-        let mut first = (usize::MAX, self.best);
-        for lane in lanes_of(mask) {
-            let (score, order) = (scores[lane], block.order[lane]);
-            let found = Found { score, order, number: block.number[lane] };
-            if first.1.is_none_or(|best| self.is_better(&found, &best)) {
-                first = (lane, Some(found));
-            }
-        }
-        (first.0 != usize::MAX).then_some(first.0).zip(first.1)
-    }
-
-    /// The higher score; of equal ones the smaller id.
+    /// Better than the best so far: the higher score; of equal ones the smaller id.
     #[inline]
-    fn is_better(&self, one: &Found, other: &Found) -> bool {
+    fn is_better(&self, one: &Found) -> bool {
+        let Some(other) = &self.best else {
+            return true;
+        };
         if one.score != other.score {
             return one.score > other.score;
         }

@@ -2,7 +2,7 @@
 //! structure for spatial searching", 1984), made whole by packing. This file owns its shape; how
 //! it is kept up is in `upkeep`, how it grows in `growth`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::block::{Block, LANES};
 use super::bounds::{BoundColumns, Bounds, FAN};
@@ -41,8 +41,9 @@ pub(super) struct Tree {
     pub(super) root: u32,
     /// Where each agent is, by its number: block and lane in one.
     pub(super) slots: Vec<u32>,
-    /// The blocks that have a word, taints left out. Only in the tree that is kept by place.
-    pub(super) blocks_with: Vec<BTreeSet<u32>>,
+    /// For each word, taints left out, the blocks that have it and their lanes: what the blocks know,
+    /// the other way round. Only in the tree that is kept by place.
+    pub(super) blocks_with: Vec<BTreeMap<u32, u64>>,
 }
 
 /// A block and a lane in it.
@@ -138,9 +139,9 @@ impl Tree {
         }
         let Self { blocks, blocks_with, kept, .. } = self;
         let by_place = *kept == Kept::ByPlace;
-        blocks[at as usize].fill(rows, |token| {
+        blocks[at as usize].fill(rows, |token, lanes| {
             if by_place {
-                note(blocks_with, token, at);
+                note(blocks_with, token, at, lanes);
             }
         });
         Bounds::of_rows(rows.iter().copied())
@@ -152,7 +153,9 @@ impl Tree {
         let empty = Block::new(parent, self.kept == Kept::ByPlace);
         let old = std::mem::replace(&mut self.blocks[at as usize], empty);
         for (token, _) in old.words.from(0) {
-            forget(&mut self.blocks_with, token, at);
+            if self.kept == Kept::ByPlace {
+                note(&mut self.blocks_with, token, at, 0);
+            }
         }
     }
 
@@ -171,12 +174,27 @@ impl Tree {
 
     /// How many blocks have a word.
     pub(super) fn count_with(&self, token: Token) -> usize {
-        self.blocks_with.get(token as usize).map_or(0, BTreeSet::len)
+        self.blocks_with.get(token as usize).map_or(0, BTreeMap::len)
     }
 
-    /// The blocks that have a word.
-    pub(super) fn with(&self, token: Token) -> impl Iterator<Item = u32> {
-        self.blocks_with.get(token as usize).into_iter().flatten().copied()
+    /// The blocks that have a word, with their lanes.
+    pub(super) fn with(&self, token: Token) -> impl Iterator<Item = (u32, u64)> {
+        let blocks = self.blocks_with.get(token as usize).into_iter().flatten();
+        blocks.map(|(block, lanes)| (*block, *lanes))
+    }
+
+    /// For each block, the lanes that have a word of each list. Costs a walk over all blocks.
+    pub(super) fn lanes_with(&self, lists: &[Vec<Token>]) -> Vec<u64> {
+        let mut all = vec![u64::MAX; self.blocks.len()];
+        let mut one = vec![0; self.blocks.len()];
+        for words in lists {
+            one.fill(0);
+            for (block, lanes) in words.iter().flat_map(|word| self.with(*word)) {
+                one[block as usize] |= lanes;
+            }
+            all.iter_mut().zip(&one).for_each(|(all, one)| *all &= one);
+        }
+        all
     }
 
     /// Bytes on the heap, the lists of blocks by word left out: those are read for rare words only.
@@ -186,20 +204,22 @@ impl Tree {
     }
 }
 
-/// A block has a word that it did not have.
-pub(super) fn note(blocks_with: &mut Vec<BTreeSet<u32>>, token: Token, block: u32) {
+/// Says which lanes of a block have a word: none is possible.
+pub(super) fn note(
+    blocks_with: &mut Vec<BTreeMap<u32, u64>>,
+    token: Token,
+    block: u32,
+    lanes: u64,
+) {
     if token & TAINT != 0 {
         return;
     }
     if blocks_with.len() <= token as usize {
-        blocks_with.resize_with(token as usize + 1, BTreeSet::new);
+        blocks_with.resize_with(token as usize + 1, BTreeMap::new);
     }
-    blocks_with[token as usize].insert(block);
-}
-
-/// A block has a word no more.
-pub(super) fn forget(blocks_with: &mut [BTreeSet<u32>], token: Token, block: u32) {
-    if let Some(blocks) = blocks_with.get_mut(token as usize) {
-        blocks.remove(&block);
+    if lanes == 0 {
+        blocks_with[token as usize].remove(&block);
+    } else {
+        blocks_with[token as usize].insert(block, lanes);
     }
 }

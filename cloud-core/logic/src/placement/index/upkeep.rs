@@ -3,12 +3,17 @@
 //! except after a reservation, which takes from the very agents that set the bounds.
 
 use super::bounds::Bounds;
-use super::row::{Device, Vital};
+use super::pack::Kept;
+use super::row::{Device, Measured, Vital};
 use super::tree::{NONE, Tree, parts_of};
 use crate::fleet::Number;
 
 /// Changes of a block after which its bounds are made anew.
 const DRIFT_MAX: u32 = 32;
+/// Of the agents that would loosen the bounds where they stand, in the tree that is kept by what they
+/// measure, one in so many moves instead. Fewer: the tree falls into disorder. More: heartbeats cost
+/// more than the order is worth.
+const MOVES_ONE_IN: u32 = 8;
 
 impl Tree {
     /// Writes what has changed of an agent. `repair` asks for tight bounds at once.
@@ -44,6 +49,45 @@ impl Tree {
         } else {
             let order = block.order[lane];
             self.loosen(at, &Bounds::of(vital, order));
+        }
+    }
+
+    /// Writes what an agent has measured. Touches as little as can be: this is what happens most.
+    pub(super) fn measure(&mut self, number: Number, measured: &Measured) {
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let (at, lane) = parts_of(slot);
+        let block = &mut self.blocks[at as usize];
+        block.load[lane] = measured.load;
+        block.latency_ms[lane] = measured.latency_ms;
+        block.drift += 1;
+        if block.drift >= DRIFT_MAX {
+            return self.repair(at);
+        }
+        if block.ready >> lane & 1 == 0 {
+            return;
+        }
+        let may_move = self.kept == Kept::ByRoom && block.drift.is_multiple_of(MOVES_ONE_IN);
+        let (mut child, mut node) = (at, block.parent);
+        while node != NONE {
+            let above = &mut self.nodes[node as usize];
+            let place = above.place_of(child);
+            if may_move && !above.bounds.holds(place, measured) {
+                return self.move_up(number, measured);
+            }
+            if !above.bounds.measure(place, measured) {
+                return;
+            }
+            (child, node) = (node, above.parent);
+        }
+    }
+
+    /// Moves an agent that has become better than those about it to where it strains no bounds.
+    fn move_up(&mut self, number: Number, measured: &Measured) {
+        if let Some(mut row) = self.remove(number) {
+            (row.vital.load, row.vital.latency_ms) = (measured.load, measured.latency_ms);
+            self.insert(row);
         }
     }
 

@@ -35,11 +35,7 @@ impl World {
         let mut world = Self { scene, dice, roster: Roster::default(), names: vec![], joined: 0 };
         if world.dice.once_in(2) {
             // All at once, packed.
-            let mut fleet = Fleet::default();
-            for _ in 0..size {
-                let agent = world.newcomer();
-                fleet.put(agent);
-            }
+            let fleet: Fleet = (0..size).map(|_| world.newcomer()).collect();
             world.roster = Roster::from(fleet);
         } else {
             (0..size).for_each(|_| world.join());
