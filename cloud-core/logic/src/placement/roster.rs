@@ -1,7 +1,5 @@
 //! The roster: the fleet together with the index over it, so that neither is ever without the other.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::Deref;
 
 use shared::api::{AgentStatus, Candidate};
@@ -15,7 +13,7 @@ use super::index::Index;
 use super::policy::Policy;
 use super::score::candidate;
 use crate::change::Flags;
-use crate::fleet::{Agent, Fleet, Number};
+use crate::fleet::{Agent, Fleet};
 
 /// The fleet, with the index that follows every change of it: an agent changes through
 /// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`]; a clone of that is a
@@ -23,9 +21,6 @@ use crate::fleet::{Agent, Fleet, Number};
 #[derive(Debug, Default)]
 pub struct Roster {
     fleet: Fleet,
-    /// The number of each agent once more: every message asks for one, and a million ids in order are
-    /// twenty comparisons deep. The hasher has no chance in it; ids are given by whoever may join.
-    numbers: HashMap<AgentId, Number, BuildHasherDefault<DefaultHasher>>,
     index: Index,
 }
 
@@ -62,8 +57,7 @@ impl Deref for Roster {
 impl From<Fleet> for Roster {
     fn from(fleet: Fleet) -> Self {
         let index = Index::new(fleet.numbered());
-        let numbers = fleet.numbered().map(|(number, agent)| (agent.id.clone(), number)).collect();
-        Self { fleet, numbers, index }
+        Self { fleet, index }
     }
 }
 
@@ -72,7 +66,6 @@ impl Roster {
     pub fn put(&mut self, agent: Agent) {
         let id = agent.id.clone();
         let number = self.fleet.put(agent);
-        self.numbers.insert(id.clone(), number);
         let [before, after] = self.fleet.beside(&id);
         if let Some(agent) = self.fleet.at(number) {
             self.index.put(number, agent, before, after);
@@ -85,7 +78,6 @@ impl Roster {
     /// Forgets an agent; `false` when there is none of this id.
     pub fn remove(&mut self, id: &AgentId) -> bool {
         let number = self.fleet.remove(id);
-        self.numbers.remove(id);
         number.into_iter().for_each(|number| self.index.remove(number));
         number.is_some()
     }
@@ -94,7 +86,7 @@ impl Roster {
     /// else it says of itself in a hello goes through [`Roster::put`]. `None` when there is none of
     /// this id.
     pub fn change<R>(&mut self, id: &AgentId, how: impl FnOnce(&mut Agent) -> R) -> Option<R> {
-        let number = *self.numbers.get(id)?;
+        let number = self.fleet.number(id)?;
         let before = Standing::of(self.fleet.at(number)?);
         let (agent, answer) = self.fleet.change(number, how)?;
         if before == Standing::of(agent) {
@@ -110,13 +102,6 @@ impl Roster {
     /// # Errors
     /// Says what is not as it should be.
     pub fn check(&self) -> Result<(), String> {
-        let numbered =
-            |(number, agent): &(Number, &Agent)| self.numbers.get(&agent.id) == Some(number);
-        if self.numbers.len() != self.fleet.len()
-            || !self.fleet.numbered().all(|one| numbered(&one))
-        {
-            return Err("the numbers are not those of the fleet".to_owned());
-        }
         self.index.check(self.fleet.numbered())
     }
 
@@ -129,7 +114,7 @@ impl Roster {
 
 impl Chooser for Roster {
     fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
-        let number = self.index.best(request, policy, |id| self.numbers.get(id).copied())?;
+        let number = self.index.best(request, policy, |id| self.fleet.number(id))?;
         let agent = self.fleet.at(number)?;
         Some(candidate(agent, request, policy))
     }

@@ -90,8 +90,9 @@ pub(crate) struct Index {
     by_room: Tree,
     /// How many agents there are.
     count: usize,
-    /// How many there were when it was packed, and how far apart their orders were put.
+    /// How many there were when it was packed, how many words, and how far apart orders were put.
     packed: usize,
+    packed_words: usize,
     step: Order,
 }
 
@@ -126,13 +127,16 @@ impl Index {
             row.order = (rank as Order + 1).saturating_mul(step);
         }
         let [by_place, by_room] = [Kept::ByPlace, Kept::ByRoom].map(|kept| Tree::new(&rows, kept));
-        Self { dictionary, members, by_place, by_room, count, packed: count, step }
+        let packed_words = dictionary.len();
+        Self { dictionary, members, by_place, by_room, count, packed: count, packed_words, step }
     }
 
-    /// Whether it has grown so much since it was packed that packing it anew is worth while.
+    /// Whether so many agents, or words, have come since it was packed that packing it anew is worth
+    /// while: as many as there were, so that each costs what packing one does.
     pub(crate) fn has_outgrown(&self) -> bool {
-        let words = self.dictionary.len() > 64 * (self.packed + REPACKED_MIN);
-        self.count >= 2 * self.packed.max(REPACKED_MIN) || words
+        let doubled = |now: usize, packed: usize, least: usize| now >= 2 * packed.max(least);
+        doubled(self.count, self.packed, REPACKED_MIN)
+            || doubled(self.dictionary.len(), self.packed_words, 64 * REPACKED_MIN)
     }
 
     /// Adds an agent, or follows everything that has changed of it. `before` and `after` are those
