@@ -35,10 +35,10 @@
 //!
 //! Best first ([`search`]): open what promises most; stop when it promises less than what was found,
 //! or the same with no smaller id. A block that comes up is asked for its candidates by masks
-//! before any score is made ([`scan`]). After some hundred blocks the order is given up and the rest
-//! is gone through as it comes, still past what cannot win, and past the blocks where the words that
-//! are asked for never meet: the worst case is one pass over the columns. Requests that list agents, or ask for a word that few blocks have, go straight
-//! there.
+//! before any score is made ([`scan`]). When in hundreds of them nobody had all the words that are
+//! asked for, words are no more sought in blocks: one pass over the lists of blocks by word tells
+//! where they meet at all. Demands that hardly anybody meets end as one pass over the columns.
+//! Requests that list agents, or ask for a word that few blocks have, go straight there.
 //!
 //! # The upkeep
 //!
@@ -267,7 +267,7 @@ impl Index {
         match Search::new(tree, &query, &self.members).best() {
             (found, true) => found,
             (so_far, false) => {
-                Search::new(&self.by_place, &query, &self.members).best_in_any_order(so_far)
+                Search::new(&self.by_place, &query, &self.members).best_with_words(so_far)
             }
         }
     }

@@ -28,15 +28,20 @@ fn gathered(flags: [u8; 8]) -> u64 {
     u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
-/// Lanes that may take the task as far as words, amounts and latency go.
-pub(super) fn candidates(block: &Block, query: &Query<'_>) -> u64 {
+/// Lanes that are ready and have every word that is asked for.
+pub(super) fn worded(block: &Block, query: &Query<'_>) -> u64 {
     let mut mask = block.taken & block.ready;
     for words in &query.required {
         if mask == 0 {
-            return 0;
+            break;
         }
         mask &= words.iter().fold(0, |lanes, word| lanes | block.words.lanes(*word));
     }
+    mask
+}
+
+/// Those of some lanes that may take the task as far as other words, amounts and latency go.
+pub(super) fn candidates(block: &Block, query: &Query<'_>, mut mask: u64) -> u64 {
     for word in &query.barred {
         mask &= !block.words.lanes(*word);
     }

@@ -12,13 +12,14 @@ use super::block::{Block, LANES, lanes_of};
 use super::query::Query;
 use super::reach::{NEVER, reach};
 use super::row::Order;
-use super::scan::{ABREAST, candidates, scores};
+use super::scan::{ABREAST, candidates, scores, worded};
 use super::tree::{NONE, Tree};
 use crate::fleet::Number;
 
-/// Blocks looked at before the rest is looked at without keeping it in order: when so many promise
-/// more than they hold, order is not worth its price.
-const ORDERED_MAX: usize = 512;
+/// Of so many blocks, one in which nobody has all the words that are asked for, and some more, before
+/// the search stops looking into blocks to find that out: the lists of blocks by word cost about that.
+const WORDLESS_ONE_IN: usize = 64;
+const WORDLESS_MORE: usize = 8;
 
 /// What is known of an agent beside its columns.
 #[derive(Debug, Clone)]
@@ -53,35 +54,56 @@ pub(super) struct Search<'a> {
     best: Option<Found>,
     /// The score to reach.
     least: f64,
-    looked_at: usize,
+    /// Blocks in which nobody had the words.
+    wordless: usize,
+    /// For each block the lanes that have the words, where that was asked beforehand.
+    worded: Option<Vec<u64>>,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(tree: &'a Tree, query: &'a Query<'a>, members: &'a [Option<Member>]) -> Self {
-        Self { tree, query, members, best: None, least: 0.0, looked_at: 0 }
+        Self { tree, query, members, best: None, least: 0.0, wordless: 0, worded: None }
     }
 
-    /// The best of all agents so far found, and whether the search came to its end; it gives up when
-    /// too many blocks were looked at.
+    /// The best of all agents, and whether the search came to its end: it gives up when too many
+    /// blocks were looked into for words that never meet.
     pub(super) fn best(&mut self) -> (Option<Found>, bool) {
+        let wordless_max = self.tree.blocks.len() / WORDLESS_ONE_IN + WORDLESS_MORE;
+        let finished = self.run(|search| search.wordless <= wordless_max);
+        (self.best, finished)
+    }
+
+    /// The best of all agents, given the best so far; knows beforehand which blocks have an agent
+    /// with all the words that are asked for.
+    pub(super) fn best_with_words(&mut self, so_far: Option<Found>) -> Option<Found> {
+        self.best = so_far;
+        self.least = so_far.map_or(0.0, |found| found.score);
+        let words = self.tree.lanes_with(&self.query.required);
+        self.worded = Some(words);
+        self.run(|_| true);
+        self.best
+    }
+
+    /// Opens what promises most until that promises too little, or `goes_on` says no; false then.
+    fn run(&mut self, goes_on: impl Fn(&Self) -> bool) -> bool {
         let mut open = BinaryHeap::with_capacity(64);
         if self.tree.root != NONE {
             self.open(self.tree.root, &mut |promise| open.push(promise));
         }
         while let Some(promise) = open.pop() {
             if !self.could_win(&promise) {
-                break;
+                return true;
+            }
+            if !goes_on(self) {
+                return false;
             }
             if promise.is_block {
                 self.look_at(promise.at);
             } else {
                 self.open(promise.at, &mut |promise| open.push(promise));
             }
-            if self.looked_at > ORDERED_MAX {
-                return (self.best, false);
-            }
         }
-        (self.best, true)
+        true
     }
 
     /// The best of some blocks.
@@ -95,29 +117,6 @@ impl<'a> Search<'a> {
         for slot in slots {
             let (block, lane) = super::tree::parts_of(slot);
             self.look_at_lanes(&self.tree.blocks[block as usize], 1 << lane);
-        }
-        self.best
-    }
-
-    /// The best of all agents, given the best so far: in any order, but past what cannot win, and past
-    /// the blocks in which no agent has all words that are asked for.
-    pub(super) fn best_in_any_order(&mut self, so_far: Option<Found>) -> Option<Found> {
-        self.best = so_far;
-        self.least = so_far.map_or(0.0, |found| found.score);
-        let with_words = self.tree.lanes_with(&self.query.required);
-        let mut open = Vec::new();
-        if self.tree.root != NONE {
-            self.open(self.tree.root, &mut |promise| open.push(promise));
-        }
-        while let Some(promise) = open.pop() {
-            if !self.could_win(&promise) {
-                continue;
-            }
-            if !promise.is_block {
-                self.open(promise.at, &mut |promise| open.push(promise));
-            } else if with_words[promise.at as usize] != 0 {
-                self.look_at(promise.at);
-            }
         }
         self.best
     }
@@ -153,12 +152,19 @@ impl<'a> Search<'a> {
     }
 
     fn look_at(&mut self, block: u32) {
-        self.looked_at += 1;
+        if self.worded.as_ref().is_some_and(|worded| worded[block as usize] == 0) {
+            return;
+        }
         self.look_at_lanes(&self.tree.blocks[block as usize], u64::MAX);
     }
 
     fn look_at_lanes(&mut self, block: &Block, lanes: u64) {
-        let mask = candidates(block, self.query) & lanes;
+        let mask = worded(block, self.query) & lanes;
+        if mask == 0 {
+            self.wordless += 1;
+            return;
+        }
+        let mask = candidates(block, self.query, mask);
         for from in (0..LANES).step_by(ABREAST) {
             let eight = mask >> from & 0xff;
             if eight == 0 {
