@@ -105,6 +105,11 @@ impl Roster {
         self.index.check(self.fleet.numbered())
     }
 
+    #[cfg(test)]
+    pub(super) fn check_reach(&self, request: &Request<'_>, policy: &Policy) -> Result<(), String> {
+        self.index.check_reach(request, policy)
+    }
+
     /// Bytes of the index that searching and upkeep touch.
     #[must_use]
     pub fn index_bytes(&self) -> usize {

@@ -59,6 +59,48 @@ impl Index {
     }
 }
 
+#[cfg(test)]
+impl Index {
+    /// Whether no agent scores more for a task than is promised of it on the way down.
+    ///
+    /// # Errors
+    /// Says which promise was too low.
+    pub(in crate::placement) fn check_reach(
+        &self,
+        request: &super::Request<'_>,
+        policy: &super::Policy,
+    ) -> Result<(), String> {
+        use super::scan::{ABREAST, candidates, scores, worded};
+        let Some(query) = super::Query::new(request, policy, &self.dictionary, |_| None) else {
+            return Ok(());
+        };
+        for tree in [&self.by_place, &self.by_room] {
+            if tree.kept == Kept::ByRoom && query.is_somewhere() {
+                continue;
+            }
+            for (at, block) in tree.blocks.iter().enumerate() {
+                let mask = candidates(block, &query, worded(block, &query));
+                let scores = (0..super::block::LANES / ABREAST)
+                    .map(|eighth| (eighth, scores(block, &query, eighth * ABREAST)));
+                let best = scores.fold(super::reach::NEVER, |best, (eighth, scores)| {
+                    let lanes = lanes_of(mask >> (eighth * ABREAST) & 0xff);
+                    lanes.fold(best, |best, lane| best.max(scores[lane]))
+                });
+                let (mut child, mut parent) = (at as u32, block.parent);
+                while parent != NONE {
+                    let node = &tree.nodes[parent as usize];
+                    let promised = super::reach::reach(&node.bounds, &query)[node.place_of(child)];
+                    if promised < best {
+                        return Err(format!("{promised} promised, {best} found"));
+                    }
+                    (child, parent) = (parent, node.parent);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Tree {
     /// The agent of a number, as it was put.
     pub(super) fn row(&self, number: Number) -> Option<Row> {

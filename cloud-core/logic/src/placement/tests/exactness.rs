@@ -113,6 +113,9 @@ impl World {
         let avoid: Vec<AgentId> =
             (0..self.dice.pick(&[0, 0, 0, 2])).filter_map(|_| self.somebody()).collect();
         let request = Request { spec: &spec, avoid: &avoid };
+        if self.dice.once_in(4) {
+            self.roster.check_reach(&request, &policy)?;
+        }
         let found = self.roster.best(&request, &policy);
         let best = FullScan(&self.roster).best(&request, &policy);
         let bits =
