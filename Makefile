@@ -8,7 +8,7 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline bench-clone
+.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline bench-clone bench-placement soak-placement
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
@@ -19,6 +19,8 @@ help:
 	@echo "make bench         how fast everything is, in one table; ONLY=name measures one figure"
 	@echo "make bench-offline what offline work costs, in one table; ONLY=name measures one figure"
 	@echo "make bench-clone   how long it takes from a fresh clone to the first task placed; builds everything"
+	@echo "make bench-placement  how fast the best agent of a million is found, and what sampling loses"
+	@echo "make soak-placement   the placement index against the full scan, millions of times; WORLDS=n"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
 build:
@@ -74,3 +76,14 @@ bench bench-offline:
 # In a folder of its own, with nothing built: takes as long as it says.
 bench-clone:
 	@./scripts/bench-clone
+
+# Needs no programs of ours. docs/PLACEMENT.md.
+bench-placement:
+	$(call BENCH,placement)
+
+# Worlds of each scene, a thousand questions in each; from a seed that nobody has tried, unless SEED
+# names the first.
+soak-placement:
+	AMBIT_SOAK=$(or $(WORLDS),400) AMBIT_SOAK_SEED=$(or $(SEED),$(shell date +%s)) \
+		$(CARGO) test --release --package cloud-core-logic --lib placement::tests::exactness
+	AMBIT_SOAK=1 $(CARGO) test --release --package shared --lib geo::distance::tests::nor_over

@@ -16,7 +16,7 @@ use crate::change::{AssignmentRow, Stored, TaskLife, TaskRow, Wanted};
 use crate::channel::{Channel, Channels};
 use crate::fleet::{Agent, Fleet, Signal};
 use crate::flow::submit::RecentKeys;
-use crate::placement::{FullScan, Policy};
+use crate::placement::{Policy, Roster};
 use crate::planted::planted;
 use crate::queue::{Queue, Rank, Spot};
 use crate::settings::Settings;
@@ -100,11 +100,10 @@ pub struct Cloud {
     pub(crate) core: CoreId,
     pub(crate) settings: Settings,
     pub(crate) policy: Policy,
-    pub(crate) chooser: FullScan,
     /// Boxed, because half of every node of such a map is room for more.
     pub(crate) tasks: BTreeMap<TaskId, Box<Task>>,
     pub(crate) specs: Specs,
-    pub(crate) fleet: Fleet,
+    pub(crate) fleet: Roster,
     pub(crate) channels: Channels,
     pub(crate) queue: Queue,
     pub(crate) timers: Timers,
@@ -161,10 +160,9 @@ impl Cloud {
             core: stored.core,
             settings,
             policy,
-            chooser: FullScan,
             tasks: BTreeMap::new(),
             specs: Specs::default(),
-            fleet: Fleet::default(),
+            fleet: Roster::default(),
             channels: Channels::new(),
             queue: Queue::default(),
             timers: Timers::default(),
@@ -183,10 +181,10 @@ impl Cloud {
         }
         let withheld = stored.agents.iter().filter(|row| row.withheld);
         let withheld: Vec<AgentId> = withheld.map(|row| row.id.clone()).collect();
-        for row in stored.agents {
+        let agents = stored.agents.into_iter().map(|row| {
             cloud.channels.insert(row.id.clone(), Channel::restore(&row, now.mono));
             cloud.timers.set(Alarm::Silence(row.id.clone()), now.mono);
-            cloud.fleet.put(Agent {
+            Agent {
                 id: row.id,
                 facts: row.facts,
                 flags: row.flags,
@@ -195,8 +193,10 @@ impl Cloud {
                 used: shared::capacity::Resources::default(),
                 assignments: 0,
                 last_seen: row.last_seen,
-            });
-        }
+            }
+        });
+        let fleet: Fleet = agents.collect();
+        cloud.fleet = Roster::from(fleet);
         for (agent, row) in stored.wanted {
             if let Some(channel) = cloud.channels.get_mut(&agent) {
                 channel.put(row);

@@ -32,7 +32,8 @@ pub fn check(cloud: &Cloud) -> Result<(), Violation> {
     a_stray_is_given_up_and_not_over(cloud)?;
     no_copy_of_an_exclusive_task_is_left_astray(cloud)?;
     no_desired_state_is_above_the_last_revision(cloud)?;
-    the_count_of_tasks_backing_off_is_true(cloud)
+    the_count_of_tasks_backing_off_is_true(cloud)?;
+    the_index_is_that_of_the_fleet(cloud)
 }
 
 fn violated(statement: &'static str, detail: String) -> Result<(), Violation> {
@@ -168,4 +169,10 @@ pub fn the_count_of_tasks_backing_off_is_true(cloud: &Cloud) -> Result<(), Viola
         return violated("the_count_of_tasks_backing_off_is_true", detail);
     }
     Ok(())
+}
+
+/// Placement searches what it believes of the fleet; the fleet must be that.
+pub fn the_index_is_that_of_the_fleet(cloud: &Cloud) -> Result<(), Violation> {
+    let checked = cloud.fleet.check();
+    checked.or_else(|detail| violated("the_index_is_that_of_the_fleet", detail))
 }

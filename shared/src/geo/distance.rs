@@ -1,12 +1,15 @@
-//! Great-circle distance. The formula is the `geo` crate's haversine; this file
-//! fixes the radius and the unit, and keeps rounding at the antipode from becoming a NaN.
-
-use geo::{Distance, Haversine, Point};
+//! Great-circle distance: from the straight line through the Earth between two places to the arc
+//! above it.
+//!
+//! Placement prunes by distance, and its answers must be the same on every machine. So nothing here
+//! asks a mathematical library, whose last bits differ from one platform to the next, and
+//! [`arc_m`] never falls where the chord grows, not even by rounding: whatever bounds a chord
+//! bounds the arc, to the last bit.
 
 use super::Position;
 
 /// The mean radius of the Earth that every distance here uses, in metres (IUGG, GRS80).
-pub const EARTH_RADIUS_M: f64 = Haversine.radius();
+pub const EARTH_RADIUS_M: f64 = geo::Haversine.radius();
 
 /// The greatest distance there is, in metres: half the way round.
 pub const DISTANCE_M_MAX: f64 = EARTH_RADIUS_M * std::f64::consts::PI;
@@ -16,15 +19,63 @@ pub const DISTANCE_M_MAX: f64 = EARTH_RADIUS_M * std::f64::consts::PI;
 /// distance on the ellipsoid differs by up to 0.6 %.
 #[must_use]
 pub fn distance_m(a: Position, b: Position) -> f64 {
-    let point = |place: Position| Point::new(place.longitude(), place.latitude());
-    bounded(Haversine.distance(point(a), point(b)))
+    arc_m(chord_squared(a.unit_vector(), b.unit_vector()))
 }
 
-/// The haversine of antipodes is 1 give or take rounding, and the arcsine of anything above 1 is
-/// not a number.
-fn bounded(distance_m: f64) -> f64 {
-    if distance_m.is_nan() { DISTANCE_M_MAX } else { distance_m.clamp(0.0, DISTANCE_M_MAX) }
+/// The square of the straight line between two points of the unit sphere, 0 to 4. It never falls
+/// while a coordinate moves away from the other point's.
+#[inline]
+#[must_use]
+pub fn chord_squared(a: [f64; 3], b: [f64; 3]) -> f64 {
+    let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
+    x * x + y * y + z * z
 }
+
+/// The arc in metres above a chord of the unit sphere, given by its square. Takes anything from 0
+/// up, and never falls.
+///
+/// Two halvings of the angle, `sin²(θ/2) = sin² θ ÷ (2 + 2 cos θ)`, lead to at most π/8, where the
+/// series of the arcsine needs few terms. Each operation is one that IEEE 754 rounds correctly, and
+/// each takes what is not negative and rises (or falls, where a fall is divided by) with it; the
+/// rounding of a monotone function is monotone, and so are such functions of one another.
+#[inline]
+#[must_use]
+pub fn arc_m(chord_squared: f64) -> f64 {
+    let sine_squared = (0.25 * chord_squared).min(1.0);
+    let halved = halved(halved(sine_squared));
+    let mut series = 0.0;
+    for coefficient in ARCSINE {
+        series = series * halved + coefficient;
+    }
+    let sine = halved.sqrt();
+    // Eight times the eighth of the angle.
+    (8.0 * EARTH_RADIUS_M * (sine + sine * halved * series)).min(DISTANCE_M_MAX)
+}
+
+/// The squared sine of half the angle.
+#[inline]
+fn halved(sine_squared: f64) -> f64 {
+    sine_squared / (2.0 + 2.0 * (1.0 - sine_squared).sqrt())
+}
+
+/// `(2n)! ÷ (4ⁿ n!² (2n + 1))` from n = 14 down to 1: the arcsine's series beyond its first term,
+/// all positive. What is left out is below 10⁻¹³ of the angle.
+const ARCSINE: [f64; 14] = [
+    5_014_575.0 / 973_078_528.0,
+    1_300_075.0 / 226_492_416.0,
+    676_039.0 / 104_857_600.0,
+    88_179.0 / 12_058_624.0,
+    46_189.0 / 5_505_024.0,
+    12_155.0 / 1_245_184.0,
+    6_435.0 / 557_056.0,
+    143.0 / 10_240.0,
+    231.0 / 13_312.0,
+    63.0 / 2_816.0,
+    35.0 / 1_152.0,
+    5.0 / 112.0,
+    3.0 / 40.0,
+    1.0 / 6.0,
+];
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +107,7 @@ mod tests {
         #[test]
         fn distance_equals_the_vector_form(a in any_position(), b in any_position()) {
             let (distance, expected) = (distance_m(a, b), by_vectors_m(a, b));
-            // The haversine loses half its digits towards the antipode: some centimetres there.
+            // A chord says little of the angle towards the antipode: some centimetres there.
             let tolerance = if expected < 19_900_000.0 { 1e-3 } else { 1.0 };
             prop_assert!((distance - expected).abs() < tolerance, "{distance} {expected}");
         }
@@ -88,9 +139,42 @@ mod tests {
     }
 
     #[test]
-    fn rounding_at_the_antipode_is_no_nan() {
-        assert_eq!(bounded(f64::NAN), DISTANCE_M_MAX);
-        assert_eq!(bounded(DISTANCE_M_MAX * 1.000_001), DISTANCE_M_MAX);
+    fn beyond_the_antipode_there_is_nothing() {
+        for chord_squared in [4.0, 4.000_001, 1e300, f64::INFINITY] {
+            let arc = arc_m(chord_squared);
+            assert!(arc <= DISTANCE_M_MAX && arc > DISTANCE_M_MAX - 1e-3, "{arc}");
+        }
+        assert_eq!(arc_m(0.0), 0.0);
+    }
+
+    /// Neighbouring numbers, where rounding would show a fall: in runs through every power of two
+    /// that matters, and around the places where the formula changes its ways.
+    #[test]
+    fn a_longer_chord_never_has_a_shorter_arc() {
+        let starts = (-110..2).map(|power| 2.0_f64.powi(power));
+        let starts = starts.flat_map(|start| [start, 1.37 * start, 1.993 * start]);
+        for start in starts.chain([0.0, 2.0, 3.0, 3.999, 3.999_999_999, 4.0_f64.next_down()]) {
+            let mut chord_squared = start;
+            for _ in 0..5_000 {
+                let next = chord_squared.next_up();
+                assert!(arc_m(chord_squared) <= arc_m(next), "{chord_squared:e}");
+                chord_squared = next;
+            }
+        }
+    }
+
+    /// The same, from each single-precision number to the next over the whole range: 2³⁰ of them.
+    /// `make soak-placement` takes every one.
+    #[test]
+    fn nor_over_the_whole_range() {
+        let every = std::env::var_os("AMBIT_SOAK").is_some();
+        let step = if every { 1 } else { 4_999 };
+        let mut before = 0.0;
+        for bits in (0..=4.0_f32.to_bits()).step_by(step) {
+            let arc = arc_m(f32::from_bits(bits).into());
+            assert!(before <= arc, "{bits:#x}");
+            before = arc;
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::turn::sin_cos;
+
 /// Why two numbers are not a place.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum GeoError {
@@ -74,7 +76,7 @@ impl Position {
 
     /// The point on the unit sphere: x towards latitude 0 longitude 0, y towards longitude 90,
     /// z towards the North Pole. Straight-line distance between such points orders places as
-    /// the great circle does.
+    /// the great circle does. The same bits on every machine.
     #[must_use]
     pub fn unit_vector(self) -> [f64; 3] {
         unit_vector(self.latitude, self.longitude)
@@ -95,8 +97,8 @@ impl Position {
 
 /// As [`Position::unit_vector`], for a longitude beyond ±180 too.
 pub(super) fn unit_vector(latitude: f64, longitude: f64) -> [f64; 3] {
-    let (sin_latitude, cos_latitude) = latitude.to_radians().sin_cos();
-    let (sin_longitude, cos_longitude) = longitude.to_radians().sin_cos();
+    let (sin_latitude, cos_latitude) = sin_cos(latitude);
+    let (sin_longitude, cos_longitude) = sin_cos(longitude);
     [cos_latitude * cos_longitude, cos_latitude * sin_longitude, sin_latitude]
 }
 

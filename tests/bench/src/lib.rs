@@ -12,6 +12,7 @@ mod latency;
 mod load;
 mod machine;
 mod memory;
+mod placement;
 mod process;
 mod prune;
 mod replace;
@@ -58,12 +59,21 @@ const SPEED: &[Benchmark] = &[
     ("history", history::measure),
 ];
 
+/// How fast placement is, and how good.
+const PLACEMENT: &[Benchmark] = &[
+    ("placement-cities", placement::cities),
+    ("placement-uniform", placement::uniform),
+    ("placement-few", placement::few),
+];
+
 const HELP: &str = "\
-bench offline|speed
-    measures what offline work costs, or how fast everything is with a network
+bench offline|speed|placement
+    measures what offline work costs, how fast everything is with a network, or how fast a place is
+    found
 bench --only NAME[,NAME]
     measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, batches,
-    latency, round-trips, processes, agent, memory, start, history
+    latency, round-trips, processes, agent, memory, start, history; placement-cities,
+    placement-uniform, placement-few
 ";
 
 /// Runs the benchmarks that are asked for.
@@ -79,6 +89,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         ["note", rest @ ..] => latency::note(rest),
         ["offline"] => run(OFFLINE.iter().copied()),
         ["speed"] => run(SPEED.iter().copied()),
+        ["placement"] => run(PLACEMENT.iter().copied()),
         ["--only", names] => match chosen(names) {
             Ok(benchmarks) => run(benchmarks.into_iter()),
             Err(name) => {
@@ -95,8 +106,8 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 
 /// The benchmarks of these names, or the name that none has.
 fn chosen(names: &str) -> Result<Vec<Benchmark>, &str> {
-    let find =
-        |name| OFFLINE.iter().chain(SPEED).find(|(own, _)| *own == name).copied().ok_or(name);
+    let all = || OFFLINE.iter().chain(SPEED).chain(PLACEMENT);
+    let find = |name| all().find(|(own, _)| *own == name).copied().ok_or(name);
     names.split([',', ' ']).filter(|name| !name.is_empty()).map(find).collect()
 }
 

@@ -1,9 +1,4 @@
-//! One agent as placement and the API see it, and the fleet that holds them all. Agents are kept
-//! behind `Arc`, so that a reader takes an immutable snapshot of the whole fleet without stopping
-//! the core: changing an agent that a snapshot still holds copies that one agent.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! One agent as placement and the API see it.
 
 use shared::api::{AgentDocument, AgentFlag, AgentStatus};
 use shared::capacity::Resources;
@@ -66,54 +61,5 @@ impl Agent {
             clock_trusted: self.signal.clock_trusted(),
             version: self.facts.version.clone(),
         }
-    }
-}
-
-/// All agents, by id. Every change goes through [`Fleet::put`] or [`Fleet::change`], so that an
-/// index over them can follow.
-#[derive(Debug, Clone, Default)]
-pub struct Fleet {
-    agents: BTreeMap<AgentId, Arc<Agent>>,
-}
-
-impl Fleet {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.agents.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.agents.is_empty()
-    }
-
-    /// One of them.
-    #[must_use]
-    pub fn get(&self, id: &AgentId) -> Option<&Agent> {
-        self.agents.get(id).map(Arc::as_ref)
-    }
-
-    /// All of them, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Agent> {
-        self.agents.values().map(Arc::as_ref)
-    }
-
-    /// Those behind `after`, by id: a page of the list.
-    pub fn after<'a>(&'a self, after: Option<&AgentId>) -> impl Iterator<Item = &'a Agent> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
-        self.agents.range((from, Unbounded)).map(|(_, agent)| agent.as_ref())
-    }
-
-    /// Adds one, or replaces it.
-    pub fn put(&mut self, agent: Agent) {
-        self.agents.insert(agent.id.clone(), Arc::new(agent));
-    }
-
-    /// Changes one; `None` when there is none of this id.
-    pub fn change<R>(&mut self, id: &AgentId, how: impl FnOnce(&mut Agent) -> R) -> Option<R> {
-        self.agents.get_mut(id).map(|agent| how(Arc::make_mut(agent)))
     }
 }

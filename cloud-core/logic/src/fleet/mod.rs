@@ -2,8 +2,11 @@
 
 pub mod agent;
 pub mod liveness;
+mod numbered;
 pub mod signal;
 
-pub use agent::{Agent, Fleet};
+pub use agent::Agent;
 pub use liveness::Liveness;
+pub use numbered::Fleet;
+pub(crate) use numbered::Number;
 pub use signal::Signal;

@@ -59,7 +59,7 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
     }
     let avoid = Cloud::avoided(task, now);
     let request = Request { spec: &task.row.spec, avoid: &avoid };
-    match cloud.chooser.best(&cloud.fleet, &request, &cloud.policy) {
+    match cloud.fleet.best(&request, &cloud.policy) {
         Some(candidate) => {
             context.then(Event::Chosen { task: id, candidate: Box::new(candidate) });
         }

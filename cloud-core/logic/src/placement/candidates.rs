@@ -1,5 +1,6 @@
-//! Choosing: the one agent of the fleet that no other feasible one beats. A straight scan today,
-//! behind the trait that an index will take over; both give the same answer to the last bit.
+//! Choosing: the one agent of the fleet that no other feasible one beats. The roster's index answers
+//! in the core; the straight scan says the same to the last bit, and is what the index is tested
+//! against.
 
 use std::fmt::Debug;
 
@@ -11,19 +12,20 @@ use super::policy::Policy;
 use super::score::Scored;
 use crate::fleet::{Agent, Fleet};
 
-/// Finds the best agent for a task.
-pub trait Chooser: Debug + Send + Sync {
+/// Knows a fleet, and finds the best agent of it for a task.
+pub trait Chooser: Debug {
     /// The feasible agent with the highest score, of equal ones the one with the smaller id;
     /// `None` when no agent is feasible. Exact: not a sample, not an approximation.
-    fn best(&self, fleet: &Fleet, request: &Request<'_>, policy: &Policy) -> Option<Candidate>;
+    fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate>;
 }
 
-/// Looks at every agent.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FullScan;
+/// Looks at every agent of a fleet.
+#[derive(Debug, Clone, Copy)]
+pub struct FullScan<'a>(pub &'a Fleet);
 
-impl Chooser for FullScan {
-    fn best(&self, fleet: &Fleet, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
+impl Chooser for FullScan<'_> {
+    fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
+        let Self(fleet) = self;
         let listed = &request.spec.place.agents;
         if listed.is_empty() {
             best_of(fleet.iter(), request, policy)

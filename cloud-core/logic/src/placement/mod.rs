@@ -7,10 +7,13 @@ mod detail;
 mod explain;
 mod filter;
 mod help;
+mod index;
 mod plan;
 mod policy;
 mod refusal;
+mod roster;
 mod score;
+mod terms;
 mod words;
 
 #[cfg(test)]
@@ -25,6 +28,7 @@ pub use filter::{is_feasible, refusals};
 pub use plan::plan;
 pub use policy::{Policy, Weights};
 pub use refusal::Refusal;
+pub use roster::Roster;
 pub use score::candidate;
 
 /// What is to be placed.

@@ -1,6 +1,5 @@
-//! The score: four terms, each 0..1, and their weighted mean. Plain IEEE arithmetic in a fixed
-//! order, so that every build and every index comes to the same bits; nothing that an agent or a
-//! policy says makes it NaN.
+//! The score: four terms, each 0..1, and their weighted mean. The arithmetic is in `terms`; here an
+//! agent's figures are put into it.
 
 use std::cmp::Ordering;
 
@@ -10,6 +9,7 @@ use shared::geo::distance_m;
 
 use super::Request;
 use super::policy::Policy;
+use super::terms::{Weighing, closeness, free_share, reference, turned};
 use crate::fleet::Agent;
 
 /// An agent with its score: a candidate that still borrows its agent, cheap to throw away.
@@ -31,10 +31,13 @@ impl<'a> Scored<'a> {
         let terms = Terms {
             load: load_term(agent),
             capacity: capacity_term(agent, &request.spec.needs, policy.packing),
-            distance: near.map(|_| closeness(distance_m, policy.distance_m_ref)),
-            latency: closeness(agent.signal.latency_ms(), policy.latency_ms_ref),
+            distance: near.map(|_| known_closeness(distance_m, policy.distance_m_ref)),
+            latency: known_closeness(agent.signal.latency_ms(), policy.latency_ms_ref),
         };
-        Self { agent, score: weighted(&terms, request, policy), terms, distance_m }
+        let distance = terms.distance.unwrap_or(0.0);
+        let weighing = Weighing::of(request, policy);
+        let score = weighing.mean(terms.load, terms.capacity, distance, terms.latency);
+        Self { agent, score, terms, distance_m }
     }
 
     /// Best first: the highest score, of equal ones the smaller agent id.
@@ -60,31 +63,10 @@ pub fn candidate(agent: &Agent, request: &Request<'_>, policy: &Policy) -> Candi
     Scored::of(agent, request, policy).candidate()
 }
 
-/// Σ weight × term ÷ Σ weight, in the order load, capacity, distance, latency. A weight comes from
-/// the task, else from the policy; without a point to be near, the distance has none. Without any
-/// weight every agent scores 0, and the smallest id wins.
-fn weighted(terms: &Terms, request: &Request<'_>, policy: &Policy) -> f64 {
-    let (own, usual) = (&request.spec.prefer, &policy.weights);
-    let weighed = [
-        (own.load.unwrap_or(usual.load), Some(terms.load)),
-        (own.capacity.unwrap_or(usual.capacity), Some(terms.capacity)),
-        (own.distance.unwrap_or(usual.distance), terms.distance),
-        (own.latency.unwrap_or(usual.latency), Some(terms.latency)),
-    ];
-    let (mut sum, mut weights) = (0.0, 0.0);
-    for (weight, term) in weighed {
-        if let Some(term) = term {
-            sum += f64::from(weight) * term;
-            weights += f64::from(weight);
-        }
-    }
-    if weights > 0.0 { sum / weights } else { 0.0 }
-}
-
 /// 1 − max(measured load, reserved share of the scarcest resource), at least 0. The share is what
 /// is reserved before this task, and the scarcest resource is the one of all that the agent has,
 /// devices included, of which the largest part is reserved.
-fn load_term(agent: &Agent) -> f64 {
+pub(super) fn load_term(agent: &Agent) -> f64 {
     let (capacity, used) = (&agent.facts.capacity, &agent.used);
     let scalars = capacity.scalars().into_iter().zip(used.scalars());
     let devices = capacity
@@ -108,7 +90,8 @@ fn capacity_term(agent: &Agent, needs: &Resources, packing: bool) -> f64 {
     let nothing_asked = needs.is_zero();
     let (mut sum, mut count) = (0.0, 0.0);
     let mut take = |capacity: u64, used: u64, needed: u64| {
-        sum += free_share(capacity, used, needed);
+        let free = capacity.saturating_sub(used).saturating_sub(needed);
+        sum += free_share(free as f64, capacity as f64);
         count += 1.0;
     };
     for index in 0..4 {
@@ -120,27 +103,10 @@ fn capacity_term(agent: &Agent, needs: &Resources, packing: bool) -> f64 {
     for (name, &needed) in needs.devices.iter().filter(|&(_, &needed)| needed > 0) {
         take(capacity.device(name).into(), used.device(name).into(), needed.into());
     }
-    let free = sum / count;
-    if packing { 1.0 - free } else { free }
+    turned(sum / count, packing)
 }
 
-/// (capacity − used − needed) ÷ capacity, at least 0.
-fn free_share(capacity: u64, used: u64, needed: u64) -> f64 {
-    let free = capacity.saturating_sub(used).saturating_sub(needed);
-    if capacity == 0 { 0.0 } else { free as f64 / capacity as f64 }
-}
-
-/// 1 ÷ (1 + value ÷ reference); what is unknown scores 0. A reference that is not above 0 is taken
-/// as its limit: 1 at nothing, else 0.
-fn closeness(value: Option<f64>, reference: f64) -> f64 {
-    let Some(value) = value.map(|value| value.max(0.0)) else {
-        return 0.0;
-    };
-    if reference > 0.0 {
-        1.0 / (1.0 + value / reference)
-    } else if value > 0.0 {
-        0.0
-    } else {
-        1.0
-    }
+/// What is unknown is nowhere near.
+fn known_closeness(value: Option<f64>, reference_value: f64) -> f64 {
+    closeness(value.map_or(f64::INFINITY, |value| value.max(0.0)), reference(reference_value))
 }

@@ -6,7 +6,7 @@ use super::super::{Chooser, FullScan, Policy};
 use super::{agent, changed, fleet, id, melbourne, near, request, signal, sydney, task};
 
 fn best(agents: Vec<crate::fleet::Agent>, spec: &shared::spec::TaskSpec) -> Option<String> {
-    let chosen = FullScan.best(&fleet(agents), &request(spec), &Policy::default());
+    let chosen = FullScan(&fleet(agents)).best(&request(spec), &Policy::default());
     chosen.map(|chosen| chosen.agent.to_string())
 }
 

@@ -3,10 +3,12 @@
 
 mod advice;
 mod choosing;
+mod exactness;
 mod filters;
 mod oracle;
 mod plans;
 mod properties;
+mod scenes;
 mod scores;
 mod worlds;
 
@@ -83,9 +85,7 @@ fn changed(name: &str, how: impl FnOnce(&mut Agent)) -> Agent {
 }
 
 fn fleet(agents: impl IntoIterator<Item = Agent>) -> Fleet {
-    let mut fleet = Fleet::default();
-    agents.into_iter().for_each(|agent| fleet.put(agent));
-    fleet
+    agents.into_iter().collect()
 }
 
 /// A task that asks for nothing, changed.

@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn the_choice_is_the_best_of_the_whole_fleet(world in any_world(), policy in sane_policy()) {
-        let chosen = FullScan.best(&world.fleet, &world.request(), &policy);
+        let chosen = FullScan(&world.fleet).best(&world.request(), &policy);
         let best = ranked(&world, &policy).into_iter().next();
         prop_assert_eq!(chosen.map(|chosen| (chosen.score, chosen.agent.to_string())), best);
     }
@@ -87,7 +87,7 @@ proptest! {
             }
         }
         let plan = plan(&world.fleet, &request, &policy, 3, 3);
-        let best = FullScan.best(&world.fleet, &request, &policy);
+        let best = FullScan(&world.fleet).best(&request, &policy);
         prop_assert_eq!(plan.candidates.first(), best.as_ref());
     }
 

@@ -1,0 +1,118 @@
+//! All agents, by id. Each has a number besides, by which an index over them can be kept.
+//!
+//! Agents are kept behind `Arc`, so that a reader takes an immutable snapshot of the whole fleet
+//! without stopping the core: changing an agent that a snapshot still holds copies that one agent.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use shared::id::AgentId;
+
+use super::agent::Agent;
+
+/// The number of an agent: dense, given in the order of arrival, and never given again.
+pub(crate) type Number = u32;
+
+/// All agents, by id.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    numbers: BTreeMap<AgentId, Number>,
+    /// By number; nobody where one was taken out.
+    agents: Vec<Option<Arc<Agent>>>,
+}
+
+impl Fleet {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, id: &AgentId) -> Option<&Agent> {
+        self.at(self.number(id)?)
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Agent> {
+        self.numbered().map(|(_, agent)| agent)
+    }
+
+    /// Those behind `after`, by id: a page of the list.
+    pub fn after<'a>(&'a self, after: Option<&AgentId>) -> impl Iterator<Item = &'a Agent> {
+        let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
+        self.numbers.range((from, Unbounded)).filter_map(|(_, number)| self.at(*number))
+    }
+
+    /// Adds one, or replaces it; says its number.
+    pub(crate) fn put(&mut self, agent: Agent) -> Number {
+        let Self { numbers, agents } = self;
+        // As many as fit into memory have numbers that fit into one.
+        let next = agents.len() as Number;
+        let number = *numbers.entry(agent.id.clone()).or_insert(next);
+        let agent = Some(Arc::new(agent));
+        match agents.get_mut(number as usize) {
+            Some(known) => *known = agent,
+            None => agents.push(agent),
+        }
+        number
+    }
+
+    /// Changes the one with a number; says what it is now, beside what `how` says.
+    pub(crate) fn change<R>(
+        &mut self,
+        number: Number,
+        how: impl FnOnce(&mut Agent) -> R,
+    ) -> Option<(&Agent, R)> {
+        let agent = self.agents.get_mut(number as usize)?.as_mut()?;
+        let answer = how(Arc::make_mut(agent));
+        Some((agent, answer))
+    }
+
+    /// Takes one out; says its number.
+    pub(crate) fn remove(&mut self, id: &AgentId) -> Option<Number> {
+        let number = self.numbers.remove(id)?;
+        self.agents[number as usize] = None;
+        Some(number)
+    }
+
+    /// The one with a number.
+    pub(crate) fn at(&self, number: Number) -> Option<&Agent> {
+        self.agents.get(number as usize)?.as_deref()
+    }
+
+    /// All of them with their numbers, by id.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (Number, &Agent)> {
+        self.numbers.values().filter_map(|number| Some((*number, self.at(*number)?)))
+    }
+
+    /// The number of one.
+    pub(crate) fn number(&self, id: &AgentId) -> Option<Number> {
+        self.numbers.get(id).copied()
+    }
+
+    /// The numbers of those next to an id.
+    pub(crate) fn beside(&self, id: &AgentId) -> [Option<Number>; 2] {
+        let before = self.numbers.range((Unbounded, Excluded(id))).next_back();
+        let after = self.numbers.range((Excluded(id), Unbounded)).next();
+        [before, after].map(|beside| beside.map(|(_, number)| *number))
+    }
+}
+
+impl FromIterator<Agent> for Fleet {
+    fn from_iter<I: IntoIterator<Item = Agent>>(agents: I) -> Self {
+        let mut fleet = Self::default();
+        agents.into_iter().for_each(|agent| {
+            fleet.put(agent);
+        });
+        fleet
+    }
+}

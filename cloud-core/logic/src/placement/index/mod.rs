@@ -1,0 +1,288 @@
+//! The index: the best agent of a million in microseconds, exactly. It answers what [`FullScan`]
+//! answers, to the last bit and for every request, without looking at every agent.
+//!
+//! # The invariant
+//!
+//! *The bounds of a child hold for every ready agent below it*: its place is in the box, its load
+//! term is at most the greatest, its round trip at least the shortest, and so on for each column
+//! ([`bounds`]). Bounds may be looser than that, which costs time; never tighter, which would cost
+//! the answer.
+//!
+//! A score is made by operations that are monotone in each of an agent's figures, rounding included
+//! ([`super::terms`], [`shared::geo::arc_m`]). So the same operations on the bounds give a number
+//! that no agent below exceeds ([`reach`]): there is no epsilon, and nothing to tune. A second bound
+//! by *merit*, a blend of columns whose greatest value belongs to one agent and not to several, is
+//! tighter where agents differ; it is rounded upwards, and the smaller of the two counts.
+//!
+//! # The layout
+//!
+//! ```text
+//!              node ── 16 children, their bounds as columns: one pass bounds all sixteen scores
+//!            ╱   │   ╲
+//!        node   node   node
+//!       ╱ │ ╲
+//!  block block block ── 64 agents as columns: one pass scores all of them, exactly
+//! ```
+//!
+//! - [`dictionary`] turns words into tokens, one to one. A [`block`] keeps for each of its tokens
+//!   the lanes that have it, one bit each, so that "has this label" is an AND over 64 agents.
+//! - [`row`] is one agent in numbers; [`query`] is one request in the same numbers.
+//! - [`pack`] decides who stands together: a k-d tree's cuts.
+//! - There are two such trees over the same agents. One is packed by place first, for tasks that
+//!   want to be somewhere; the other by load, latency and room, for those that may be anywhere.
+//!
+//! # The search
+//!
+//! Best first ([`search`]): open what promises most; stop when it promises less than what was found,
+//! or the same with no smaller id. A block that comes up is asked for its candidates by masks
+//! before any score is made ([`scan`]). When in hundreds of them nobody had all the words that are
+//! asked for, words are no more sought in blocks: one pass over the lists of blocks by word tells
+//! where they meet at all. Demands that hardly anybody meets end as one pass over the columns.
+//! Requests that list agents, or ask for a word that few blocks have, go straight there.
+//!
+//! # The upkeep
+//!
+//! A heartbeat writes its columns and loosens bounds at once; tightening waits for the thirty-second
+//! change of the block ([`upkeep`]). A reservation takes from the best, so it tightens at once. In the
+//! tree that is kept by room, some of those that outgrow their block move to a better one.
+//! Newcomers go where they strain the bounds least, full blocks are divided with their neighbours,
+//! full nodes become two ([`growth`]). An agent is right wherever it stands. When a fleet has doubled
+//! it is packed anew.
+
+mod block;
+mod bounds;
+mod check;
+mod dictionary;
+mod growth;
+mod pack;
+mod query;
+mod reach;
+mod row;
+mod scan;
+mod search;
+mod tree;
+mod upkeep;
+
+use shared::id::AgentId;
+
+use self::dictionary::Dictionary;
+use self::pack::Kept;
+use self::query::Query;
+use self::row::{Measured, Order, Row, Vital, devices};
+use self::search::{Found, Member, Search};
+use self::tree::{Tree, parts_of};
+use super::Request;
+use super::policy::Policy;
+use crate::fleet::{Agent, Number};
+
+/// A word that at most so many blocks have leads straight to them.
+const RARE_BLOCKS: usize = 64;
+/// A fleet of fewer agents is not worth packing anew.
+const REPACKED_MIN: usize = 256;
+
+/// All agents, ready to be searched. See the [module](self).
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    dictionary: Dictionary,
+    /// By number.
+    members: Vec<Option<Member>>,
+    by_place: Tree,
+    by_room: Tree,
+    /// How many agents there are.
+    count: usize,
+    /// How many there were when it was packed, how many words, and how far apart orders were put.
+    packed: usize,
+    packed_words: usize,
+    step: Order,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new(std::iter::empty())
+    }
+}
+
+impl Index {
+    /// An index over agents, each with its number, in the order of their ids. Packed: what it
+    /// finds, it finds fastest.
+    pub(crate) fn new<'a>(agents: impl Iterator<Item = (Number, &'a Agent)>) -> Self {
+        let mut dictionary = Dictionary::default();
+        let mut members: Vec<Option<Member>> = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
+        for (number, agent) in agents {
+            let words = dictionary.words(&agent.facts);
+            rows.push(Row {
+                number,
+                order: 0,
+                vital: Vital::of(agent),
+                devices: devices(agent, &dictionary),
+                words,
+            });
+            set_member(&mut members, number, agent);
+        }
+        // In the lower half, evenly, so that as many again find room behind the last one.
+        let count = rows.len();
+        let step = ((1_u64 << 31) / (count as u64 + 1)).max(1) as Order;
+        for (rank, row) in rows.iter_mut().enumerate() {
+            row.order = (rank as Order + 1).saturating_mul(step);
+        }
+        let [by_place, by_room] = [Kept::ByPlace, Kept::ByRoom].map(|kept| Tree::new(&rows, kept));
+        let packed_words = dictionary.len();
+        Self { dictionary, members, by_place, by_room, count, packed: count, packed_words, step }
+    }
+
+    /// Whether so many agents, or words, have come since it was packed that packing it anew is worth
+    /// while: as many as there were, so that each costs what packing one does.
+    pub(crate) fn has_outgrown(&self) -> bool {
+        let doubled = |now: usize, packed: usize, least: usize| now >= 2 * packed.max(least);
+        doubled(self.count, self.packed, REPACKED_MIN)
+            || doubled(self.dictionary.len(), self.packed_words, 64 * REPACKED_MIN)
+    }
+
+    /// Adds an agent, or follows everything that has changed of it. `before` and `after` are those
+    /// next to it by id.
+    pub(crate) fn put(
+        &mut self,
+        number: Number,
+        agent: &Agent,
+        before: Option<Number>,
+        after: Option<Number>,
+    ) {
+        let words = self.dictionary.words(&agent.facts);
+        let known = self.by_room.row(number);
+        let order = match &known {
+            Some(row) => row.order,
+            None => self.order_between(before, after),
+        };
+        let devices = devices(agent, &self.dictionary);
+        let same_words = known.as_ref().is_some_and(|row| row.words == words);
+        set_member(&mut self.members, number, agent);
+        if same_words {
+            return self.follow(number, agent, true);
+        }
+        self.count += usize::from(known.is_none());
+        let row = Row { number, order, vital: Vital::of(agent), words, devices };
+        for tree in [&mut self.by_place, &mut self.by_room] {
+            tree.remove(number);
+            tree.insert(row.clone());
+        }
+    }
+
+    /// Follows what has changed of an agent: anything but its words (labels, architecture, region,
+    /// kinds of run, kinds of devices, taints), which is what it says of itself in a hello.
+    pub(crate) fn refresh(&mut self, number: Number, agent: &Agent) {
+        self.follow(number, agent, false);
+    }
+
+    /// Follows what an agent has measured, when nothing else has changed.
+    pub(crate) fn measure(&mut self, number: Number, agent: &Agent) {
+        let measured = Measured::of(agent);
+        for tree in [&mut self.by_place, &mut self.by_room] {
+            tree.measure(number, &measured);
+        }
+    }
+
+    fn follow(&mut self, number: Number, agent: &Agent, repair: bool) {
+        let Some(slot) = self.by_room.slot(number) else {
+            return;
+        };
+        let (block, lane) = parts_of(slot);
+        let before = self.by_room.blocks[block as usize].vital(lane);
+        let vital = Vital::of(agent);
+        // What is taken is taken from the best: a loose bound would be paid for at once.
+        let taken = before.free != vital.free || (before.ready && !vital.ready);
+        let devices = match agent.facts.capacity.devices.is_empty() {
+            true => Vec::new(),
+            false => devices(agent, &self.dictionary),
+        };
+        let moved = self.by_place.slot(number).is_some_and(|slot| {
+            let (block, lane) = parts_of(slot);
+            self.by_place.blocks[block as usize].vital(lane).at != vital.at
+        });
+        if moved {
+            set_member(&mut self.members, number, agent);
+        }
+        for tree in [&mut self.by_place, &mut self.by_room] {
+            tree.refresh(number, &vital, &devices, repair || taken);
+        }
+    }
+
+    /// Takes an agent out.
+    pub(crate) fn remove(&mut self, number: Number) {
+        let was_there = self.by_place.remove(number).is_some();
+        self.by_room.remove(number);
+        self.count -= usize::from(was_there);
+        if let Some(member) = self.members.get_mut(number as usize) {
+            *member = None;
+        }
+    }
+
+    /// An order for a newcomer between two others. Where there is no room between them it is that of
+    /// one of them, and their ids decide.
+    fn order_between(&self, before: Option<Number>, after: Option<Number>) -> Order {
+        let order = |number| self.by_room.row(number).map(|row| row.order);
+        match (before.and_then(order), after.and_then(order)) {
+            (None, None) => 1 << 30,
+            (low, Some(high)) => {
+                let low = low.unwrap_or(0);
+                low + high.saturating_sub(low) / 2
+            }
+            (Some(low), None) => low + self.step.min((Order::MAX - 1 - low) / 2),
+        }
+    }
+
+    /// The number of the best agent for a task: the feasible one with the highest score, of equal
+    /// ones the one with the smaller id. `number` knows the agents by their ids.
+    pub(crate) fn best(
+        &self,
+        request: &Request<'_>,
+        policy: &Policy,
+        number: impl Fn(&AgentId) -> Option<Number>,
+    ) -> Option<Number> {
+        self.search(request, policy, number).map(|found| found.number)
+    }
+
+    fn search(
+        &self,
+        request: &Request<'_>,
+        policy: &Policy,
+        number: impl Fn(&AgentId) -> Option<Number>,
+    ) -> Option<Found> {
+        let query = Query::new(request, policy, &self.dictionary, &number)?;
+        let listed = &request.spec.place.agents;
+        if !listed.is_empty() {
+            let slots = listed.iter().filter_map(|id| self.by_place.slot(number(id)?));
+            return Search::new(&self.by_place, &query, &self.members).best_of(slots);
+        }
+        let blocks = |words: &&Vec<dictionary::Token>| -> usize {
+            words.iter().map(|word| self.by_place.count_with(*word)).sum()
+        };
+        if let Some(rarest) = query.required.iter().min_by_key(blocks)
+            && blocks(&rarest) <= RARE_BLOCKS
+        {
+            let blocks = rarest.iter().flat_map(|word| self.by_place.with(*word)).map(|(at, _)| at);
+            return Search::new(&self.by_place, &query, &self.members).best_among(blocks);
+        }
+        let tree = if query.is_somewhere() { &self.by_place } else { &self.by_room };
+        match Search::new(tree, &query, &self.members).best() {
+            (found, true) => found,
+            (so_far, false) => {
+                Search::new(&self.by_place, &query, &self.members).best_with_words(so_far)
+            }
+        }
+    }
+
+    /// Bytes that searching and upkeep touch.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> usize {
+        self.by_place.bytes() + self.by_room.bytes()
+    }
+}
+
+fn set_member(members: &mut Vec<Option<Member>>, number: Number, agent: &Agent) {
+    let at = number as usize;
+    if members.len() <= at {
+        members.resize(at + 1, None);
+    }
+    members[at] = Some(Member { id: agent.id.clone(), position: agent.facts.position });
+}

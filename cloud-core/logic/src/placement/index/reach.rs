@@ -1,0 +1,184 @@
+//! Bounds on scores: the most that any agent below each child of a node could score, by the very
+//! arithmetic of the score on the best value of every column; and which children hold nobody who
+//! may take the task.
+
+#![expect(clippy::needless_range_loop, reason = "several columns go side by side")]
+
+use shared::geo::{arc_m, chord_squared};
+
+use super::super::terms::{closeness, turned};
+use super::bounds::{BoundColumns, FAN, NOBODY, RoomColumns};
+use super::query::{Amount, Count, Query};
+
+/// Below every score: nobody here.
+pub(super) const NEVER: f64 = -1.0;
+
+/// One step up or down in the last place, and more where a number is just above a power of two.
+const UP: f64 = 1.0 + f64::EPSILON;
+const DOWN: f64 = 1.0 - f64::EPSILON;
+
+/// The most that any agent below each child could score; [`NEVER`] where nobody may take the task.
+pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
+    let mut open = [true; FAN];
+    let mut distance = [0.0; FAN];
+    if let Some(near) = query.near {
+        let squared = box_distance(bounds, near);
+        let arc = squared.map(arc_m);
+        for child in 0..FAN {
+            // Where nobody has a place the distance is infinite, and counts nothing.
+            let placed = squared[child] < f64::INFINITY;
+            let closeness = closeness(arc[child], query.distance_m_ref);
+            distance[child] = if placed { closeness } else { 0.0 };
+        }
+        if let Some(within_m) = query.within_m {
+            for child in 0..FAN {
+                let near = squared[child] < f64::INFINITY && !too_far(arc[child], within_m);
+                open[child] &= near;
+            }
+        }
+    }
+    if let Some(within) = &query.area {
+        let squared = box_distance(bounds, within.centre);
+        for child in 0..FAN {
+            let near = squared[child] < f64::INFINITY && arc_m(squared[child]) <= within.radius_m;
+            open[child] &= near;
+        }
+    }
+    if let Some(latency_ms_max) = query.latency_ms_max {
+        for child in 0..FAN {
+            let latency_ms = bounds.latency_ms[child];
+            open[child] &= latency_ms < f64::INFINITY && !too_far(latency_ms, latency_ms_max);
+        }
+    }
+    for amount in &query.amounts {
+        let needed = amount.needed as f64;
+        for child in 0..FAN {
+            open[child] &= bounds.room[amount.resource].free_max[child] >= needed;
+        }
+    }
+    let capacity = capacity(bounds, query);
+    let latency = bounds.latency_ms.map(|value| closeness(value, query.latency_ms_ref));
+    let blended = blended(bounds, query, &distance, &latency);
+    std::array::from_fn(|child| {
+        let columns = query.weighing.mean(
+            bounds.load[child],
+            capacity[child],
+            distance[child],
+            latency[child],
+        );
+        let score = columns.min(blended[child]);
+        if open[child] && bounds.order[child] != NOBODY { score } else { NEVER }
+    })
+}
+
+/// As the filters compare: what is not a number refuses nobody.
+#[inline]
+pub(super) fn too_far(value: f64, most: f64) -> bool {
+    value > most
+}
+
+/// The squared chord from a point to the nearest point of each child's box.
+fn box_distance(bounds: &BoundColumns, point: [f64; 3]) -> [f64; FAN] {
+    std::array::from_fn(|child| {
+        let beyond = |axis: usize| {
+            let (low, high) = (bounds.low[axis][child], bounds.high[axis][child]);
+            (low - point[axis]).max(point[axis] - high).max(0.0)
+        };
+        chord_squared([beyond(0), beyond(1), beyond(2)], [0.0; 3])
+    })
+}
+
+/// The greatest capacity term below each child.
+fn capacity(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
+    let mut sum = [0.0; FAN];
+    for amount in &query.amounts {
+        let room = &bounds.room[amount.resource];
+        let share = if query.packing { least(room, *amount) } else { most(room, *amount) };
+        (0..FAN).for_each(|child| sum[child] += share[child]);
+    }
+    // Nothing is known of devices here but what is known of all agents.
+    for count in &query.devices {
+        let share = if query.packing { 0.0 } else { count.share_max };
+        sum.iter_mut().for_each(|sum| *sum += share);
+    }
+    let count = (query.amounts.len() + query.devices.len()) as f64;
+    sum.map(|sum| turned(sum / count, query.packing))
+}
+
+/// The greatest share of a resource that is left when `needed` is taken.
+///
+/// (free − needed) ÷ capacity is at most (free_max − needed) ÷ capacity_min, by the same operations;
+/// that is tight where all capacities are alike. It is also at most share_max − needed ÷
+/// capacity_max, tight where capacities differ and shares do not; here each operation is rounded
+/// outwards, because the score does not take this way.
+fn most(room: &RoomColumns, amount: Amount) -> [f64; FAN] {
+    if amount.needed == 0 {
+        return room.share_max;
+    }
+    let needed = amount.needed as f64;
+    std::array::from_fn(|child| {
+        let alike = (room.free_max[child] - needed) / room.capacity_min[child];
+        let taken = needed / room.capacity_max[child] * DOWN * DOWN;
+        let shared = (room.share_max[child] * UP - taken) * UP;
+        alike.min(shared).clamp(0.0, 1.0)
+    })
+}
+
+/// The smallest share that is left, of those that have enough.
+fn least(room: &RoomColumns, amount: Amount) -> [f64; FAN] {
+    if amount.needed == 0 {
+        return room.share_min;
+    }
+    let needed = amount.needed as f64;
+    std::array::from_fn(|child| {
+        let alike = (room.free_min[child].max(needed) - needed) / room.capacity_max[child];
+        let taken = needed / room.capacity_min[child] * UP * UP;
+        let shared = (room.share_min[child] * DOWN - taken) * DOWN;
+        alike.max(shared).clamp(0.0, 1.0)
+    })
+}
+
+/// What covers the rounding of some thirty operations, each off by at most one part in 2⁵³.
+const ROUNDING: f64 = 1.0 / (1_u64 << 40) as f64;
+
+/// The greatest score by the greatest merit, see [`Blend`](super::query::Blend). This bound does not
+/// go the way of the score, so it is rounded upwards, and generously; where many agents are alike
+/// the columns' bound is the tighter one.
+fn blended(
+    bounds: &BoundColumns,
+    query: &Query<'_>,
+    distance: &[f64; FAN],
+    latency: &[f64; FAN],
+) -> [f64; FAN] {
+    let blend = &query.blend;
+    let merit = &bounds.merit[usize::from(query.packing)];
+    let device = |count: &Count| if query.packing { 1.0 } else { count.share_max };
+    let devices = blend.device * query.devices.iter().map(device).sum::<f64>();
+    let mut sum: [f64; FAN] = std::array::from_fn(|child| {
+        blend.merit * merit[child]
+            + blend.load * bounds.load[child]
+            + blend.latency * latency[child]
+            + query.weighing.distance * distance[child]
+            + devices
+    });
+    let mut taken = [0.0; FAN];
+    for amount in &query.amounts {
+        let room = &bounds.room[amount.resource];
+        let (each, beside) = (blend.share[amount.resource], blend.share_beside[amount.resource]);
+        let needed = amount.needed as f64;
+        for child in 0..FAN {
+            if query.packing {
+                // What is taken counts for the agent, most where the capacity is least.
+                sum[child] += beside * (1.0 - room.share_min[child]);
+                sum[child] += each * (needed / room.capacity_min[child]).min(1.0);
+            } else {
+                sum[child] += beside * room.share_max[child];
+                taken[child] += each * (needed / room.capacity_max[child].max(1.0));
+            }
+        }
+    }
+    std::array::from_fn(|child| {
+        let left = (sum[child] - taken[child] * (1.0 - ROUNDING)).max(0.0);
+        (left + sum[child] * ROUNDING) / query.weighing.total * (1.0 + ROUNDING)
+    })
+}

@@ -1,0 +1,106 @@
+//! One agent as the index sees it: numbers, all of them exact. What changes with every heartbeat
+//! and reservation is apart from what changes with a hello.
+
+use shared::api::AgentStatus;
+
+use super::super::score::load_term;
+use super::super::terms::free_share;
+use super::bounds::merits;
+use super::dictionary::{Dictionary, Token};
+use crate::fleet::{Agent, Number};
+
+/// Where an agent's id stands among all ids: of two agents, the one with the smaller id never has
+/// the larger order. Equal orders are told apart by the ids themselves.
+pub(super) type Order = u32;
+
+/// What changes while an agent works.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Vital {
+    /// It may be given something at all: it is online, nobody keeps it out, and it has a slot free.
+    pub(super) ready: bool,
+    /// The point of the unit sphere where it is; infinitely far away when nobody knows.
+    pub(super) at: [f64; 3],
+    /// The load term of its score.
+    pub(super) load: f64,
+    /// Its round trip in milliseconds; infinite before it is measured.
+    pub(super) latency_ms: f64,
+    /// Its cpu, memory, disk and bandwidth.
+    pub(super) capacity: [u64; 4],
+    /// What of them is free.
+    pub(super) free: [u64; 4],
+}
+
+/// What an agent measures, as far as it is scored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    /// The load term of its score.
+    pub(super) load: f64,
+    /// Its round trip in milliseconds; infinite before it is measured.
+    pub(super) latency_ms: f64,
+    /// What it is worth, see [`merits`].
+    pub(super) merit: [f64; 2],
+}
+
+impl Measured {
+    pub(super) fn of(agent: &Agent) -> Self {
+        let (capacity, used) = (agent.facts.capacity.scalars(), agent.used.scalars());
+        let share = |at: usize| {
+            free_share(capacity[at].saturating_sub(used[at]) as f64, capacity[at] as f64)
+        };
+        let load = load_term(agent);
+        let latency_ms = agent.signal.latency_ms().unwrap_or(f64::INFINITY);
+        Self { load, latency_ms, merit: merits(load, [share(0), share(1)], latency_ms) }
+    }
+}
+
+/// Where nobody knows.
+pub(super) const NOWHERE: [f64; 3] = [f64::INFINITY; 3];
+
+impl Vital {
+    pub(super) fn of(agent: &Agent) -> Self {
+        let flags = agent.flags;
+        let kept_out = flags.cordoned || flags.draining || flags.quarantined;
+        let (capacity, used) = (agent.facts.capacity.scalars(), agent.used.scalars());
+        Self {
+            ready: agent.status == AgentStatus::Online
+                && !kept_out
+                && agent.assignments < agent.facts.tasks_max,
+            at: agent.facts.position.map_or(NOWHERE, |place| place.unit_vector()),
+            load: load_term(agent),
+            latency_ms: agent.signal.latency_ms().unwrap_or(f64::INFINITY),
+            capacity,
+            free: std::array::from_fn(|index| capacity[index].saturating_sub(used[index])),
+        }
+    }
+}
+
+/// How many of one kind of device an agent has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) token: Token,
+    /// Never 0.
+    pub(super) capacity: u32,
+    pub(super) free: u32,
+}
+
+/// The devices of an agent. All of its words must be in the dictionary.
+pub(super) fn devices(agent: &Agent, dictionary: &Dictionary) -> Vec<Device> {
+    let there = agent.facts.capacity.devices.iter().filter(|&(_, &capacity)| capacity > 0);
+    there
+        .filter_map(|(name, &capacity)| {
+            let free = capacity.saturating_sub(agent.used.device(name));
+            Some(Device { token: dictionary.device(name)?, capacity, free })
+        })
+        .collect()
+}
+
+/// All of an agent that a block holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) number: Number,
+    pub(super) order: Order,
+    pub(super) vital: Vital,
+    /// In order, each once.
+    pub(super) words: Box<[Token]>,
+    pub(super) devices: Vec<Device>,
+}

@@ -1,0 +1,210 @@
+//! The search: best first (Hjaltason and Samet, "Distance browsing in spatial databases", 1999).
+//! Of all that is known of and not yet opened, what promises most is opened next; when that
+//! promises less than what was found, what was found is the best there is.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use shared::geo::Position;
+use shared::id::AgentId;
+
+use super::block::{Block, LANES, lanes_of};
+use super::query::Query;
+use super::reach::{NEVER, reach};
+use super::row::Order;
+use super::scan::{ABREAST, candidates, scores, worded};
+use super::tree::{NONE, Tree};
+use crate::fleet::Number;
+
+/// Of so many blocks, one in which nobody has all the words that are asked for, and some more, before
+/// the search stops looking into blocks to find that out: the lists of blocks by word cost about that.
+const WORDLESS_ONE_IN: usize = 64;
+const WORDLESS_MORE: usize = 8;
+
+/// What is known of an agent beside its columns.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) id: AgentId,
+    pub(super) position: Option<Position>,
+}
+
+/// An agent that may take the task, with its score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Found {
+    pub(super) score: f64,
+    pub(super) order: Order,
+    pub(super) number: Number,
+}
+
+/// What is not yet opened. Compares as the search prefers: the higher bound, then the smaller id.
+/// A bound is never negative, so its bits order as it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Promise {
+    bound: u64,
+    order: Reverse<Order>,
+    is_block: bool,
+    at: u32,
+}
+
+/// One search under way.
+pub(super) struct Search<'a> {
+    tree: &'a Tree,
+    query: &'a Query<'a>,
+    members: &'a [Option<Member>],
+    best: Option<Found>,
+    /// The score to reach.
+    least: f64,
+    /// Blocks in which nobody had the words.
+    wordless: usize,
+    /// For each block the lanes that have the words, where that was asked beforehand.
+    worded: Option<Vec<u64>>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(tree: &'a Tree, query: &'a Query<'a>, members: &'a [Option<Member>]) -> Self {
+        Self { tree, query, members, best: None, least: 0.0, wordless: 0, worded: None }
+    }
+
+    /// The best of all agents, and whether the search came to its end: it gives up when too many
+    /// blocks were looked into for words that never meet.
+    pub(super) fn best(&mut self) -> (Option<Found>, bool) {
+        let wordless_max = self.tree.blocks.len() / WORDLESS_ONE_IN + WORDLESS_MORE;
+        let finished = self.run(|search| search.wordless <= wordless_max);
+        (self.best, finished)
+    }
+
+    /// The best of all agents, given the best so far; knows beforehand which blocks have an agent
+    /// with all the words that are asked for.
+    pub(super) fn best_with_words(&mut self, so_far: Option<Found>) -> Option<Found> {
+        self.best = so_far;
+        self.least = so_far.map_or(0.0, |found| found.score);
+        let words = self.tree.lanes_with(&self.query.required);
+        self.worded = Some(words);
+        self.run(|_| true);
+        self.best
+    }
+
+    /// Opens what promises most until that promises too little, or `goes_on` says no; false then.
+    fn run(&mut self, goes_on: impl Fn(&Self) -> bool) -> bool {
+        let mut open = BinaryHeap::with_capacity(64);
+        if self.tree.root != NONE {
+            self.open(self.tree.root, &mut |promise| open.push(promise));
+        }
+        while let Some(promise) = open.pop() {
+            if !self.could_win(&promise) {
+                return true;
+            }
+            if !goes_on(self) {
+                return false;
+            }
+            if promise.is_block {
+                self.look_at(promise.at);
+            } else {
+                self.open(promise.at, &mut |promise| open.push(promise));
+            }
+        }
+        true
+    }
+
+    /// The best of some blocks.
+    pub(super) fn best_among(&mut self, blocks: impl Iterator<Item = u32>) -> Option<Found> {
+        blocks.for_each(|block| self.look_at(block));
+        self.best
+    }
+
+    /// The best of some agents.
+    pub(super) fn best_of(&mut self, slots: impl Iterator<Item = u32>) -> Option<Found> {
+        for slot in slots {
+            let (block, lane) = super::tree::parts_of(slot);
+            self.look_at_lanes(&self.tree.blocks[block as usize], 1 << lane);
+        }
+        self.best
+    }
+
+    /// Whether anything behind a promise could be better than the best so far: a higher bound, or
+    /// the same and an id that is not larger.
+    fn could_win(&self, promise: &Promise) -> bool {
+        let Some(best) = &self.best else {
+            return true;
+        };
+        let bound = f64::from_bits(promise.bound);
+        bound > best.score || (bound == best.score && promise.order.0 <= best.order)
+    }
+
+    /// Calls `push` with every child of a node that could win.
+    fn open(&self, node: u32, push: &mut impl FnMut(Promise)) {
+        let node = &self.tree.nodes[node as usize];
+        let reach = reach(&node.bounds, self.query);
+        for (child, &bound) in reach.iter().enumerate().take(node.count) {
+            if bound == NEVER {
+                continue;
+            }
+            let promise = Promise {
+                bound: bound.to_bits(),
+                order: Reverse(node.bounds.order[child]),
+                is_block: node.leaf,
+                at: node.children[child],
+            };
+            if self.could_win(&promise) {
+                push(promise);
+            }
+        }
+    }
+
+    fn look_at(&mut self, block: u32) {
+        if self.worded.as_ref().is_some_and(|worded| worded[block as usize] == 0) {
+            return;
+        }
+        self.look_at_lanes(&self.tree.blocks[block as usize], u64::MAX);
+    }
+
+    fn look_at_lanes(&mut self, block: &Block, lanes: u64) {
+        let mask = worded(block, self.query) & lanes;
+        if mask == 0 {
+            self.wordless += 1;
+            return;
+        }
+        let mask = candidates(block, self.query, mask);
+        for from in (0..LANES).step_by(ABREAST) {
+            let eight = mask >> from & 0xff;
+            if eight == 0 {
+                continue;
+            }
+            let scores = scores(block, self.query, from);
+            for lane in lanes_of(eight) {
+                let (number, order) = (block.number[from + lane], block.order[from + lane]);
+                let found = Found { score: scores[lane], order, number };
+                // The outline of an area is asked last, and of as few as can be.
+                if found.score >= self.least && self.is_better(&found) && self.is_inside(number) {
+                    self.least = found.score;
+                    self.best = Some(found);
+                }
+            }
+        }
+    }
+
+    /// Better than the best so far: the higher score; of equal ones the smaller id.
+    #[inline]
+    fn is_better(&self, one: &Found) -> bool {
+        let Some(other) = &self.best else {
+            return true;
+        };
+        if one.score != other.score {
+            return one.score > other.score;
+        }
+        if one.order != other.order {
+            return one.order < other.order;
+        }
+        let id = |found: &Found| self.members[found.number as usize].as_ref().map(|one| &one.id);
+        id(one) < id(other)
+    }
+
+    fn is_inside(&self, number: Number) -> bool {
+        let Some(within) = &self.query.area else {
+            return true;
+        };
+        let member = self.members[number as usize].as_ref();
+        let position = member.and_then(|member| member.position);
+        position.is_some_and(|position| within.area.contains(position))
+    }
+}

@@ -1,0 +1,225 @@
+//! The tree: blocks of agents under nodes of sixteen, after Guttman ("R-trees: a dynamic index
+//! structure for spatial searching", 1984), made whole by packing. This file owns its shape; how
+//! it is kept up is in `upkeep`, how it grows in `growth`.
+
+use std::collections::BTreeMap;
+
+use super::block::{Block, LANES};
+use super::bounds::{BoundColumns, Bounds, FAN};
+use super::dictionary::{TAINT, Token};
+use super::pack::{Item, Kept, divide};
+use super::row::Row;
+use crate::fleet::Number;
+
+/// No node, no slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// How many agents a block is given when the tree is made, and how many children a node: a little
+/// room is left for those to come.
+const PACKED_LANES: usize = 60;
+const PACKED_FAN: usize = 13;
+
+/// What stands over blocks, or over nodes.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) parent: u32,
+    /// Its children are blocks.
+    pub(super) leaf: bool,
+    pub(super) count: usize,
+    pub(super) children: [u32; FAN],
+    pub(super) bounds: BoundColumns,
+}
+
+/// All agents, each in one block.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    pub(super) kept: Kept,
+    pub(super) nodes: Vec<Node>,
+    #[expect(clippy::vec_box, reason = "a vector that grows would hold the room of twice as many")]
+    pub(super) blocks: Vec<Box<Block>>,
+    /// [`NONE`] while nobody has come.
+    pub(super) root: u32,
+    /// Where each agent is, by its number: block and lane in one.
+    pub(super) slots: Vec<u32>,
+    /// For each word, taints left out, the blocks that have it and their lanes: what the blocks know,
+    /// the other way round. Only in the tree that is kept by place.
+    pub(super) blocks_with: Vec<BTreeMap<u32, u64>>,
+}
+
+/// A block and a lane in it.
+pub(super) fn parts_of(slot: u32) -> (u32, usize) {
+    (slot / LANES as u32, slot as usize % LANES)
+}
+
+impl Node {
+    pub(super) fn new(parent: u32, leaf: bool) -> Self {
+        let (children, bounds) = ([NONE; FAN], BoundColumns::new());
+        Self { parent, leaf, count: 0, children, bounds }
+    }
+
+    /// Adds a child; there must be room.
+    pub(super) fn push(&mut self, child: u32, bounds: &Bounds) {
+        self.children[self.count] = child;
+        self.bounds.set(self.count, bounds);
+        self.count += 1;
+    }
+
+    /// Which of its children one is.
+    pub(super) fn place_of(&self, child: u32) -> usize {
+        self.children.iter().position(|one| *one == child).unwrap_or(0)
+    }
+
+    pub(super) fn total(&self) -> Bounds {
+        self.bounds.total(self.count)
+    }
+}
+
+impl Tree {
+    /// A tree over agents, packed.
+    pub(super) fn new(rows: &[Row], kept: Kept) -> Self {
+        let slots = rows.iter().map(|row| row.number as usize + 1).max().unwrap_or(0);
+        let mut tree = Self {
+            kept,
+            nodes: Vec::new(),
+            blocks: Vec::with_capacity(rows.len() / PACKED_LANES + 1),
+            root: NONE,
+            slots: vec![NONE; slots],
+            blocks_with: Vec::new(),
+        };
+        let items = rows.iter().enumerate().map(|(at, row)| Item::of(&row.vital, at, kept));
+        let mut items: Vec<Item> = items.collect();
+        if !items.is_empty() {
+            tree.root = tree.branch(&mut items, rows, NONE);
+        }
+        tree
+    }
+
+    /// A node over agents, with all that is below it.
+    fn branch(&mut self, items: &mut [Item], rows: &[Row], parent: u32) -> u32 {
+        let mut holds = PACKED_LANES * PACKED_FAN;
+        let leaf = items.len() <= holds;
+        let parts = if leaf {
+            items.len().div_ceil(PACKED_LANES)
+        } else {
+            while holds * PACKED_FAN < items.len() {
+                holds *= PACKED_FAN;
+            }
+            items.len().div_ceil(holds)
+        };
+        let node = self.add_node(parent, leaf);
+        divide(items, parts, &mut |group| {
+            let (child, bounds) = if leaf {
+                let rows: Vec<&Row> = group.iter().map(|item| &rows[item.index as usize]).collect();
+                self.add_block(node, &rows)
+            } else {
+                let child = self.branch(group, rows, node);
+                (child, self.nodes[child as usize].total())
+            };
+            self.nodes[node as usize].push(child, &bounds);
+        });
+        node
+    }
+
+    pub(super) fn add_node(&mut self, parent: u32, leaf: bool) -> u32 {
+        self.nodes.push(Node::new(parent, leaf));
+        (self.nodes.len() - 1) as u32
+    }
+
+    /// A new block with agents in it.
+    pub(super) fn add_block(&mut self, parent: u32, rows: &[&Row]) -> (u32, Bounds) {
+        let at = self.blocks.len() as u32;
+        self.blocks.push(Block::new(parent, self.kept == Kept::ByPlace));
+        (at, self.fill_block(at, rows))
+    }
+
+    /// Puts agents into an empty block.
+    pub(super) fn fill_block(&mut self, at: u32, rows: &[&Row]) -> Bounds {
+        for (lane, row) in rows.iter().enumerate() {
+            self.set_slot(row.number, at * LANES as u32 + lane as u32);
+        }
+        let Self { blocks, blocks_with, kept, .. } = self;
+        let by_place = *kept == Kept::ByPlace;
+        blocks[at as usize].fill(rows, |token, lanes| {
+            if by_place {
+                note(blocks_with, token, at, lanes);
+            }
+        });
+        Bounds::of_rows(rows.iter().copied())
+    }
+
+    /// Makes a block empty.
+    pub(super) fn clear_block(&mut self, at: u32) {
+        let parent = self.blocks[at as usize].parent;
+        let empty = Block::new(parent, self.kept == Kept::ByPlace);
+        let old = std::mem::replace(&mut self.blocks[at as usize], empty);
+        for (token, _) in old.words.from(0) {
+            if self.kept == Kept::ByPlace {
+                note(&mut self.blocks_with, token, at, 0);
+            }
+        }
+    }
+
+    pub(super) fn set_slot(&mut self, number: Number, slot: u32) {
+        let number = number as usize;
+        if self.slots.len() <= number {
+            self.slots.resize(number + 1, NONE);
+        }
+        self.slots[number] = slot;
+    }
+
+    /// Where an agent is.
+    pub(super) fn slot(&self, number: Number) -> Option<u32> {
+        self.slots.get(number as usize).copied().filter(|slot| *slot != NONE)
+    }
+
+    /// How many blocks have a word.
+    pub(super) fn count_with(&self, token: Token) -> usize {
+        self.blocks_with.get(token as usize).map_or(0, BTreeMap::len)
+    }
+
+    /// The blocks that have a word, with their lanes.
+    pub(super) fn with(&self, token: Token) -> impl Iterator<Item = (u32, u64)> {
+        let blocks = self.blocks_with.get(token as usize).into_iter().flatten();
+        blocks.map(|(block, lanes)| (*block, *lanes))
+    }
+
+    /// For each block, the lanes that have a word of each list. Costs a walk over all blocks.
+    pub(super) fn lanes_with(&self, lists: &[Vec<Token>]) -> Vec<u64> {
+        let mut all = vec![u64::MAX; self.blocks.len()];
+        let mut one = vec![0; self.blocks.len()];
+        for words in lists {
+            one.fill(0);
+            for (block, lanes) in words.iter().flat_map(|word| self.with(*word)) {
+                one[block as usize] |= lanes;
+            }
+            all.iter_mut().zip(&one).for_each(|(all, one)| *all &= one);
+        }
+        all
+    }
+
+    /// Bytes on the heap, the lists of blocks by word left out: those are read for rare words only.
+    pub(super) fn bytes(&self) -> usize {
+        let blocks: usize = self.blocks.iter().map(|block| 8 + block.bytes()).sum();
+        blocks + self.nodes.capacity() * size_of::<Node>() + 4 * self.slots.capacity()
+    }
+}
+
+/// Says which lanes of a block have a word: none is possible.
+pub(super) fn note(
+    blocks_with: &mut Vec<BTreeMap<u32, u64>>,
+    token: Token,
+    block: u32,
+    lanes: u64,
+) {
+    if token & TAINT != 0 {
+        return;
+    }
+    if blocks_with.len() <= token as usize {
+        blocks_with.resize_with(token as usize + 1, BTreeMap::new);
+    }
+    if lanes == 0 {
+        blocks_with[token as usize].remove(&block);
+    } else {
+        blocks_with[token as usize].insert(block, lanes);
+    }
+}

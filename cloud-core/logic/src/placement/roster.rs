@@ -1,0 +1,126 @@
+//! The roster: the fleet together with the index over it, so that neither is ever without the other.
+
+use std::ops::Deref;
+
+use shared::api::{AgentStatus, Candidate};
+use shared::capacity::Resources;
+use shared::geo::Position;
+use shared::id::AgentId;
+
+use super::Request;
+use super::candidates::Chooser;
+use super::index::Index;
+use super::policy::Policy;
+use super::score::candidate;
+use crate::change::Flags;
+use crate::fleet::{Agent, Fleet};
+
+/// The fleet, with the index that follows every change of it: an agent changes through
+/// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`]; a clone of that is a
+/// snapshot without the index.
+#[derive(Debug, Default)]
+pub struct Roster {
+    fleet: Fleet,
+    index: Index,
+}
+
+/// What of an agent an ordinary heartbeat leaves as it is.
+#[derive(PartialEq)]
+struct Standing {
+    status: AgentStatus,
+    flags: Flags,
+    assignments: u32,
+    position: Option<Position>,
+    used: Resources,
+}
+
+impl Standing {
+    fn of(agent: &Agent) -> Self {
+        Self {
+            status: agent.status,
+            flags: agent.flags,
+            assignments: agent.assignments,
+            position: agent.facts.position,
+            used: agent.used.clone(),
+        }
+    }
+}
+
+impl Deref for Roster {
+    type Target = Fleet;
+
+    fn deref(&self) -> &Fleet {
+        &self.fleet
+    }
+}
+
+impl From<Fleet> for Roster {
+    fn from(fleet: Fleet) -> Self {
+        let index = Index::new(fleet.numbered());
+        Self { fleet, index }
+    }
+}
+
+impl Roster {
+    /// Adds an agent, or replaces it.
+    pub fn put(&mut self, agent: Agent) {
+        let id = agent.id.clone();
+        let number = self.fleet.put(agent);
+        let [before, after] = self.fleet.beside(&id);
+        if let Some(agent) = self.fleet.at(number) {
+            self.index.put(number, agent, before, after);
+        }
+        if self.index.has_outgrown() {
+            self.index = Index::new(self.fleet.numbered());
+        }
+    }
+
+    /// Forgets an agent; `false` when there is none of this id.
+    pub fn remove(&mut self, id: &AgentId) -> bool {
+        let number = self.fleet.remove(id);
+        number.into_iter().for_each(|number| self.index.remove(number));
+        number.is_some()
+    }
+
+    /// Changes an agent: its status, flags, signal, position, reservations, or when it was heard. What
+    /// else it says of itself in a hello goes through [`Roster::put`]. `None` when there is none of
+    /// this id.
+    pub fn change<R>(&mut self, id: &AgentId, how: impl FnOnce(&mut Agent) -> R) -> Option<R> {
+        let number = self.fleet.number(id)?;
+        let before = Standing::of(self.fleet.at(number)?);
+        let (agent, answer) = self.fleet.change(number, how)?;
+        if before == Standing::of(agent) {
+            self.index.measure(number, agent);
+        } else {
+            self.index.refresh(number, agent);
+        }
+        Some(answer)
+    }
+
+    /// Whether the index is that of the fleet.
+    ///
+    /// # Errors
+    /// Says what is not as it should be.
+    pub fn check(&self) -> Result<(), String> {
+        self.index.check(self.fleet.numbered())
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_reach(&self, request: &Request<'_>, policy: &Policy) -> Result<(), String> {
+        self.index.check_reach(request, policy)
+    }
+
+    /// Bytes of the index that searching and upkeep touch.
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        self.index.bytes()
+    }
+}
+
+impl Chooser for Roster {
+    fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
+        let number = self.index.best(request, policy, |id| self.fleet.number(id))?;
+        let agent = self.fleet.at(number)?;
+        Some(candidate(agent, request, policy))
+    }
+}

@@ -1,0 +1,199 @@
+//! The index against the full scan, on every scene, while agents come, go, move, work and rest. Not
+//! one answer may differ, in no bit. `make test` asks some two hundred thousand questions; `make
+//! soak-placement` millions, from seeds that nobody has tried (`AMBIT_SOAK`: how many worlds of each
+//! scene; `AMBIT_SOAK_SEED`: the first).
+
+use shared::id::AgentId;
+
+use super::super::{Chooser, FullScan, Request, Roster};
+use super::id;
+use super::scenes::{Dice, Scene};
+use crate::fleet::Fleet;
+
+/// Worlds of each scene, and questions in each world.
+const WORLDS: u64 = 16;
+const QUESTIONS: u64 = 1_000;
+
+/// A fleet under way.
+struct World {
+    scene: Scene,
+    dice: Dice,
+    roster: Roster,
+    names: Vec<AgentId>,
+    joined: u64,
+}
+
+impl World {
+    fn new(scene: Scene, seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let size = match dice.below(8) {
+            0 => dice.below(5),
+            1..=5 => dice.below(300),
+            6 => 300 + dice.below(700),
+            _ => 900 + dice.below(1_200),
+        };
+        let mut world = Self { scene, dice, roster: Roster::default(), names: vec![], joined: 0 };
+        if world.dice.once_in(2) {
+            // All at once, packed.
+            let fleet: Fleet = (0..size).map(|_| world.newcomer()).collect();
+            world.roster = Roster::from(fleet);
+        } else {
+            (0..size).for_each(|_| world.join());
+        }
+        world
+    }
+
+    fn newcomer(&mut self) -> crate::fleet::Agent {
+        self.joined += 1;
+        // Rising, falling and mixed, with and without a long beginning in common.
+        let name = match self.scene {
+            Scene::Alike => format!("a-long-beginning-in-common-{:06}", 900_000 - self.joined),
+            Scene::OnePoint => format!("board-{:06}", self.joined),
+            _ => format!("{:x}-{}", self.dice.below(1 << 20), self.joined),
+        };
+        self.names.push(id(&name));
+        self.scene.agent(&name, &mut self.dice)
+    }
+
+    fn join(&mut self) {
+        let agent = self.newcomer();
+        self.roster.put(agent);
+    }
+
+    fn somebody(&mut self) -> Option<AgentId> {
+        let count = self.names.len() as u64;
+        (count > 0).then(|| self.names[self.dice.below(count) as usize].clone())
+    }
+
+    /// Something happens.
+    fn go_on(&mut self) {
+        let what = self.dice.below(12);
+        if what == 0 {
+            return self.join();
+        }
+        let Some(who) = self.somebody() else {
+            return;
+        };
+        let Self { scene, dice, roster, names, .. } = self;
+        match what {
+            1 => {
+                assert!(roster.remove(&who));
+                names.retain(|name| *name != who);
+            }
+            2 => {
+                // It says hello, as something else.
+                roster.put(scene.agent(who.as_str(), dice));
+            }
+            3 => {
+                let place = scene.place(dice);
+                roster.change(&who, |agent| agent.facts.position = Some(place));
+            }
+            4 => {
+                roster.change(&who, |agent| scene.live(agent, dice));
+            }
+            5 => {
+                roster
+                    .change(&who, |agent| agent.assignments = agent.assignments.saturating_sub(1));
+            }
+            _ => {
+                roster.change(&who, |agent| {
+                    agent.signal.measure_rtt(dice.below(100) as f64);
+                    let cpu = dice.below(100) as f64 / 100.0;
+                    let load = shared::wire::uplink::Load { cpu, memory: 0.0, disk: 0.0 };
+                    agent.signal.measure_load(load);
+                });
+            }
+        }
+    }
+
+    /// One question, and what follows from the answer.
+    fn ask(&mut self) -> Result<bool, String> {
+        let spec = self.scene.task(&self.names, &mut self.dice);
+        let policy = self.scene.policy(&mut self.dice);
+        let avoid: Vec<AgentId> =
+            (0..self.dice.pick(&[0, 0, 0, 2])).filter_map(|_| self.somebody()).collect();
+        let request = Request { spec: &spec, avoid: &avoid };
+        if self.dice.once_in(4) {
+            self.roster.check_reach(&request, &policy)?;
+        }
+        let found = self.roster.best(&request, &policy);
+        let best = FullScan(&self.roster).best(&request, &policy);
+        let bits =
+            |one: &Option<shared::api::Candidate>| one.as_ref().map(|one| one.score.to_bits());
+        if found != best || bits(&found) != bits(&best) {
+            return Err(format!("{found:?} instead of {best:?} for {spec:?} under {policy:?}"));
+        }
+        let Some(chosen) = found else {
+            return Ok(false);
+        };
+        if self.dice.once_in(2) {
+            self.roster.change(&chosen.agent, |agent| {
+                agent.used.add(&spec.needs);
+                agent.assignments += 1;
+            });
+        }
+        Ok(true)
+    }
+}
+
+fn worlds() -> (u64, u64) {
+    let read = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = read("AMBIT_SOAK_SEED").unwrap_or(1);
+    (first, read("AMBIT_SOAK").unwrap_or(WORLDS))
+}
+
+fn play(scene: Scene) {
+    let (first, count) = worlds();
+    let mut placed = 0;
+    for seed in first..first + count {
+        let mut world = World::new(scene, seed);
+        for question in 0..QUESTIONS {
+            for _ in 0..world.dice.below(4) {
+                world.go_on();
+            }
+            match world.ask() {
+                Ok(answered) => placed += u64::from(answered),
+                Err(told) => panic!("{scene:?}, seed {seed}, question {question}: {told}"),
+            }
+            if question % 100 == 0 {
+                let checked = world.roster.check();
+                assert_eq!(checked, Ok(()), "{scene:?}, seed {seed}, question {question}");
+            }
+        }
+    }
+    // Questions that nobody can answer prove little.
+    let hard = matches!(scene, Scene::Impossible | Scene::ResourcesThatNeverMeet);
+    let least = if hard { 200 } else { 10 };
+    let asked = count * QUESTIONS;
+    assert!(placed > asked / least, "{scene:?}: only {placed} of {asked} placed");
+}
+
+macro_rules! played {
+    ($($name:ident $scene:ident)*) => {
+        $(#[test]
+        fn $name() {
+            play(Scene::$scene);
+        })*
+
+        #[test]
+        fn every_scene_is_played() {
+            assert_eq!(Scene::ALL.to_vec(), [$(Scene::$scene),*]);
+        }
+    };
+}
+
+played! {
+    exact_all_over_the_globe Uniform
+    exact_at_the_poles Poles
+    exact_across_the_antimeridian Antimeridian
+    exact_in_one_city OneCity
+    exact_in_one_point OnePoint
+    exact_among_agents_that_are_all_alike Alike
+    exact_where_nobody_knows_where_anybody_is NoLocation
+    exact_for_labels_that_hardly_anybody_has RareLabels
+    exact_for_labels_that_never_meet LabelsThatNeverMeet
+    exact_for_resources_that_never_meet ResourcesThatNeverMeet
+    exact_when_packing Packing
+    exact_for_demands_that_nobody_meets Impossible
+    exact_for_immense_amounts Immense
+}
