@@ -85,7 +85,7 @@ fn star(latitude: f64, longitude: f64) -> Area {
     let (latitude, longitude) = (latitude.clamp(-80.0, 80.0), longitude.clamp(-170.0, 170.0));
     let corner = |at: usize| {
         let angle = std::f64::consts::TAU * (at % 40) as f64 / 40.0;
-        let radius = if at % 2 == 0 { 2.0 } else { 1.2 };
+        let radius = if at.is_multiple_of(2) { 2.0 } else { 1.2 };
         [longitude + radius * angle.cos(), latitude + radius * angle.sin()]
     };
     let ring: Vec<[f64; 2]> = (0..=40).map(corner).collect();
