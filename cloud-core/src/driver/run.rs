@@ -186,6 +186,7 @@ impl Run {
             if let Wait::Stop = self.commit(&outcome.changes, count).await? {
                 return Ok(Wait::Stop);
             }
+            self.inside.history.note(&outcome.changes);
             self.speak(outcome, looks, now);
             self.uncounted = true;
         }
