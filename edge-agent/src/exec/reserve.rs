@@ -31,7 +31,8 @@ impl ExitReserve {
         let spare = exit.with_extension(format!("json.{}", std::process::id()));
         let reserve = Self { spare, exit, used: false };
         let file = reserve.open()?;
-        match fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
+        // Beyond the end of the file, so that nothing need be cut off from an outcome that is shorter.
+        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVE_BYTES) {
             Ok(()) => Ok(reserve),
             // Not every file system can; then it is written.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
@@ -56,7 +57,9 @@ impl ExitReserve {
         // kernel's boot id tells that there was one.
         let file = self.open()?;
         file.write_all_at(bytes, 0)?;
-        file.set_len(bytes.len() as u64)?;
+        if file.metadata()?.len() > bytes.len() as u64 {
+            file.set_len(bytes.len() as u64)?;
+        }
         fs::rename(&self.spare, &self.exit)?;
         self.used = true;
         Ok(())
@@ -120,6 +123,8 @@ pub(super) fn full_sentence(place: &Path, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
     use crate::exec::record::End;
 
@@ -144,7 +149,8 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary directory");
         let exit = root.path().join("exit.json");
         let mut reserve = ExitReserve::take(exit.clone()).expect("room");
-        assert_eq!(fs::metadata(&reserve.spare).expect("a file").len(), RESERVE_BYTES);
+        let taken = fs::metadata(&reserve.spare).expect("a file");
+        assert!(taken.blocks() * 512 >= RESERVE_BYTES, "{taken:?}");
         assert!(!exit.exists());
         reserve.keep(&record("abc")).expect("kept");
         let read: ExitRecord =
@@ -152,6 +158,13 @@ mod tests {
         assert_eq!(read, record("abc"));
         drop(reserve);
         assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 1);
+        // What was written before, and was longer, leaves nothing behind.
+        let mut reserve = ExitReserve::take(exit.clone()).expect("room");
+        fs::write(&reserve.spare, [b'x'; 5_000]).expect("written");
+        reserve.keep(&record("ab")).expect("kept");
+        let read: ExitRecord =
+            serde_json::from_slice(&fs::read(&exit).expect("there")).expect("whole");
+        assert_eq!(read, record("ab"));
     }
 
     #[test]
