@@ -60,6 +60,8 @@ impl ExitReserve {
         if file.metadata()?.len() > bytes.len() as u64 {
             file.set_len(bytes.len() as u64)?;
         }
+        // Closed before it can be seen: who sees it may remove it, and then its room is free at once.
+        drop(file);
         fs::rename(&self.spare, &self.exit)?;
         self.used = true;
         Ok(())

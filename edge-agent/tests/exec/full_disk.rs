@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use edge_agent::exec::{End, ExecEventKind, LogReader};
 
-use super::world::{Agent, World, agent_at, block_on, command, id};
+use super::world::{Agent, World, agent_at, block_on, command, id, until};
 
 /// A small file system that ends with the test.
 struct SmallDisk {
@@ -45,6 +45,15 @@ impl SmallDisk {
             filled += 4096;
         }
         file.set_len(filled - free_bytes as u64).expect("shrink");
+    }
+
+    /// Until what was forgotten has given its room back: that comes after the answer.
+    async fn only_attempts(&self, count: usize) {
+        until("what was forgotten is removed", || {
+            let entries = fs::read_dir(self.place.join("attempts")).into_iter().flatten();
+            entries.flatten().filter(|entry| entry.path().is_dir()).count() == count
+        })
+        .await;
     }
 
     fn empty(&self) {
@@ -117,6 +126,7 @@ fn a_task_that_could_not_tell_its_outcome_is_not_started() {
         agent.run(&command(1, "true", &[])).await;
         agent.executor.forget(id(1)).await.expect("forgotten");
         let order = |task| in_place(&disk.place, task, "echo > $W/ran");
+        disk.only_attempts(0).await;
         // Room for the order, not for the outcome.
         disk.fill(16 * 1024);
         agent.start(&order(2));
@@ -126,6 +136,7 @@ fn a_task_that_could_not_tell_its_outcome_is_not_started() {
         assert!(message.starts_with("The agent's disk is full"), "{message}");
         assert!(message.contains("attempts/") && message.contains("make room"), "{message}");
         agent.executor.forget(id(2)).await.expect("forgotten");
+        disk.only_attempts(0).await;
         // No room at all.
         disk.fill(0);
         let error = agent.executor.start(&order(3)).expect_err("no room");
