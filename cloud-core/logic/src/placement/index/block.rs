@@ -1,7 +1,7 @@
 //! A block: up to 64 agents as columns, so that one question goes down one column. Words stand
 //! transposed: for each word the lanes that have it, one bit each.
 
-use super::dictionary::Token;
+use super::dictionary::{TAINT, Token};
 use super::row::{Device, NOWHERE, Order, Row, Vital};
 use crate::fleet::Number;
 
@@ -15,30 +15,33 @@ pub(super) type Column<T> = [T; LANES];
 /// an unsigned one takes five.
 pub(super) const AMOUNT_MAX: u64 = i32::MAX as u64;
 
-/// Up to 64 agents. What stands in lanes that are not taken has no meaning.
+/// Up to 64 agents. What stands in lanes that are not taken has no meaning. In this order in memory:
+/// what is looked at first, and of all, stands together.
 #[derive(Debug, Clone)]
+#[repr(C, align(64))]
 pub(super) struct Block {
-    /// The node above.
+    /// The node above, and which of its children this is.
     pub(super) parent: u32,
+    pub(super) place: u32,
     /// Lanes with an agent.
     pub(super) taken: u64,
     /// Lanes whose agent is ready.
     pub(super) ready: u64,
     /// Lanes with amounts too large for a column; those are in `large`.
     pub(super) wide: u64,
-    pub(super) number: Column<Number>,
-    pub(super) order: Column<Order>,
+    /// Lanes whose agent has a taint.
+    pub(super) tainted: u64,
     /// `None` in a tree that is not kept by place.
     pub(super) at: Option<Box<[Column<f64>; 3]>>,
+    pub(super) words: Words,
+    pub(super) free: [Column<u32>; 4],
+    pub(super) capacity: [Column<u32>; 4],
     pub(super) load: Column<f64>,
     pub(super) latency_ms: Column<f64>,
-    pub(super) capacity: [Column<u32>; 4],
-    pub(super) free: [Column<u32>; 4],
+    pub(super) number: Column<Number>,
+    pub(super) order: Column<Order>,
     pub(super) large: Vec<Large>,
-    pub(super) words: Words,
     pub(super) devices: Vec<Devices>,
-    /// Changes since the bounds were last made anew that may have left them too loose.
-    pub(super) drift: u32,
 }
 
 /// Amounts that no column holds.
@@ -125,20 +128,21 @@ impl Block {
     pub(super) fn new(parent: u32, with_places: bool) -> Box<Self> {
         Box::new(Self {
             parent,
+            place: 0,
             taken: 0,
             ready: 0,
             wide: 0,
-            number: [0; LANES],
-            order: [0; LANES],
+            tainted: 0,
             at: with_places.then(|| Box::new([[0.0; LANES]; 3])),
+            words: Words::default(),
+            free: [[0; LANES]; 4],
+            capacity: [[0; LANES]; 4],
             load: [0.0; LANES],
             latency_ms: [0.0; LANES],
-            capacity: [[0; LANES]; 4],
-            free: [[0; LANES]; 4],
+            number: [0; LANES],
+            order: [0; LANES],
             large: Vec::new(),
-            words: Words::default(),
             devices: Vec::new(),
-            drift: 0,
         })
     }
 
@@ -157,6 +161,7 @@ impl Block {
         self.set(lane, &row.vital);
         for &token in &row.words {
             changed(token, self.words.add(token, 1 << lane));
+            self.tainted |= u64::from(token & TAINT != 0) << lane;
         }
         for device in &row.devices {
             self.set_device(lane, device);
@@ -176,6 +181,7 @@ impl Block {
             let lanes = run.iter().fold(0, |lanes, word| lanes | 1 << (word & 63));
             self.words.tokens.push(token);
             self.words.lanes.push(lanes);
+            self.tainted |= if token & TAINT != 0 { lanes } else { 0 };
             changed(token, lanes);
         }
         self.words.tokens.shrink_to_fit();
@@ -260,7 +266,8 @@ impl Block {
     pub(super) fn take(&mut self, lane: usize, changed: impl FnMut(Token, u64)) -> Row {
         let row = self.row(lane);
         let bit = !(1 << lane);
-        (self.taken, self.ready, self.wide) = (self.taken & bit, self.ready & bit, self.wide & bit);
+        (self.taken, self.ready) = (self.taken & bit, self.ready & bit);
+        (self.wide, self.tainted) = (self.wide & bit, self.tainted & bit);
         self.large.retain(|large| large.lane != lane);
         self.words.clear(lane, changed);
         for column in &mut self.devices {

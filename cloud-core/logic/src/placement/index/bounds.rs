@@ -1,15 +1,15 @@
 //! What is known of many agents together: a box round their places, and the best value of every
 //! column. Only agents that are ready count, so those that may take nothing loosen nothing.
+//!
+//! Every bound is kept so that the greater one is the looser one: of a value that is good when it is
+//! small, the negative. So there is one way to join bounds, to loosen and to tighten them.
 
 use super::super::terms::{closeness, free_share};
-use super::block::{Block, Column, LANES, lanes_of};
-use super::row::{Measured, Order, Row, Vital};
+use super::block::{AMOUNT_MAX, Block, LANES, lanes_of};
+use super::row::{NOWHERE, Order, Vital};
 
 /// Children of a node.
 pub(super) const FAN: usize = 16;
-
-/// The order of nobody: there is no ready agent.
-pub(super) const NOBODY: Order = Order::MAX;
 
 /// Amounts from here on are rounded as floating-point numbers.
 const EXACT_MAX: u64 = 1 << 53;
@@ -21,6 +21,51 @@ pub(super) const SHARE_WORTH: f64 = 20.0;
 pub(super) const LATENCY_WORTH: f64 = 10.0;
 /// The reference of the round trip in a merit, in milliseconds.
 pub(super) const LATENCY_MS_REF: f64 = 50.0;
+
+/// What is bounded, by its place in [`Bounds`]: first what most questions look at, side by side.
+/// The smallest order, as a negative.
+pub(super) const ORDER: usize = 0;
+/// The box round all that have a place, for each axis: its lower end as a negative, its upper one.
+pub(super) const LOW: usize = 1;
+pub(super) const HIGH: usize = 4;
+/// The greatest load term.
+pub(super) const LOAD: usize = 7;
+/// The shortest round trip, as a negative.
+pub(super) const LATENCY: usize = 8;
+/// The greatest [`merit`] where work is spread.
+pub(super) const MERIT: usize = 9;
+/// Of cpu, memory, disk and bandwidth, four each: what is free at most; the smallest capacity of
+/// those that have any, as a negative, and the greatest; the greatest share that is free.
+const ROOM: usize = 10;
+/// The greatest merit where agents are filled up.
+pub(super) const PACKED_MERIT: usize = ROOM + 4 * 4;
+/// Again of each resource, two each, as negatives: the least that is free, the least share.
+const LEAST: usize = PACKED_MERIT + 1;
+/// How many bounds there are.
+pub(super) const WIDTH: usize = LEAST + 4 * 2;
+
+/// Where the bounds on one resource are, see [`ROOM`].
+pub(super) const fn free_max(resource: usize) -> usize {
+    ROOM + 4 * resource
+}
+pub(super) const fn capacity_min(resource: usize) -> usize {
+    ROOM + 4 * resource + 1
+}
+pub(super) const fn capacity_max(resource: usize) -> usize {
+    ROOM + 4 * resource + 2
+}
+pub(super) const fn share_max(resource: usize) -> usize {
+    ROOM + 4 * resource + 3
+}
+pub(super) const fn free_min(resource: usize) -> usize {
+    LEAST + 2 * resource
+}
+pub(super) const fn share_min(resource: usize) -> usize {
+    LEAST + 2 * resource + 1
+}
+
+/// Of nobody.
+const NONE: f64 = f64::NEG_INFINITY;
 
 /// What an agent is worth wherever it is, as a usual score would weigh it. The best of each column
 /// among many seldom belong to one agent; the greatest merit does.
@@ -41,160 +86,80 @@ pub(super) fn merits(load: f64, shares: [f64; 2], latency_ms: f64) -> [f64; 2] {
     [rest + SHARE_WORTH * free, rest + SHARE_WORTH * (2.0 - free)]
 }
 
-/// The extremes of many agents.
+/// The extremes of many agents, or of one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Bounds {
-    /// The box round all that have a place; `low` above `high` when none has.
-    pub(super) low: [f64; 3],
-    pub(super) high: [f64; 3],
-    /// The greatest load term.
-    pub(super) load: f64,
-    /// The shortest round trip.
-    pub(super) latency_ms: f64,
-    /// The greatest [`merit`], and the greatest where agents are filled up one after the other.
-    pub(super) merit: [f64; 2],
-    /// The smallest order; [`NOBODY`] when nobody is ready.
-    pub(super) order: Order,
-    /// For cpu, memory, disk and bandwidth.
-    pub(super) room: [Room; 4],
-}
-
-/// The extremes of one resource.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Room {
-    pub(super) free_min: f64,
-    pub(super) free_max: f64,
-    /// Of those that have any.
-    pub(super) capacity_min: f64,
-    pub(super) capacity_max: f64,
-    /// What is free as a share of the capacity.
-    pub(super) share_min: f64,
-    pub(super) share_max: f64,
-}
-
-impl Room {
-    const NONE: Self = Self {
-        free_min: f64::INFINITY,
-        free_max: 0.0,
-        capacity_min: f64::INFINITY,
-        capacity_max: 0.0,
-        share_min: f64::INFINITY,
-        share_max: 0.0,
-    };
-
-    #[inline]
-    fn of(capacity: u64, free: u64) -> Self {
-        if capacity > EXACT_MAX {
-            // Beyond what is exact nothing is promised.
-            return Self {
-                free_min: 0.0,
-                free_max: f64::INFINITY,
-                capacity_min: EXACT_MAX as f64,
-                capacity_max: f64::INFINITY,
-                share_min: 0.0,
-                share_max: 1.0,
-            };
-        }
-        let (free, all) = (free as f64, capacity as f64);
-        let share = free_share(free, all);
-        Self {
-            free_min: free,
-            free_max: free,
-            capacity_min: if capacity == 0 { f64::INFINITY } else { all },
-            capacity_max: all,
-            share_min: share,
-            share_max: share,
-        }
-    }
-
-    #[inline]
-    fn join(&mut self, other: &Self) {
-        self.free_min = self.free_min.min(other.free_min);
-        self.free_max = self.free_max.max(other.free_max);
-        self.capacity_min = self.capacity_min.min(other.capacity_min);
-        self.capacity_max = self.capacity_max.max(other.capacity_max);
-        self.share_min = self.share_min.min(other.share_min);
-        self.share_max = self.share_max.max(other.share_max);
-    }
-}
+pub(super) struct Bounds(pub(super) [f64; WIDTH]);
 
 impl Bounds {
     /// Of no agents.
-    pub(super) const NONE: Self = Self {
-        low: [f64::INFINITY; 3],
-        high: [f64::NEG_INFINITY; 3],
-        load: 0.0,
-        latency_ms: f64::INFINITY,
-        merit: [0.0; 2],
-        order: NOBODY,
-        room: [Room::NONE; 4],
-    };
+    pub(super) const NONE: Self = Self([NONE; WIDTH]);
 
     /// Of one agent.
     pub(super) fn of(vital: &Vital, order: Order) -> Self {
+        let mut bounds = Self::NONE;
         if !vital.ready {
-            return Self::NONE;
+            return bounds;
         }
-        let placed = vital.at[0].is_finite();
-        Self {
-            low: vital.at,
-            high: if placed { vital.at } else { Self::NONE.high },
-            load: vital.load,
-            latency_ms: vital.latency_ms,
-            merit: merits(vital.load, [share(vital, 0), share(vital, 1)], vital.latency_ms),
-            order,
-            room: std::array::from_fn(|at| Room::of(vital.capacity[at], vital.free[at])),
+        let Self(most) = &mut bounds;
+        most[ORDER] = -f64::from(order);
+        for axis in 0..3 {
+            most[LOW + axis] = -vital.at[axis];
+            most[HIGH + axis] = placed(vital.at[axis]);
         }
-    }
-
-    /// Of the agents of a block.
-    pub(super) fn of_block(block: &Block) -> Self {
-        let ready = block.taken & block.ready;
-        // Large amounts are rare, and stand apart.
-        let mut bounds = of_columns(block, ready & !block.wide);
-        for lane in lanes_of(ready & block.wide) {
-            bounds.join(&Self::of(&block.vital(lane), block.order[lane]));
+        most[LOAD] = vital.load;
+        most[LATENCY] = -vital.latency_ms;
+        let merits = merits(vital.load, [share(vital, 0), share(vital, 1)], vital.latency_ms);
+        [most[MERIT], most[PACKED_MERIT]] = merits;
+        for at in 0..4 {
+            let (capacity, free) = (vital.capacity[at], vital.free[at]);
+            let (all, share) = (capacity as f64, share(vital, at));
+            // Beyond what is exact nothing is promised.
+            let exact = capacity <= EXACT_MAX;
+            let or = |value: f64, loosest: f64| if exact { value } else { loosest };
+            most[free_max(at)] = or(free as f64, f64::INFINITY);
+            most[capacity_min(at)] = or(some(all), -(EXACT_MAX as f64));
+            most[capacity_max(at)] = or(all, f64::INFINITY);
+            most[share_max(at)] = or(share, 1.0);
+            most[free_min(at)] = or(-(free as f64), 0.0);
+            most[share_min(at)] = or(-share, 0.0);
         }
         bounds
     }
 
-    /// Of agents that are about to be put somewhere.
-    pub(super) fn of_rows<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
-        rows.fold(Self::NONE, |mut bounds, row| {
-            bounds.join(&Self::of(&row.vital, row.order));
-            bounds
-        })
+    /// Of the agents of a block.
+    pub(super) fn of_block(block: &Block) -> Self {
+        Self(std::array::from_fn(|which| of_lanes(block, which)))
     }
 
     /// Of both.
     #[inline]
     pub(super) fn join(&mut self, other: &Self) {
-        for axis in 0..3 {
-            self.low[axis] = self.low[axis].min(other.low[axis]);
-            self.high[axis] = self.high[axis].max(other.high[axis]);
+        for (most, other) in self.0.iter_mut().zip(other.0) {
+            *most = most.max(other);
         }
-        self.load = self.load.max(other.load);
-        self.latency_ms = self.latency_ms.min(other.latency_ms);
-        for (merit, other) in self.merit.iter_mut().zip(other.merit) {
-            *merit = merit.max(other);
-        }
-        self.order = self.order.min(other.order);
-        for (room, other) in self.room.iter_mut().zip(&other.room) {
-            room.join(other);
-        }
+    }
+
+    /// Whether nobody is ready.
+    fn are_empty(&self) -> bool {
+        self.0[ORDER] == NONE
+    }
+
+    fn have_places(&self) -> bool {
+        self.0[HIGH] > NONE
     }
 
     /// An agent in the middle of it all, for packing.
     pub(super) fn middle(&self) -> Vital {
-        let placed = self.low[0] <= self.high[0];
-        let middle = |axis: usize| f64::midpoint(self.low[axis], self.high[axis]);
+        let most = &self.0;
+        let middle = |axis: usize| f64::midpoint(-most[LOW + axis], most[HIGH + axis]);
         // Of shares in thousandths: a cast saturates, and nothing depends on it.
-        let share = |at: usize| (1_000.0 * self.room[at].share_max) as u64;
+        let share = |at: usize| (1_000.0 * most[share_max(at)]) as u64;
+        let placed = self.have_places();
         Vital {
-            ready: self.order != NOBODY,
-            at: if placed { std::array::from_fn(middle) } else { super::row::NOWHERE },
-            load: self.load,
-            latency_ms: self.latency_ms,
+            ready: !self.are_empty(),
+            at: if placed { std::array::from_fn(middle) } else { NOWHERE },
+            load: most[LOAD].max(0.0),
+            latency_ms: -most[LATENCY],
             capacity: [1_000; 4],
             free: std::array::from_fn(share),
         }
@@ -202,205 +167,140 @@ impl Bounds {
 
     /// How far these would have to be loosened to hold an agent: what a newcomer costs.
     pub(super) fn strain(&self, vital: &Vital) -> f64 {
-        if self.order == NOBODY {
+        if self.are_empty() {
             return 0.0;
         }
+        let most = &self.0;
         let beyond = |low: f64, high: f64, value: f64| (low - value).max(value - high).max(0.0);
         let mut strain = 0.0;
-        match (vital.at[0].is_finite(), self.low[0] <= self.high[0]) {
+        match (vital.at[0].is_finite(), self.have_places()) {
             (true, true) => {
                 for axis in 0..3 {
                     // A box counts more than anything else: a journey of 60 km as much as a tenth
                     // of the load.
-                    strain += 10.0 * beyond(self.low[axis], self.high[axis], vital.at[axis]);
+                    let (low, high) = (-most[LOW + axis], most[HIGH + axis]);
+                    strain += 10.0 * beyond(low, high, vital.at[axis]);
                 }
             }
             (false, false) => {}
             _ => strain += 20.0,
         }
-        strain += (vital.load - self.load).max(0.0);
-        strain += 0.02 * (merit(vital) - self.merit[0]).max(0.0);
-        for (room, at) in self.room.iter().zip(0..2) {
-            let share = Room::of(vital.capacity[at], vital.free[at]).share_max;
-            strain += 0.5 * beyond(room.share_min, room.share_max, share);
+        strain += (vital.load - most[LOAD]).max(0.0);
+        strain += 0.02 * (merit(vital) - most[MERIT]).max(0.0);
+        for at in 0..2 {
+            strain += 0.5 * beyond(-most[share_min(at)], most[share_max(at)], share(vital, at));
         }
         strain
     }
 }
 
-/// The bounds of a node's children, as columns.
-#[derive(Debug, Clone)]
-pub(super) struct BoundColumns {
-    pub(super) low: [[f64; FAN]; 3],
-    pub(super) high: [[f64; FAN]; 3],
-    pub(super) load: [f64; FAN],
-    pub(super) latency_ms: [f64; FAN],
-    pub(super) merit: [[f64; FAN]; 2],
-    pub(super) order: [Order; FAN],
-    pub(super) room: [RoomColumns; 4],
+/// A coordinate in a box; none when nobody knows it.
+#[inline]
+fn placed(part: f64) -> f64 {
+    if part < f64::INFINITY { part } else { NONE }
 }
 
-/// The extremes of one resource for each child.
-#[derive(Debug, Clone)]
-pub(super) struct RoomColumns {
-    pub(super) free_min: [f64; FAN],
-    pub(super) free_max: [f64; FAN],
-    pub(super) capacity_min: [f64; FAN],
-    pub(super) capacity_max: [f64; FAN],
-    pub(super) share_min: [f64; FAN],
-    pub(super) share_max: [f64; FAN],
+/// A capacity as the smallest: one of nothing is no capacity.
+#[inline]
+fn some(capacity: f64) -> f64 {
+    if capacity > 0.0 { -capacity } else { NONE }
 }
+
+/// The bounds of a node's children, column by column.
+#[derive(Debug, Clone)]
+pub(super) struct BoundColumns(pub(super) [[f64; FAN]; WIDTH]);
 
 impl BoundColumns {
     /// Of no children.
     pub(super) fn new() -> Self {
-        let none = Room::NONE;
-        let room = RoomColumns {
-            free_min: [none.free_min; FAN],
-            free_max: [none.free_max; FAN],
-            capacity_min: [none.capacity_min; FAN],
-            capacity_max: [none.capacity_max; FAN],
-            share_min: [none.share_min; FAN],
-            share_max: [none.share_max; FAN],
-        };
-        let none = Bounds::NONE;
-        Self {
-            low: none.low.map(|low| [low; FAN]),
-            high: none.high.map(|high| [high; FAN]),
-            load: [none.load; FAN],
-            latency_ms: [none.latency_ms; FAN],
-            merit: none.merit.map(|merit| [merit; FAN]),
-            order: [none.order; FAN],
-            room: std::array::from_fn(|_| room.clone()),
-        }
+        Self([[NONE; FAN]; WIDTH])
     }
 
     /// Those of one child.
     pub(super) fn get(&self, child: usize) -> Bounds {
-        Bounds {
-            low: std::array::from_fn(|axis| self.low[axis][child]),
-            high: std::array::from_fn(|axis| self.high[axis][child]),
-            load: self.load[child],
-            latency_ms: self.latency_ms[child],
-            merit: [self.merit[0][child], self.merit[1][child]],
-            order: self.order[child],
-            room: std::array::from_fn(|at| {
-                let room = &self.room[at];
-                Room {
-                    free_min: room.free_min[child],
-                    free_max: room.free_max[child],
-                    capacity_min: room.capacity_min[child],
-                    capacity_max: room.capacity_max[child],
-                    share_min: room.share_min[child],
-                    share_max: room.share_max[child],
-                }
-            }),
-        }
+        Bounds(std::array::from_fn(|which| self.0[which][child]))
     }
 
     /// Replaces those of one child.
     pub(super) fn set(&mut self, child: usize, bounds: &Bounds) {
-        for axis in 0..3 {
-            self.low[axis][child] = bounds.low[axis];
-            self.high[axis][child] = bounds.high[axis];
-        }
-        self.load[child] = bounds.load;
-        self.latency_ms[child] = bounds.latency_ms;
-        (0..2).for_each(|which| self.merit[which][child] = bounds.merit[which]);
-        self.order[child] = bounds.order;
-        for (room, bounds) in self.room.iter_mut().zip(&bounds.room) {
-            room.free_min[child] = bounds.free_min;
-            room.free_max[child] = bounds.free_max;
-            room.capacity_min[child] = bounds.capacity_min;
-            room.capacity_max[child] = bounds.capacity_max;
-            room.share_min[child] = bounds.share_min;
-            room.share_max[child] = bounds.share_max;
+        for (column, bound) in self.0.iter_mut().zip(bounds.0) {
+            column[child] = bound;
         }
     }
 
-    /// Whether those of one child hold what an agent has measured.
-    pub(super) fn holds(&self, child: usize, measured: &Measured) -> bool {
-        measured.load <= self.load[child]
-            && measured.latency_ms >= self.latency_ms[child]
-            && measured.merit[0] <= self.merit[0][child]
-            && measured.merit[1] <= self.merit[1][child]
+    /// One of them, of all children together.
+    #[inline]
+    pub(super) fn most(&self, which: usize) -> f64 {
+        self.0[which].iter().fold(NONE, |most, bound| most.max(*bound))
     }
 
-    /// Loosens those of one child by what an agent has measured; `false` if they hold it already.
-    pub(super) fn measure(&mut self, child: usize, measured: &Measured) -> bool {
-        let holds = self.holds(child, measured);
-        self.load[child] = self.load[child].max(measured.load);
-        self.latency_ms[child] = self.latency_ms[child].min(measured.latency_ms);
-        for (merit, measured) in self.merit.iter_mut().zip(measured.merit) {
-            merit[child] = merit[child].max(measured);
-        }
-        !holds
-    }
-
-    /// Of the first `count` children together.
-    pub(super) fn total(&self, count: usize) -> Bounds {
-        (0..count).fold(Bounds::NONE, |mut bounds, child| {
-            bounds.join(&self.get(child));
-            bounds
-        })
+    /// Of all children together.
+    pub(super) fn total(&self) -> Bounds {
+        Bounds(std::array::from_fn(|which| self.most(which)))
     }
 }
 
-/// Of some lanes of a block, none of them wide: [`Bounds::of`] joined over them, column by column.
-fn of_columns(block: &Block, lanes: u64) -> Bounds {
-    let mut bounds = Bounds::NONE;
-    if lanes == 0 {
-        return bounds;
-    }
-    let here: Column<bool> = std::array::from_fn(|lane| lanes >> lane & 1 == 1);
-    let most = |column: &Column<f64>, none: f64| extreme(column, &here, none, |a, b| a > b);
-    let least = |column: &Column<f64>, none: f64| extreme(column, &here, none, |a, b| a < b);
-    if let Some(at) = &block.at {
-        for axis in 0..3 {
-            bounds.low[axis] = least(&at[axis], f64::INFINITY);
-            let placed =
-                at[axis].map(|part| if part.is_finite() { part } else { f64::NEG_INFINITY });
-            bounds.high[axis] = most(&placed, f64::NEG_INFINITY);
+/// One of the bounds, of all agents of a block: the greatest of what [`Bounds::of`] says of each.
+pub(super) fn of_lanes(block: &Block, which: usize) -> f64 {
+    let ready = block.taken & block.ready;
+    let here = ready & !block.wide;
+    let free = |at: usize, lane: usize| number(block.free[at][lane]);
+    let all = |at: usize, lane: usize| number(block.capacity[at][lane]);
+    let share = |at: usize, lane: usize| free_share(free(at, lane), all(at, lane));
+    let merits = |lane: usize| {
+        merits(block.load[lane], [share(0, lane), share(1, lane)], block.latency_ms[lane])
+    };
+    let most = match which {
+        ORDER => greatest(here, |lane| -f64::from(block.order[lane])),
+        LOAD => greatest(here, |lane| block.load[lane]),
+        LATENCY => greatest(here, |lane| -block.latency_ms[lane]),
+        MERIT => greatest(here, |lane| merits(lane)[0]),
+        PACKED_MERIT => greatest(here, |lane| merits(lane)[1]),
+        LOW..LOAD => match &block.at {
+            Some(at) if which < HIGH => greatest(here, |lane| -at[which - LOW][lane]),
+            Some(at) => greatest(here, |lane| placed(at[which - HIGH][lane])),
+            None => NONE,
+        },
+        ROOM..PACKED_MERIT => {
+            let at = (which - ROOM) / 4;
+            match (which - ROOM) % 4 {
+                0 => greatest(here, |lane| free(at, lane)),
+                1 => greatest(here, |lane| some(all(at, lane))),
+                2 => greatest(here, |lane| all(at, lane)),
+                _ => greatest(here, |lane| share(at, lane)),
+            }
         }
-    }
-    bounds.load = most(&block.load, 0.0);
-    bounds.latency_ms = least(&block.latency_ms, f64::INFINITY);
-    bounds.order = lanes_of(lanes).map(|lane| block.order[lane]).min().unwrap_or(NOBODY);
-    let mut shares = [[0.0; LANES]; 4];
-    for (at, shares) in shares.iter_mut().enumerate() {
-        let (free, all) = (block.free[at].map(f64::from), block.capacity[at].map(f64::from));
-        *shares = std::array::from_fn(|lane| free_share(free[lane], all[lane]));
-        let some = all.map(|all| if all > 0.0 { all } else { f64::INFINITY });
-        bounds.room[at] = Room {
-            free_min: least(&free, f64::INFINITY),
-            free_max: most(&free, 0.0),
-            capacity_min: least(&some, f64::INFINITY),
-            capacity_max: most(&all, 0.0),
-            share_min: least(shares, f64::INFINITY),
-            share_max: most(shares, 0.0),
-        };
-    }
-    let merits: Column<[f64; 2]> = std::array::from_fn(|lane| {
-        merits(block.load[lane], [shares[0][lane], shares[1][lane]], block.latency_ms[lane])
-    });
-    bounds.merit = [0, 1].map(|which: usize| most(&merits.map(|merits| merits[which]), 0.0));
-    bounds
+        _ => {
+            let at = (which - LEAST) / 2;
+            match (which - LEAST) % 2 {
+                0 => greatest(here, |lane| -free(at, lane)),
+                _ => greatest(here, |lane| -share(at, lane)),
+            }
+        }
+    };
+    // Large amounts are rare, and stand apart.
+    lanes_of(ready & block.wide).fold(most, |most, lane| {
+        most.max(Bounds::of(&block.vital(lane), block.order[lane]).0[which])
+    })
 }
 
-/// The extreme of some lanes, eight of them abreast; `none` is that of no lanes.
+/// An amount of a column as a number.
 #[inline]
-fn extreme(
-    column: &Column<f64>,
-    here: &Column<bool>,
-    none: f64,
-    beats: impl Fn(f64, f64) -> bool,
-) -> f64 {
-    let mut best = [none; 8];
+pub(super) fn number(amount: u32) -> f64 {
+    debug_assert!(u64::from(amount) <= AMOUNT_MAX);
+    f64::from(amount.cast_signed())
+}
+
+/// The greatest value of some lanes, eight of them abreast.
+#[inline]
+fn greatest(here: u64, value: impl Fn(usize) -> f64) -> f64 {
+    let mut best = [NONE; 8];
     for from in (0..LANES).step_by(8) {
+        let eight: [f64; 8] = std::array::from_fn(|lane| value((from + lane) % LANES));
         for lane in 0..8 {
-            let value = if here[from + lane] { column[from + lane] } else { none };
-            best[lane] = if beats(value, best[lane]) { value } else { best[lane] };
+            let value = if here >> (from + lane) & 1 == 1 { eight[lane] } else { NONE };
+            best[lane] = best[lane].max(value);
         }
     }
-    best.into_iter().fold(none, |best, value| if beats(value, best) { value } else { best })
+    best.into_iter().fold(NONE, f64::max)
 }

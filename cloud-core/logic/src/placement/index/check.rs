@@ -70,7 +70,7 @@ impl Index {
         request: &super::Request<'_>,
         policy: &super::Policy,
     ) -> Result<(), String> {
-        use super::scan::{ABREAST, candidates, scores, worded};
+        use super::scan::{ABREAST, candidates, roomy, scores, worded};
         let Some(query) = super::Query::new(request, policy, &self.dictionary, |_| None) else {
             return Ok(());
         };
@@ -78,22 +78,22 @@ impl Index {
             if tree.kept == Kept::ByRoom && query.is_somewhere() {
                 continue;
             }
-            for (at, block) in tree.blocks.iter().enumerate() {
-                let mask = candidates(block, &query, worded(block, &query));
+            for block in &tree.blocks {
+                let mask = candidates(block, &query, worded(block, &query, roomy(block, &query, u64::MAX)));
                 let scores = (0..super::block::LANES / ABREAST)
                     .map(|eighth| (eighth, scores(block, &query, eighth * ABREAST)));
                 let best = scores.fold(super::reach::NEVER, |best, (eighth, scores)| {
                     let lanes = lanes_of(mask >> (eighth * ABREAST) & 0xff);
                     lanes.fold(best, |best, lane| best.max(scores[lane]))
                 });
-                let (mut child, mut parent) = (at as u32, block.parent);
+                let (mut place, mut parent) = (block.place, block.parent);
                 while parent != NONE {
                     let node = &tree.nodes[parent as usize];
-                    let promised = super::reach::reach(&node.bounds, &query)[node.place_of(child)];
+                    let promised = super::reach::reach(&node.bounds, &query)[place as usize];
                     if promised < best {
                         return Err(format!("{promised} promised, {best} found"));
                     }
-                    (child, parent) = (parent, node.parent);
+                    (place, parent) = (node.place, node.parent);
                 }
             }
         }
@@ -115,7 +115,7 @@ impl Tree {
         }
         for (at, block) in self.blocks.iter().enumerate() {
             let bounds = Bounds::of_block(block);
-            self.check_bounds(at as u32, block.parent, &bounds)?;
+            self.check_bounds(at as u32, block.parent, block.place, &bounds)?;
             for lane in lanes_of(block.taken) {
                 let slot = self.slot(block.number[lane]);
                 if slot != Some((at * super::block::LANES + lane) as u32) {
@@ -133,7 +133,8 @@ impl Tree {
         }
         for (at, node) in self.nodes.iter().enumerate() {
             if at as u32 != self.root {
-                self.check_bounds(at as u32, node.parent, &node.total())?;
+                let total = node.bounds.total();
+                self.check_bounds(at as u32, node.parent, node.place, &total)?;
             } else if node.parent != NONE {
                 return Err("the root has a parent".to_owned());
             }
@@ -141,16 +142,19 @@ impl Tree {
         Ok(())
     }
 
-    /// Bounds that hold stay as they are when what they bound is taken in.
-    fn check_bounds(&self, child: u32, parent: u32, bounds: &Bounds) -> Result<(), String> {
+    /// A child is known to its parent, by the bounds that it has.
+    fn check_bounds(
+        &self,
+        child: u32,
+        parent: u32,
+        place: u32,
+        bounds: &Bounds,
+    ) -> Result<(), String> {
         let Some(node) = self.nodes.get(parent as usize) else {
             return Err(format!("{child} has no parent"));
         };
-        let place = node.place_of(child);
-        let written = node.bounds.get(place);
-        let mut wider = written;
-        wider.join(bounds);
-        if node.children[place] != child || wider != written {
+        let written = node.bounds.get(place as usize);
+        if node.children[place as usize] != child || written != *bounds {
             return Err(format!("{written:?} does not bound {bounds:?}"));
         }
         Ok(())

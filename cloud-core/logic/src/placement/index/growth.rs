@@ -20,7 +20,7 @@ impl Tree {
         if self.root == NONE {
             self.root = self.add_node(NONE, true);
             let (block, bounds) = self.add_block(self.root, &[&row]);
-            return self.nodes[self.root as usize].push(block, &bounds);
+            return self.push(self.root, block, &bounds);
         }
         let mut node = self.root;
         let block = loop {
@@ -33,7 +33,8 @@ impl Tree {
         match self.blocks[block as usize].vacancy() {
             Some(lane) => {
                 self.put(block, lane, &row);
-                self.loosen(block, &Bounds::of(&row.vital, row.order));
+                let bounds = self.bounds_of(&row.vital, row.order);
+                self.follow(block, &Bounds::NONE, &bounds);
             }
             None => self.divide_again(node, row),
         }
@@ -50,7 +51,8 @@ impl Tree {
             }
         });
         slots[number as usize] = NONE;
-        self.repair(block);
+        let bounds = self.bounds_of(&row.vital, row.order);
+        self.follow(block, &bounds, &Bounds::NONE);
         Some(row)
     }
 
@@ -106,7 +108,7 @@ impl Tree {
     fn refill(&mut self, node: u32, items: &mut [Item], rows: &[Row], parts: usize) {
         let mut empty = self.nodes[node as usize].children.to_vec();
         empty.truncate(self.nodes[node as usize].count);
-        self.nodes[node as usize].count = 0;
+        self.bereave(node);
         let mut empty = empty.into_iter();
         divide(items, parts, &mut |group| {
             let rows: Vec<&Row> = group.iter().map(|item| &rows[item.index as usize]).collect();
@@ -114,33 +116,30 @@ impl Tree {
                 Some(block) => (block, self.fill_block(block, &rows)),
                 None => self.add_block(node, &rows),
             };
-            self.nodes[node as usize].push(block, &bounds);
+            self.push(node, block, &bounds);
         });
         // What is left over stays, without agents.
         for block in empty {
-            self.nodes[node as usize].push(block, &Bounds::NONE);
+            self.push(node, block, &Bounds::NONE);
         }
     }
 
     /// Takes in a node that was cut off from another.
     fn adopt(&mut self, node: u32, sibling: u32) {
-        let totals = [node, sibling].map(|node| self.nodes[node as usize].total());
+        let totals = [node, sibling].map(|node| self.nodes[node as usize].bounds.total());
         let parent = self.nodes[node as usize].parent;
         if parent == NONE {
             let root = self.add_node(NONE, false);
             self.root = root;
             for (child, total) in [node, sibling].into_iter().zip(totals) {
-                self.nodes[child as usize].parent = root;
-                self.nodes[root as usize].push(child, &total);
+                self.push(root, child, &total);
             }
             return;
         }
-        let above = &mut self.nodes[parent as usize];
-        let place = above.place_of(node);
-        above.bounds.set(place, &totals[0]);
-        if above.count < FAN {
-            above.push(sibling, &totals[1]);
-            self.nodes[sibling as usize].parent = parent;
+        let place = self.nodes[node as usize].place as usize;
+        self.nodes[parent as usize].bounds.set(place, &totals[0]);
+        if self.nodes[parent as usize].count < FAN {
+            self.push(parent, sibling, &totals[1]);
             return self.lift(parent);
         }
         let uncle = self.halve(parent, sibling, &totals[1]);
@@ -156,14 +155,13 @@ impl Tree {
         let mut items: Vec<Item> =
             items.map(|(at, (_, bounds))| Item::of(&bounds.middle(), at, self.kept)).collect();
         let other = self.add_node(full.parent, false);
-        self.nodes[node as usize].count = 0;
+        self.bereave(node);
         let mut halves = [node, other].into_iter();
         divide(&mut items, 2, &mut |half| {
             let node = halves.next().unwrap_or(node);
             for item in half {
                 let (child, bounds) = &children[item.index as usize];
-                self.nodes[*child as usize].parent = node;
-                self.nodes[node as usize].push(*child, bounds);
+                self.push(node, *child, bounds);
             }
         });
         other

@@ -158,7 +158,7 @@ impl Index {
         let same_words = known.as_ref().is_some_and(|row| row.words == words);
         set_member(&mut self.members, number, agent);
         if same_words {
-            return self.follow(number, agent, true);
+            return self.refresh(number, agent);
         }
         self.count += usize::from(known.is_none());
         let row = Row { number, order, vital: Vital::of(agent), words, devices };
@@ -171,26 +171,7 @@ impl Index {
     /// Follows what has changed of an agent: anything but its words (labels, architecture, region,
     /// kinds of run, kinds of devices, taints), which is what it says of itself in a hello.
     pub(crate) fn refresh(&mut self, number: Number, agent: &Agent) {
-        self.follow(number, agent, false);
-    }
-
-    /// Follows what an agent has measured, when nothing else has changed.
-    pub(crate) fn measure(&mut self, number: Number, agent: &Agent) {
-        let measured = Measured::of(agent);
-        for tree in [&mut self.by_place, &mut self.by_room] {
-            tree.measure(number, &measured);
-        }
-    }
-
-    fn follow(&mut self, number: Number, agent: &Agent, repair: bool) {
-        let Some(slot) = self.by_room.slot(number) else {
-            return;
-        };
-        let (block, lane) = parts_of(slot);
-        let before = self.by_room.blocks[block as usize].vital(lane);
         let vital = Vital::of(agent);
-        // What is taken is taken from the best: a loose bound would be paid for at once.
-        let taken = before.free != vital.free || (before.ready && !vital.ready);
         let devices = match agent.facts.capacity.devices.is_empty() {
             true => Vec::new(),
             false => devices(agent, &self.dictionary),
@@ -203,7 +184,15 @@ impl Index {
             set_member(&mut self.members, number, agent);
         }
         for tree in [&mut self.by_place, &mut self.by_room] {
-            tree.refresh(number, &vital, &devices, repair || taken);
+            tree.refresh(number, &vital, &devices);
+        }
+    }
+
+    /// Follows what an agent has measured, when nothing else has changed.
+    pub(crate) fn measure(&mut self, number: Number, agent: &Agent) {
+        let measured = Measured::of(agent);
+        for tree in [&mut self.by_place, &mut self.by_room] {
+            tree.measure(number, &measured);
         }
     }
 

@@ -7,7 +7,10 @@
 use shared::geo::{arc_m, chord_squared};
 
 use super::super::terms::{closeness, turned};
-use super::bounds::{BoundColumns, FAN, NOBODY, RoomColumns};
+use super::bounds::{
+    BoundColumns, FAN, HIGH, LATENCY, LOAD, LOW, MERIT, ORDER, PACKED_MERIT, capacity_max,
+    capacity_min, free_max, free_min, share_max, share_min,
+};
 use super::query::{Amount, Count, Query};
 
 /// Below every score: nobody here.
@@ -19,7 +22,8 @@ const DOWN: f64 = 1.0 - f64::EPSILON;
 
 /// The most that any agent below each child could score; [`NEVER`] where nobody may take the task.
 pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
-    let mut open = [true; FAN];
+    let BoundColumns(most) = bounds;
+    let mut open = most[ORDER].map(|order| order > f64::NEG_INFINITY);
     let mut distance = [0.0; FAN];
     if let Some(near) = query.near {
         let squared = box_distance(bounds, near);
@@ -44,30 +48,26 @@ pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
             open[child] &= near;
         }
     }
+    let latency_ms = most[LATENCY].map(|latency_ms| -latency_ms);
     if let Some(latency_ms_max) = query.latency_ms_max {
         for child in 0..FAN {
-            let latency_ms = bounds.latency_ms[child];
+            let latency_ms = latency_ms[child];
             open[child] &= latency_ms < f64::INFINITY && !too_far(latency_ms, latency_ms_max);
         }
     }
     for amount in &query.amounts {
         let needed = amount.needed as f64;
         for child in 0..FAN {
-            open[child] &= bounds.room[amount.resource].free_max[child] >= needed;
+            open[child] &= most[free_max(amount.resource)][child] >= needed;
         }
     }
     let capacity = capacity(bounds, query);
-    let latency = bounds.latency_ms.map(|value| closeness(value, query.latency_ms_ref));
+    let latency = latency_ms.map(|value| closeness(value, query.latency_ms_ref));
     let blended = blended(bounds, query, &distance, &latency);
     std::array::from_fn(|child| {
-        let columns = query.weighing.mean(
-            bounds.load[child],
-            capacity[child],
-            distance[child],
-            latency[child],
-        );
-        let score = columns.min(blended[child]);
-        if open[child] && bounds.order[child] != NOBODY { score } else { NEVER }
+        let (load, capacity) = (most[LOAD][child], capacity[child]);
+        let columns = query.weighing.mean(load, capacity, distance[child], latency[child]);
+        if open[child] { columns.min(blended[child]) } else { NEVER }
     })
 }
 
@@ -81,7 +81,7 @@ pub(super) fn too_far(value: f64, most: f64) -> bool {
 fn box_distance(bounds: &BoundColumns, point: [f64; 3]) -> [f64; FAN] {
     std::array::from_fn(|child| {
         let beyond = |axis: usize| {
-            let (low, high) = (bounds.low[axis][child], bounds.high[axis][child]);
+            let (low, high) = (-bounds.0[LOW + axis][child], bounds.0[HIGH + axis][child]);
             (low - point[axis]).max(point[axis] - high).max(0.0)
         };
         chord_squared([beyond(0), beyond(1), beyond(2)], [0.0; 3])
@@ -92,8 +92,7 @@ fn box_distance(bounds: &BoundColumns, point: [f64; 3]) -> [f64; FAN] {
 fn capacity(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
     let mut sum = [0.0; FAN];
     for amount in &query.amounts {
-        let room = &bounds.room[amount.resource];
-        let share = if query.packing { least(room, *amount) } else { most(room, *amount) };
+        let share = if query.packing { least(bounds, *amount) } else { most(bounds, *amount) };
         (0..FAN).for_each(|child| sum[child] += share[child]);
     }
     // Nothing is known of devices here but what is known of all agents.
@@ -111,29 +110,32 @@ fn capacity(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
 /// that is tight where all capacities are alike. It is also at most share_max − needed ÷
 /// capacity_max, tight where capacities differ and shares do not; here each operation is rounded
 /// outwards, because the score does not take this way.
-fn most(room: &RoomColumns, amount: Amount) -> [f64; FAN] {
+fn most(bounds: &BoundColumns, amount: Amount) -> [f64; FAN] {
+    let (at, needed) = (amount.resource, amount.needed as f64);
+    let column = |which: usize| &bounds.0[which];
     if amount.needed == 0 {
-        return room.share_max;
+        return *column(share_max(at));
     }
-    let needed = amount.needed as f64;
     std::array::from_fn(|child| {
-        let alike = (room.free_max[child] - needed) / room.capacity_min[child];
-        let taken = needed / room.capacity_max[child] * DOWN * DOWN;
-        let shared = (room.share_max[child] * UP - taken) * UP;
+        let alike = (column(free_max(at))[child] - needed) / -column(capacity_min(at))[child];
+        let taken = needed / column(capacity_max(at))[child] * DOWN * DOWN;
+        let shared = (column(share_max(at))[child] * UP - taken) * UP;
         alike.min(shared).clamp(0.0, 1.0)
     })
 }
 
 /// The smallest share that is left, of those that have enough.
-fn least(room: &RoomColumns, amount: Amount) -> [f64; FAN] {
+fn least(bounds: &BoundColumns, amount: Amount) -> [f64; FAN] {
+    let (at, needed) = (amount.resource, amount.needed as f64);
+    let column = |which: usize| &bounds.0[which];
     if amount.needed == 0 {
-        return room.share_min;
+        return column(share_min(at)).map(|share| -share);
     }
-    let needed = amount.needed as f64;
     std::array::from_fn(|child| {
-        let alike = (room.free_min[child].max(needed) - needed) / room.capacity_max[child];
-        let taken = needed / room.capacity_min[child] * UP * UP;
-        let shared = (room.share_min[child] * DOWN - taken) * DOWN;
+        let free = (-column(free_min(at))[child]).max(needed) - needed;
+        let alike = free / column(capacity_max(at))[child];
+        let taken = needed / -column(capacity_min(at))[child] * UP * UP;
+        let shared = (-column(share_min(at))[child] * DOWN - taken) * DOWN;
         alike.max(shared).clamp(0.0, 1.0)
     })
 }
@@ -151,29 +153,30 @@ fn blended(
     latency: &[f64; FAN],
 ) -> [f64; FAN] {
     let blend = &query.blend;
-    let merit = &bounds.merit[usize::from(query.packing)];
+    let BoundColumns(most) = bounds;
+    let merit = &most[if query.packing { PACKED_MERIT } else { MERIT }];
     let device = |count: &Count| if query.packing { 1.0 } else { count.share_max };
     let devices = blend.device * query.devices.iter().map(device).sum::<f64>();
     let mut sum: [f64; FAN] = std::array::from_fn(|child| {
         blend.merit * merit[child]
-            + blend.load * bounds.load[child]
+            + blend.load * most[LOAD][child]
             + blend.latency * latency[child]
             + query.weighing.distance * distance[child]
             + devices
     });
     let mut taken = [0.0; FAN];
     for amount in &query.amounts {
-        let room = &bounds.room[amount.resource];
-        let (each, beside) = (blend.share[amount.resource], blend.share_beside[amount.resource]);
+        let at = amount.resource;
+        let (each, beside) = (blend.share[at], blend.share_beside[at]);
         let needed = amount.needed as f64;
         for child in 0..FAN {
             if query.packing {
                 // What is taken counts for the agent, most where the capacity is least.
-                sum[child] += beside * (1.0 - room.share_min[child]);
-                sum[child] += each * (needed / room.capacity_min[child]).min(1.0);
+                sum[child] += beside * (1.0 + most[share_min(at)][child]);
+                sum[child] += each * (needed / -most[capacity_min(at)][child]).min(1.0);
             } else {
-                sum[child] += beside * room.share_max[child];
-                taken[child] += each * (needed / room.capacity_max[child].max(1.0));
+                sum[child] += beside * most[share_max(at)][child];
+                taken[child] += each * (needed / most[capacity_max(at)][child].max(1.0));
             }
         }
     }

@@ -37,8 +37,8 @@ pub(super) struct Measured {
     pub(super) load: f64,
     /// Its round trip in milliseconds; infinite before it is measured.
     pub(super) latency_ms: f64,
-    /// What it is worth, see [`merits`].
-    pub(super) merit: [f64; 2],
+    /// Its free shares of cpu and memory, which it does not measure: its merits need them.
+    shares: [f64; 2],
 }
 
 impl Measured {
@@ -47,9 +47,22 @@ impl Measured {
         let share = |at: usize| {
             free_share(capacity[at].saturating_sub(used[at]) as f64, capacity[at] as f64)
         };
-        let load = load_term(agent);
-        let latency_ms = agent.signal.latency_ms().unwrap_or(f64::INFINITY);
-        Self { load, latency_ms, merit: merits(load, [share(0), share(1)], latency_ms) }
+        Self {
+            load: load_term(agent),
+            latency_ms: agent.signal.latency_ms().unwrap_or(f64::INFINITY),
+            shares: [share(0), share(1)],
+        }
+    }
+
+    /// Had the same agent measured this instead.
+    pub(super) fn instead(&self, load: f64, latency_ms: f64) -> Self {
+        Self { load, latency_ms, ..*self }
+    }
+
+    /// Load, latency and merits as bounds, in this order.
+    pub(super) fn bounds(&self) -> [f64; 4] {
+        let [merit, packed] = merits(self.load, self.shares, self.latency_ms);
+        [self.load, -self.latency_ms, merit, packed]
     }
 }
 

@@ -6,7 +6,8 @@
 use shared::geo::{arc_m, chord_squared};
 
 use super::super::terms::{closeness, free_share, turned};
-use super::block::{AMOUNT_MAX, Block, Column, LANES, lanes_of};
+use super::block::{Block, Column, LANES, lanes_of};
+use super::bounds::number;
 use super::dictionary::TAINT;
 use super::query::{Count, Query};
 use super::reach::{NEVER, too_far};
@@ -28,36 +29,11 @@ fn gathered(flags: [u8; 8]) -> u64 {
     u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
-/// Lanes that are ready and have every word that is asked for.
-pub(super) fn worded(block: &Block, query: &Query<'_>) -> u64 {
-    let mut mask = block.taken & block.ready;
-    for words in &query.required {
-        if mask == 0 {
-            break;
-        }
-        mask &= words.iter().fold(0, |lanes, word| lanes | block.words.lanes(*word));
-    }
-    mask
-}
-
-/// Those of some lanes that may take the task as far as other words, amounts and latency go.
-pub(super) fn candidates(block: &Block, query: &Query<'_>, mut mask: u64) -> u64 {
-    for word in &query.barred {
-        mask &= !block.words.lanes(*word);
-    }
-    for (taint, lanes) in block.words.from(TAINT) {
-        if !query.tolerated.contains(&taint) {
-            mask &= !lanes;
-        }
-    }
-    if !query.avoided.is_empty() {
-        let avoided = |lane: &usize| query.avoided.binary_search(&block.number[*lane]).is_ok();
-        mask = lanes_of(mask).filter(|lane| !avoided(lane)).fold(0, |mask, lane| mask | 1 << lane);
-    }
+/// Those of some lanes that are ready and have enough of what is asked for: what is looked at first,
+/// because it stands in few columns and leaves few.
+pub(super) fn roomy(block: &Block, query: &Query<'_>, lanes: u64) -> u64 {
+    let mut mask = block.taken & block.ready & lanes;
     for amount in query.amounts.iter().filter(|amount| amount.needed > 0) {
-        if mask == 0 {
-            return 0;
-        }
         let free = &block.free[amount.resource];
         // Lanes with large amounts are looked at below.
         mask &= block.wide
@@ -71,6 +47,37 @@ pub(super) fn candidates(block: &Block, query: &Query<'_>, mut mask: u64) -> u64
         if query.amounts.iter().any(|amount| amount.needed > free[amount.resource]) {
             mask &= !(1 << lane);
         }
+    }
+    mask
+}
+
+/// Those of some lanes that have every word that is asked for.
+pub(super) fn worded(block: &Block, query: &Query<'_>, mut mask: u64) -> u64 {
+    for words in &query.required {
+        if mask == 0 {
+            break;
+        }
+        mask &= words.iter().fold(0, |lanes, word| lanes | block.words.lanes(*word));
+    }
+    mask
+}
+
+/// Those of some lanes that may take the task as far as other words, devices and latency go.
+pub(super) fn candidates(block: &Block, query: &Query<'_>, mut mask: u64) -> u64 {
+    for word in &query.barred {
+        mask &= !block.words.lanes(*word);
+    }
+    if query.tolerated.is_empty() {
+        mask &= !block.tainted;
+    } else if mask & block.tainted != 0 {
+        let taints = block.words.from(TAINT);
+        for (_, lanes) in taints.filter(|(taint, _)| !query.tolerated.contains(taint)) {
+            mask &= !lanes;
+        }
+    }
+    if !query.avoided.is_empty() {
+        let avoided = |lane: &usize| query.avoided.binary_search(&block.number[*lane]).is_ok();
+        mask = lanes_of(mask).filter(|lane| !avoided(lane)).fold(0, |mask, lane| mask | 1 << lane);
     }
     for Count { token, needed, .. } in &query.devices {
         let free =
@@ -160,11 +167,4 @@ fn capacity(block: &Block, query: &Query<'_>, from: usize) -> [f64; ABREAST] {
     }
     let count = (query.amounts.len() + query.devices.len()) as f64;
     sum.map(|sum| turned(sum / count, query.packing))
-}
-
-/// An amount of a column as a number.
-#[inline]
-fn number(amount: u32) -> f64 {
-    debug_assert!(u64::from(amount) <= AMOUNT_MAX);
-    f64::from(amount as i32)
 }

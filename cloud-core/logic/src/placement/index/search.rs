@@ -9,10 +9,11 @@ use shared::geo::Position;
 use shared::id::AgentId;
 
 use super::block::{Block, LANES, lanes_of};
+use super::bounds::ORDER;
 use super::query::Query;
 use super::reach::{NEVER, reach};
 use super::row::Order;
-use super::scan::{ABREAST, candidates, scores, worded};
+use super::scan::{ABREAST, candidates, roomy, scores, worded};
 use super::tree::{NONE, Tree};
 use crate::fleet::Number;
 
@@ -141,7 +142,7 @@ impl<'a> Search<'a> {
             }
             let promise = Promise {
                 bound: bound.to_bits(),
-                order: Reverse(node.bounds.order[child]),
+                order: Reverse(-node.bounds.0[ORDER][child] as Order),
                 is_block: node.leaf,
                 at: node.children[child],
             };
@@ -159,7 +160,11 @@ impl<'a> Search<'a> {
     }
 
     fn look_at_lanes(&mut self, block: &Block, lanes: u64) {
-        let mask = worded(block, self.query) & lanes;
+        let mask = roomy(block, self.query, lanes);
+        if mask == 0 {
+            return;
+        }
+        let mask = worded(block, self.query, mask);
         if mask == 0 {
             self.wordless += 1;
             return;

@@ -19,15 +19,19 @@ pub(super) const NONE: u32 = u32::MAX;
 const PACKED_LANES: usize = 60;
 const PACKED_FAN: usize = 13;
 
-/// What stands over blocks, or over nodes.
+/// What stands over blocks, or over nodes. In this order in memory: what every question looks at
+/// first stands together.
 #[derive(Debug, Clone)]
+#[repr(C, align(64))]
 pub(super) struct Node {
-    pub(super) parent: u32,
-    /// Its children are blocks.
-    pub(super) leaf: bool,
-    pub(super) count: usize,
     pub(super) children: [u32; FAN],
     pub(super) bounds: BoundColumns,
+    pub(super) parent: u32,
+    /// Which of the children above it is.
+    pub(super) place: u32,
+    pub(super) count: usize,
+    /// Its children are blocks.
+    pub(super) leaf: bool,
 }
 
 /// All agents, each in one block.
@@ -41,6 +45,8 @@ pub(super) struct Tree {
     pub(super) root: u32,
     /// Where each agent is, by its number: block and lane in one.
     pub(super) slots: Vec<u32>,
+    /// How many have risen above their bounds since one of them moved.
+    pub(super) risen: u32,
     /// For each word, taints left out, the blocks that have it and their lanes: what the blocks know,
     /// the other way round. Only in the tree that is kept by place.
     pub(super) blocks_with: Vec<BTreeMap<u32, u64>>,
@@ -52,25 +58,9 @@ pub(super) fn parts_of(slot: u32) -> (u32, usize) {
 }
 
 impl Node {
-    pub(super) fn new(parent: u32, leaf: bool) -> Self {
+    fn new(parent: u32, leaf: bool) -> Self {
         let (children, bounds) = ([NONE; FAN], BoundColumns::new());
-        Self { parent, leaf, count: 0, children, bounds }
-    }
-
-    /// Adds a child; there must be room.
-    pub(super) fn push(&mut self, child: u32, bounds: &Bounds) {
-        self.children[self.count] = child;
-        self.bounds.set(self.count, bounds);
-        self.count += 1;
-    }
-
-    /// Which of its children one is.
-    pub(super) fn place_of(&self, child: u32) -> usize {
-        self.children.iter().position(|one| *one == child).unwrap_or(0)
-    }
-
-    pub(super) fn total(&self) -> Bounds {
-        self.bounds.total(self.count)
+        Self { children, bounds, parent, place: 0, count: 0, leaf }
     }
 }
 
@@ -84,6 +74,7 @@ impl Tree {
             blocks: Vec::with_capacity(rows.len() / PACKED_LANES + 1),
             root: NONE,
             slots: vec![NONE; slots],
+            risen: 0,
             blocks_with: Vec::new(),
         };
         let items = rows.iter().enumerate().map(|(at, row)| Item::of(&row.vital, at, kept));
@@ -113,11 +104,33 @@ impl Tree {
                 self.add_block(node, &rows)
             } else {
                 let child = self.branch(group, rows, node);
-                (child, self.nodes[child as usize].total())
+                (child, self.nodes[child as usize].bounds.total())
             };
-            self.nodes[node as usize].push(child, &bounds);
+            self.push(node, child, &bounds);
         });
         node
+    }
+
+    /// Gives a node a child; there must be room.
+    pub(super) fn push(&mut self, node: u32, child: u32, bounds: &Bounds) {
+        let above = &mut self.nodes[node as usize];
+        let place = above.count;
+        above.children[place] = child;
+        above.bounds.set(place, bounds);
+        above.count += 1;
+        if above.leaf {
+            let block = &mut self.blocks[child as usize];
+            (block.parent, block.place) = (node, place as u32);
+        } else {
+            let below = &mut self.nodes[child as usize];
+            (below.parent, below.place) = (node, place as u32);
+        }
+    }
+
+    /// Takes all children from a node.
+    pub(super) fn bereave(&mut self, node: u32) {
+        let node = &mut self.nodes[node as usize];
+        (node.count, node.bounds) = (0, BoundColumns::new());
     }
 
     pub(super) fn add_node(&mut self, parent: u32, leaf: bool) -> u32 {
@@ -144,7 +157,10 @@ impl Tree {
                 note(blocks_with, token, at, lanes);
             }
         });
-        Bounds::of_rows(rows.iter().copied())
+        rows.iter().fold(Bounds::NONE, |mut bounds, row| {
+            bounds.join(&self.bounds_of(&row.vital, row.order));
+            bounds
+        })
     }
 
     /// Makes a block empty.

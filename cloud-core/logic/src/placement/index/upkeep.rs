@@ -1,38 +1,37 @@
-//! How a tree follows its agents. Bounds may be loose and never too tight: what loosens them is
-//! written at once, up to the root; what would let them be tighter waits until it is worth while,
-//! except after a reservation, which takes from the very agents that set the bounds.
+//! How a tree follows its agents. Bounds are always the extremes of what they bound, not a bit
+//! looser. That is cheap, because few agents hold an extreme: a value that rises above the bound is
+//! the new one, a value that falls from below it changes nothing, and only where the one who held it
+//! falls is a column asked again who holds it now. So it goes up, column by column, until nothing
+//! changes any more.
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, HIGH, LATENCY, LOAD, LOW, MERIT, PACKED_MERIT, WIDTH, of_lanes};
 use super::pack::Kept;
-use super::row::{Device, Measured, Vital};
+use super::row::{Device, Measured, Order, Vital};
 use super::tree::{NONE, Tree, parts_of};
 use crate::fleet::Number;
 
-/// Changes of a block after which its bounds are made anew.
-const DRIFT_MAX: u32 = 32;
-/// Of the agents that would loosen the bounds where they stand, in the tree that is kept by what they
+/// Of the agents that rise above the bounds where they stand, in the tree that is kept by what they
 /// measure, one in so many moves instead. Fewer: the tree falls into disorder. More: heartbeats cost
 /// more than the order is worth.
 const MOVES_ONE_IN: u32 = 8;
 
 impl Tree {
-    /// Writes what has changed of an agent. `repair` asks for tight bounds at once.
-    pub(super) fn refresh(
-        &mut self,
-        number: Number,
-        vital: &Vital,
-        devices: &[Device],
-        repair: bool,
-    ) {
+    /// What an agent is for the bounds of this tree: one that is not kept by place knows none.
+    pub(super) fn bounds_of(&self, vital: &Vital, order: Order) -> Bounds {
+        let mut bounds = Bounds::of(vital, order);
+        if self.kept == Kept::ByRoom {
+            bounds.0[LOW..HIGH + 3].fill(f64::NEG_INFINITY);
+        }
+        bounds
+    }
+
+    /// Writes what has changed of an agent.
+    pub(super) fn refresh(&mut self, number: Number, vital: &Vital, devices: &[Device]) {
         let Some(slot) = self.slot(number) else {
             return;
         };
         let (at, lane) = parts_of(slot);
-        let block = &mut self.blocks[at as usize];
-        if let Some(places) = &block.at
-            && (0..3).any(|axis| places[axis][lane] != vital.at[axis])
-            && self.has_left(at, vital)
-        {
+        if self.has_left(at, lane, vital) {
             if let Some(mut row) = self.remove(number) {
                 row.vital = vital.clone();
                 row.devices = devices.to_vec();
@@ -41,15 +40,11 @@ impl Tree {
             return;
         }
         let block = &mut self.blocks[at as usize];
+        let (order, before) = (block.order[lane], block.vital(lane));
         block.set(lane, vital);
         devices.iter().for_each(|device| block.set_device(lane, device));
-        block.drift += 1;
-        if repair || block.drift >= DRIFT_MAX {
-            self.repair(at);
-        } else {
-            let order = block.order[lane];
-            self.loosen(at, &Bounds::of(vital, order));
-        }
+        let [before, after] = [&before, vital].map(|vital| self.bounds_of(vital, order));
+        self.follow(at, &before, &after);
     }
 
     /// Writes what an agent has measured. Touches as little as can be: this is what happens most.
@@ -59,27 +54,24 @@ impl Tree {
         };
         let (at, lane) = parts_of(slot);
         let block = &mut self.blocks[at as usize];
-        block.load[lane] = measured.load;
-        block.latency_ms[lane] = measured.latency_ms;
-        block.drift += 1;
-        if block.drift >= DRIFT_MAX {
-            return self.repair(at);
-        }
-        if block.ready >> lane & 1 == 0 {
-            return;
-        }
-        let may_move = self.kept == Kept::ByRoom && block.drift.is_multiple_of(MOVES_ONE_IN);
-        let (mut child, mut node) = (at, block.parent);
-        while node != NONE {
-            let above = &mut self.nodes[node as usize];
-            let place = above.place_of(child);
-            if may_move && !above.bounds.holds(place, measured) {
+        let before = measured.instead(block.load[lane], block.latency_ms[lane]);
+        let columns = [LOAD, LATENCY, MERIT, PACKED_MERIT];
+        let (before, after) = (before.bounds(), measured.bounds());
+        let ready = block.ready >> lane & 1 == 1;
+        if self.kept == Kept::ByRoom && ready {
+            let (node, place) = (&self.nodes[block.parent as usize], block.place as usize);
+            let rises = |(which, after): (&usize, f64)| after > node.bounds.0[*which][place];
+            self.risen += u32::from(columns.iter().zip(after).any(rises));
+            if self.risen == MOVES_ONE_IN {
+                self.risen = 0;
                 return self.move_up(number, measured);
             }
-            if !above.bounds.measure(place, measured) {
-                return;
+        }
+        (block.load[lane], block.latency_ms[lane]) = (measured.load, measured.latency_ms);
+        if ready {
+            for (at_column, which) in columns.into_iter().enumerate() {
+                self.follow_one(at, which, before[at_column], after[at_column]);
             }
-            (child, node) = (node, above.parent);
         }
     }
 
@@ -92,53 +84,66 @@ impl Tree {
     }
 
     /// Whether an agent is no more where its block is.
-    fn has_left(&self, block: u32, vital: &Vital) -> bool {
-        let parent = &self.nodes[self.blocks[block as usize].parent as usize];
-        let bounds = parent.bounds.get(parent.place_of(block));
-        (0..3).any(|axis| vital.at[axis] < bounds.low[axis] || vital.at[axis] > bounds.high[axis])
+    fn has_left(&self, at: u32, lane: usize, vital: &Vital) -> bool {
+        let block = &self.blocks[at as usize];
+        let Some(places) = &block.at else {
+            return false;
+        };
+        if (0..3).all(|axis| places[axis][lane] == vital.at[axis]) {
+            return false;
+        }
+        let bounds = &self.nodes[block.parent as usize].bounds.0;
+        let of = |which: usize| bounds[which][block.place as usize];
+        (0..3).any(|axis| vital.at[axis] < -of(LOW + axis) || vital.at[axis] > of(HIGH + axis))
     }
 
-    /// Loosens the bounds of a block, and of all above it, so that they hold an agent.
-    pub(super) fn loosen(&mut self, block: u32, bounds: &Bounds) {
-        let (mut child, mut node) = (block, self.blocks[block as usize].parent);
-        while node != NONE {
-            let above = &mut self.nodes[node as usize];
-            let place = above.place_of(child);
-            let before = above.bounds.get(place);
-            let mut after = before;
-            after.join(bounds);
-            if after == before {
-                return;
-            }
-            above.bounds.set(place, &after);
-            (child, node) = (node, above.parent);
+    /// Makes the bounds above a block right again after one of its agents has changed.
+    pub(super) fn follow(&mut self, block: u32, before: &Bounds, after: &Bounds) {
+        for which in 0..WIDTH {
+            self.follow_one(block, which, before.0[which], after.0[which]);
         }
     }
 
-    /// Makes the bounds of a block, and of all above it, as tight as they can be.
-    pub(super) fn repair(&mut self, block: u32) {
-        let bounds = Bounds::of_block(&self.blocks[block as usize]);
-        self.blocks[block as usize].drift = 0;
-        let parent = self.blocks[block as usize].parent;
-        self.tighten(block, parent, bounds);
+    #[inline]
+    fn follow_one(&mut self, at: u32, which: usize, mut before: f64, mut after: f64) {
+        if before == after {
+            return;
+        }
+        let block = &self.blocks[at as usize];
+        let (mut node, mut place) = (block.parent, block.place);
+        let mut below = NONE;
+        while node != NONE {
+            let bound = self.nodes[node as usize].bounds.0[which][place as usize];
+            if after < bound {
+                if before < bound {
+                    return;
+                }
+                after = match below {
+                    NONE => of_lanes(&self.blocks[at as usize], which),
+                    below => self.nodes[below as usize].bounds.most(which),
+                };
+            }
+            if after == bound {
+                return;
+            }
+            let above = &mut self.nodes[node as usize];
+            above.bounds.0[which][place as usize] = after;
+            (before, below, node, place) = (bound, node, above.parent, above.place);
+        }
     }
 
-    /// Makes the bounds of a node in those above it as tight as they can be.
+    /// Makes the bounds of a node in those above it right again, after many have changed.
     pub(super) fn lift(&mut self, node: u32) {
-        let parent = self.nodes[node as usize].parent;
-        self.tighten(node, parent, self.nodes[node as usize].total());
+        let mut child = node;
+        while let Some(parent) = self.parent(child) {
+            let bounds = self.nodes[child as usize].bounds.total();
+            let place = self.nodes[child as usize].place as usize;
+            self.nodes[parent as usize].bounds.set(place, &bounds);
+            child = parent;
+        }
     }
 
-    fn tighten(&mut self, mut child: u32, mut node: u32, mut bounds: Bounds) {
-        while node != NONE {
-            let above = &mut self.nodes[node as usize];
-            let place = above.place_of(child);
-            if above.bounds.get(place) == bounds {
-                return;
-            }
-            above.bounds.set(place, &bounds);
-            bounds = above.total();
-            (child, node) = (node, above.parent);
-        }
+    fn parent(&self, node: u32) -> Option<u32> {
+        Some(self.nodes[node as usize].parent).filter(|parent| *parent != NONE)
     }
 }
