@@ -13,6 +13,7 @@ pub mod happening;
 pub mod input;
 pub mod invariant;
 mod ledger;
+mod lookup;
 pub mod placement;
 #[cfg(not(feature = "planted"))]
 mod planted;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use shared::id::AgentId;
 
 use super::agent::Agent;
+use crate::lookup::{Lookup, hash};
 
 /// The number of an agent: dense, given in the order of arrival, and never given again.
 pub(crate) type Number = u32;
@@ -17,7 +18,10 @@ pub(crate) type Number = u32;
 /// All agents, by id.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
+    /// In order of their ids.
     numbers: BTreeMap<AgentId, Number>,
+    /// The same numbers, found faster.
+    lookup: Lookup,
     /// By number; nobody where one was taken out.
     agents: Vec<Option<Arc<Agent>>>,
 }
@@ -54,14 +58,19 @@ impl Fleet {
 
     /// Adds one, or replaces it; says its number.
     pub(crate) fn put(&mut self, agent: Agent) -> Number {
-        let Self { numbers, agents } = self;
+        let known = self.number(&agent.id);
+        let Self { numbers, lookup, agents } = self;
         // As many as fit into memory have numbers that fit into one.
-        let next = agents.len() as Number;
-        let number = *numbers.entry(agent.id.clone()).or_insert(next);
+        let number = known.unwrap_or(agents.len() as Number);
+        let id = agent.id.clone();
         let agent = Some(Arc::new(agent));
         match agents.get_mut(number as usize) {
             Some(known) => *known = agent,
             None => agents.push(agent),
+        }
+        if known.is_none() {
+            lookup.insert(hash(id.as_str()), number, hash_in(agents));
+            numbers.insert(id, number);
         }
         number
     }
@@ -80,6 +89,7 @@ impl Fleet {
     /// Takes one out; says its number.
     pub(crate) fn remove(&mut self, id: &AgentId) -> Option<Number> {
         let number = self.numbers.remove(id)?;
+        self.lookup.remove(hash(id.as_str()), number, hash_in(&self.agents));
         self.agents[number as usize] = None;
         Some(number)
     }
@@ -96,7 +106,8 @@ impl Fleet {
 
     /// The number of one.
     pub(crate) fn number(&self, id: &AgentId) -> Option<Number> {
-        self.numbers.get(id).copied()
+        let is = |number| self.at(number).is_some_and(|agent| agent.id == *id);
+        self.lookup.find(hash(id.as_str()), is)
     }
 
     /// The numbers of those next to an id.
@@ -105,6 +116,11 @@ impl Fleet {
         let after = self.numbers.range((Excluded(id), Unbounded)).next();
         [before, after].map(|beside| beside.map(|(_, number)| *number))
     }
+}
+
+/// The hash of the id of each.
+fn hash_in(agents: &[Option<Arc<Agent>>]) -> impl Fn(Number) -> u64 {
+    |number| agents[number as usize].as_ref().map_or(0, |agent| hash(agent.id.as_str()))
 }
 
 impl FromIterator<Agent> for Fleet {

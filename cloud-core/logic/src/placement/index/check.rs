@@ -71,7 +71,7 @@ impl Index {
         policy: &super::Policy,
     ) -> Result<(), String> {
         use super::scan::{ABREAST, candidates, roomy, scores, worded};
-        let Some(query) = super::Query::new(request, policy, &self.dictionary, |_| None) else {
+        let Some(query) = super::Query::new(request, policy, &self.dictionary, self.count, |_| None) else {
             return Ok(());
         };
         for tree in [&self.by_place, &self.by_room] {
@@ -125,7 +125,7 @@ impl Tree {
             for (token, lanes) in block.words.from(0) {
                 let listed = token & super::dictionary::TAINT != 0
                     || self.kept == Kept::ByRoom
-                    || self.with(token).any(|one| one == (at as u32, lanes));
+                    || self.lists.with(token).any(|one| one == (at as u32, lanes));
                 if lanes & !block.taken != 0 || !listed {
                     return Err(format!("word {token} of block {at}"));
                 }

@@ -2,9 +2,9 @@
 //! of run, devices, taints) becomes a token, exactly one per word, so that asking for a word is
 //! comparing numbers and never a guess.
 
-use std::collections::BTreeMap;
-
 use shared::wire::uplink::Facts;
+
+use crate::lookup::{Lookup, hash};
 
 /// A word. Taints are told apart by [`TAINT`], so that they stand behind all others.
 pub(super) type Token = u32;
@@ -12,121 +12,180 @@ pub(super) type Token = u32;
 /// The bit that a taint's token has.
 pub(super) const TAINT: Token = 1 << 31;
 
+/// What a word says of an agent: the same text is another word where it says something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It has a label of this key.
+    LabelKey,
+    /// It has this value for the label whose key has this token.
+    Label(Token),
+    Arch,
+    Region,
+    Runtime,
+    /// It has such a device.
+    Device,
+    Taint,
+}
+
 /// Every word of the fleet. One that no agent has any more stays until the index is built anew.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dictionary {
-    labels: BTreeMap<String, Key>,
-    arch: BTreeMap<String, Token>,
-    regions: BTreeMap<String, Token>,
-    runtimes: BTreeMap<String, Token>,
-    devices: BTreeMap<String, Token>,
-    /// The most of each kind of device that any agent ever had.
-    most: BTreeMap<Token, u32>,
-    taints: BTreeMap<String, Token>,
-    /// How many tokens were given.
-    given: Token,
+    /// By token.
+    words: Vec<Word>,
+    lookup: Lookup,
 }
 
-/// A label's key, and the values it has.
 #[derive(Debug, Clone)]
-struct Key {
-    itself: Token,
-    values: BTreeMap<String, Token>,
+struct Word {
+    kind: Kind,
+    text: Box<str>,
+    /// How many agents have it.
+    agents: u32,
+    /// The most of a kind of device that any agent ever had.
+    most: u32,
 }
 
-/// The token of a word, a new one for a new word.
-fn token(words: &mut BTreeMap<String, Token>, word: &str, given: &mut Token, kind: Token) -> Token {
-    if let Some(&known) = words.get(word) {
-        return known;
+impl Word {
+    fn hash(&self) -> u64 {
+        hash_of(self.kind, &self.text)
     }
-    let fresh = *given | kind;
-    *given += 1;
-    words.insert(word.to_owned(), fresh);
-    fresh
+}
+
+fn hash_of(kind: Kind, text: &str) -> u64 {
+    let kind = match kind {
+        Kind::LabelKey => 1,
+        Kind::Arch => 2,
+        Kind::Region => 3,
+        Kind::Runtime => 4,
+        Kind::Device => 5,
+        Kind::Taint => 6,
+        Kind::Label(key) => u64::from(key) + 7,
+    };
+    hash(text) ^ kind.wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
 impl Dictionary {
     /// How many words there are.
     pub(super) fn len(&self) -> usize {
-        self.given as usize
+        self.words.len()
     }
 
-    /// The words of an agent, in order, each once. A device of which it has none is no word.
+    /// The words of an agent, in order, each once; those that are new become known. A device of which
+    /// it has none is no word.
     pub(super) fn words(&mut self, facts: &Facts) -> Box<[Token]> {
-        let Self { labels, arch, regions, runtimes, devices, most, taints, given } = self;
-        let mut words = Vec::with_capacity(2 * facts.labels.len() + 6);
-        for (name, value) in &facts.labels {
-            if !labels.contains_key(name) {
-                let key = Key { itself: *given, values: BTreeMap::new() };
-                *given += 1;
-                labels.insert(name.clone(), key);
-            }
-            if let Some(key) = labels.get_mut(name) {
-                words.push(key.itself);
-                words.push(token(&mut key.values, value, given, 0));
+        for (name, &count) in &facts.capacity.devices {
+            if count > 0 {
+                let device = self.learn(Kind::Device, name);
+                let most = &mut self.words[device as usize].most;
+                *most = count.max(*most);
             }
         }
-        words.push(token(arch, &facts.arch, given, 0));
-        words.extend(facts.region.iter().map(|word| token(regions, word, given, 0)));
-        words.extend(facts.runtimes.iter().map(|word| token(runtimes, word, given, 0)));
-        for (word, &count) in facts.capacity.devices.iter().filter(|&(_, &count)| count > 0) {
-            let device = token(devices, word, given, 0);
-            let most = most.entry(device).or_default();
-            *most = count.max(*most);
-            words.push(device);
-        }
-        words.extend(facts.taints.iter().map(|word| token(taints, word, given, TAINT)));
-        words.sort_unstable();
-        words.dedup();
-        words.into()
+        spell(facts, |kind, text| Some(self.learn(kind, text))).unwrap_or_default()
     }
 
     /// The words of an agent if all of them are known.
     pub(super) fn known(&self, facts: &Facts) -> Option<Box<[Token]>> {
-        let mut words = vec![self.arch(&facts.arch)];
-        for (key, value) in &facts.labels {
-            words.extend([self.label_key(key), self.label(key, value)]);
-        }
-        words.extend(facts.region.iter().map(|word| self.region(word)));
-        words.extend(facts.runtimes.iter().map(|word| self.runtime(word)));
-        words.extend(facts.taints.iter().map(|word| self.taint(word)));
-        let there = facts.capacity.devices.iter().filter(|&(_, &count)| count > 0);
-        words.extend(there.map(|(word, _)| self.device(word)));
-        words.sort_unstable();
-        words.dedup();
-        words.into_iter().collect()
+        spell(facts, |kind, text| self.token(kind, text))
+    }
+
+    /// An agent has these words.
+    pub(super) fn take(&mut self, words: &[Token]) {
+        words.iter().for_each(|word| self.word_mut(*word).agents += 1);
+    }
+
+    /// An agent does not have these words any more.
+    pub(super) fn give_back(&mut self, words: &[Token]) {
+        words.iter().for_each(|word| self.word_mut(*word).agents -= 1);
+    }
+
+    /// How many agents have a word.
+    pub(super) fn agents(&self, word: Token) -> usize {
+        self.words[(word & !TAINT) as usize].agents as usize
     }
 
     pub(super) fn label_key(&self, key: &str) -> Option<Token> {
-        self.labels.get(key).map(|key| key.itself)
+        self.token(Kind::LabelKey, key)
     }
 
     pub(super) fn label(&self, key: &str, value: &str) -> Option<Token> {
-        self.labels.get(key)?.values.get(value).copied()
+        self.token(Kind::Label(self.label_key(key)?), value)
     }
 
     pub(super) fn arch(&self, word: &str) -> Option<Token> {
-        self.arch.get(word).copied()
+        self.token(Kind::Arch, word)
     }
 
     pub(super) fn region(&self, word: &str) -> Option<Token> {
-        self.regions.get(word).copied()
+        self.token(Kind::Region, word)
     }
 
     pub(super) fn runtime(&self, word: &str) -> Option<Token> {
-        self.runtimes.get(word).copied()
+        self.token(Kind::Runtime, word)
     }
 
     pub(super) fn device(&self, word: &str) -> Option<Token> {
-        self.devices.get(word).copied()
+        self.token(Kind::Device, word)
     }
 
     /// The most of a kind of device that any agent has, at least.
     pub(super) fn most(&self, device: Token) -> u32 {
-        self.most.get(&device).copied().unwrap_or(0)
+        self.words[device as usize].most
     }
 
     pub(super) fn taint(&self, word: &str) -> Option<Token> {
-        self.taints.get(word).copied()
+        self.token(Kind::Taint, word)
     }
+
+    fn word_mut(&mut self, token: Token) -> &mut Word {
+        &mut self.words[(token & !TAINT) as usize]
+    }
+
+    fn token(&self, kind: Kind, text: &str) -> Option<Token> {
+        let is = |at: u32| {
+            let word = &self.words[at as usize];
+            word.kind == kind && *word.text == *text
+        };
+        let at = self.lookup.find(hash_of(kind, text), is)?;
+        Some(if kind == Kind::Taint { at | TAINT } else { at })
+    }
+
+    /// The token of a word, a new one for a new word.
+    fn learn(&mut self, kind: Kind, text: &str) -> Token {
+        if let Some(token) = self.token(kind, text) {
+            return token;
+        }
+        let at = self.words.len() as Token;
+        let words = &self.words;
+        self.lookup.insert(hash_of(kind, text), at, |at| words[at as usize].hash());
+        self.words.push(Word { kind, text: text.into(), agents: 0, most: 0 });
+        if kind == Kind::Taint { at | TAINT } else { at }
+    }
+}
+
+/// All that an agent says of itself, in tokens, in order and each once; `None` where one has none.
+fn spell(
+    facts: &Facts,
+    mut token: impl FnMut(Kind, &str) -> Option<Token>,
+) -> Option<Box<[Token]>> {
+    let mut words = Vec::with_capacity(2 * facts.labels.len() + 8);
+    for (name, value) in &facts.labels {
+        let key = token(Kind::LabelKey, name)?;
+        words.extend([key, token(Kind::Label(key), value)?]);
+    }
+    words.push(token(Kind::Arch, &facts.arch)?);
+    let rest = [(Kind::Runtime, &facts.runtimes[..]), (Kind::Taint, &facts.taints[..])];
+    for (kind, texts) in rest {
+        for text in texts {
+            words.push(token(kind, text)?);
+        }
+    }
+    if let Some(region) = &facts.region {
+        words.push(token(Kind::Region, region)?);
+    }
+    for (device, _) in facts.capacity.devices.iter().filter(|&(_, &count)| count > 0) {
+        words.push(token(Kind::Device, device)?);
+    }
+    words.sort_unstable();
+    words.dedup();
+    Some(words.into())
 }

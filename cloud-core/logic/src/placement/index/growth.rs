@@ -6,7 +6,7 @@ use super::block::{LANES, lanes_of};
 use super::bounds::{Bounds, FAN};
 use super::pack::{Item, Kept, divide};
 use super::row::{Row, Vital};
-use super::tree::{NONE, Tree, note, parts_of};
+use super::tree::{NONE, Tree, parts_of};
 use crate::fleet::Number;
 
 /// How many agents a block is given when it is divided, so that it is not full again at once.
@@ -43,11 +43,11 @@ impl Tree {
     /// Takes an agent out.
     pub(super) fn remove(&mut self, number: Number) -> Option<Row> {
         let (block, lane) = parts_of(self.slot(number)?);
-        let Self { kept, blocks, blocks_with, slots, .. } = self;
-        let by_place = *kept == Kept::ByPlace;
+        let Self { kept, blocks, lists, slots, .. } = self;
+        let (by_place, count) = (*kept == Kept::ByPlace, blocks.len());
         let row = blocks[block as usize].take(lane, |token, lanes| {
             if by_place {
-                note(blocks_with, token, block, lanes);
+                lists.note(token, block, lanes, count);
             }
         });
         slots[number as usize] = NONE;
@@ -57,11 +57,11 @@ impl Tree {
     }
 
     fn put(&mut self, block: u32, lane: usize, row: &Row) {
-        let Self { blocks, blocks_with, kept, .. } = self;
-        let by_place = *kept == Kept::ByPlace;
+        let Self { blocks, lists, kept, .. } = self;
+        let (by_place, count) = (*kept == Kept::ByPlace, blocks.len());
         blocks[block as usize].put(lane, row, |token, lanes| {
             if by_place {
-                note(blocks_with, token, block, lanes);
+                lists.note(token, block, lanes, count);
             }
         });
         self.set_slot(row.number, block * LANES as u32 + lane as u32);

@@ -54,6 +54,7 @@ mod bounds;
 mod check;
 mod dictionary;
 mod growth;
+mod lists;
 mod pack;
 mod query;
 mod reach;
@@ -111,6 +112,7 @@ impl Index {
         let mut rows: Vec<Row> = Vec::new();
         for (number, agent) in agents {
             let words = dictionary.words(&agent.facts);
+            dictionary.take(&words);
             rows.push(Row {
                 number,
                 order: 0,
@@ -161,6 +163,8 @@ impl Index {
             return self.refresh(number, agent);
         }
         self.count += usize::from(known.is_none());
+        self.dictionary.take(&words);
+        known.iter().for_each(|known| self.dictionary.give_back(&known.words));
         let row = Row { number, order, vital: Vital::of(agent), words, devices };
         for tree in [&mut self.by_place, &mut self.by_room] {
             tree.remove(number);
@@ -198,9 +202,11 @@ impl Index {
 
     /// Takes an agent out.
     pub(crate) fn remove(&mut self, number: Number) {
-        let was_there = self.by_place.remove(number).is_some();
+        if let Some(row) = self.by_place.remove(number) {
+            self.dictionary.give_back(&row.words);
+            self.count -= 1;
+        }
         self.by_room.remove(number);
-        self.count -= usize::from(was_there);
         if let Some(member) = self.members.get_mut(number as usize) {
             *member = None;
         }
@@ -237,19 +243,20 @@ impl Index {
         policy: &Policy,
         number: impl Fn(&AgentId) -> Option<Number>,
     ) -> Option<Found> {
-        let query = Query::new(request, policy, &self.dictionary, &number)?;
+        let query = Query::new(request, policy, &self.dictionary, self.count, &number)?;
         let listed = &request.spec.place.agents;
         if !listed.is_empty() {
             let slots = listed.iter().filter_map(|id| self.by_place.slot(number(id)?));
             return Search::new(&self.by_place, &query, &self.members).best_of(slots);
         }
         let blocks = |words: &&Vec<dictionary::Token>| -> usize {
-            words.iter().map(|word| self.by_place.count_with(*word)).sum()
+            words.iter().map(|word| self.by_place.lists.count(*word)).sum()
         };
         if let Some(rarest) = query.required.iter().min_by_key(blocks)
             && blocks(&rarest) <= RARE_BLOCKS
         {
-            let blocks = rarest.iter().flat_map(|word| self.by_place.with(*word)).map(|(at, _)| at);
+            let lists = &self.by_place.lists;
+            let blocks = rarest.iter().flat_map(|word| lists.with(*word)).map(|(at, _)| at);
             return Search::new(&self.by_place, &query, &self.members).best_among(blocks);
         }
         let tree = if query.is_somewhere() { &self.by_place } else { &self.by_room };

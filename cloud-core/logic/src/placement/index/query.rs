@@ -115,12 +115,12 @@ pub(super) struct Count {
 
 impl<'a> Query<'a> {
     /// Translates a request; `None` when it asks for a word that no agent has, or for more of a device
-    /// than any has. `number` knows the
-    /// agents.
+    /// than any has. There are `agents` agents, which `number` knows.
     pub(super) fn new(
         request: &Request<'a>,
         policy: &Policy,
         dictionary: &Dictionary,
+        agents: usize,
         number: impl Fn(&shared::id::AgentId) -> Option<Number>,
     ) -> Option<Self> {
         let place = &request.spec.place;
@@ -147,6 +147,9 @@ impl<'a> Query<'a> {
             words.one_of(place.regions.iter().filter_map(|word| dictionary.region(word)))?;
         }
         words.one_of(dictionary.runtime(request.spec.run.kind()))?;
+        // What every agent has need not be sought.
+        let had_by_all = |word: &Token| dictionary.agents(*word) == agents;
+        words.required.retain(|words| !words.iter().any(had_by_all));
         let avoided = place.avoid_agents.iter().chain(request.avoid);
         let mut avoided: Vec<Number> = avoided.filter_map(number).collect();
         avoided.sort_unstable();

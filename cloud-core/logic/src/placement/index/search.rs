@@ -17,10 +17,11 @@ use super::scan::{ABREAST, candidates, roomy, scores, worded};
 use super::tree::{NONE, Tree};
 use crate::fleet::Number;
 
-/// Of so many blocks, one in which nobody has all the words that are asked for, and some more, before
-/// the search stops looking into blocks to find that out: the lists of blocks by word cost about that.
-const WORDLESS_ONE_IN: usize = 64;
-const WORDLESS_MORE: usize = 8;
+/// So many blocks in which nobody has all the words that are asked for, before the search stops looking
+/// into blocks to find that out: the lists of blocks by word cost about that.
+const WORDLESS_MAX: usize = 48;
+/// So few blocks in which somebody has them are looked at one by one.
+const WORDED_FEW: usize = 64;
 
 /// What is known of an agent beside its columns.
 #[derive(Debug, Clone)]
@@ -69,8 +70,7 @@ impl<'a> Search<'a> {
     /// The best of all agents, and whether the search came to its end: it gives up when too many
     /// blocks were looked into for words that never meet.
     pub(super) fn best(&mut self) -> (Option<Found>, bool) {
-        let wordless_max = self.tree.blocks.len() / WORDLESS_ONE_IN + WORDLESS_MORE;
-        let finished = self.run(|search| search.wordless <= wordless_max);
+        let finished = self.run(|search| search.wordless <= WORDLESS_MAX);
         (self.best, finished)
     }
 
@@ -79,8 +79,13 @@ impl<'a> Search<'a> {
     pub(super) fn best_with_words(&mut self, so_far: Option<Found>) -> Option<Found> {
         self.best = so_far;
         self.least = so_far.map_or(0.0, |found| found.score);
-        let words = self.tree.lanes_with(&self.query.required);
-        self.worded = Some(words);
+        let worded = self.tree.lists.meeting(&self.query.required, self.tree.blocks.len());
+        let some = worded.iter().enumerate().filter(|(_, lanes)| **lanes != 0);
+        let few: Vec<u32> = some.map(|(at, _)| at as u32).take(WORDED_FEW + 1).collect();
+        if few.len() <= WORDED_FEW {
+            return self.best_among(few.into_iter());
+        }
+        self.worded = Some(worded);
         self.run(|_| true);
         self.best
     }

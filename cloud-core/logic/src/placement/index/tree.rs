@@ -2,11 +2,9 @@
 //! structure for spatial searching", 1984), made whole by packing. This file owns its shape; how
 //! it is kept up is in `upkeep`, how it grows in `growth`.
 
-use std::collections::BTreeMap;
-
 use super::block::{Block, LANES};
 use super::bounds::{BoundColumns, Bounds, FAN};
-use super::dictionary::{TAINT, Token};
+use super::lists::Lists;
 use super::pack::{Item, Kept, divide};
 use super::row::Row;
 use crate::fleet::Number;
@@ -47,9 +45,8 @@ pub(super) struct Tree {
     pub(super) slots: Vec<u32>,
     /// How many have risen above their bounds since one of them moved.
     pub(super) risen: u32,
-    /// For each word, taints left out, the blocks that have it and their lanes: what the blocks know,
-    /// the other way round. Only in the tree that is kept by place.
-    pub(super) blocks_with: Vec<BTreeMap<u32, u64>>,
+    /// Where each word is. Only in the tree that is kept by place.
+    pub(super) lists: Lists,
 }
 
 /// A block and a lane in it.
@@ -75,7 +72,7 @@ impl Tree {
             root: NONE,
             slots: vec![NONE; slots],
             risen: 0,
-            blocks_with: Vec::new(),
+            lists: Lists::default(),
         };
         let items = rows.iter().enumerate().map(|(at, row)| Item::of(&row.vital, at, kept));
         let mut items: Vec<Item> = items.collect();
@@ -150,11 +147,11 @@ impl Tree {
         for (lane, row) in rows.iter().enumerate() {
             self.set_slot(row.number, at * LANES as u32 + lane as u32);
         }
-        let Self { blocks, blocks_with, kept, .. } = self;
-        let by_place = *kept == Kept::ByPlace;
+        let Self { blocks, lists, kept, .. } = self;
+        let (by_place, count) = (*kept == Kept::ByPlace, blocks.len());
         blocks[at as usize].fill(rows, |token, lanes| {
             if by_place {
-                note(blocks_with, token, at, lanes);
+                lists.note(token, at, lanes, count);
             }
         });
         rows.iter().fold(Bounds::NONE, |mut bounds, row| {
@@ -170,7 +167,7 @@ impl Tree {
         let old = std::mem::replace(&mut self.blocks[at as usize], empty);
         for (token, _) in old.words.from(0) {
             if self.kept == Kept::ByPlace {
-                note(&mut self.blocks_with, token, at, 0);
+                self.lists.note(token, at, 0, self.blocks.len());
             }
         }
     }
@@ -188,54 +185,9 @@ impl Tree {
         self.slots.get(number as usize).copied().filter(|slot| *slot != NONE)
     }
 
-    /// How many blocks have a word.
-    pub(super) fn count_with(&self, token: Token) -> usize {
-        self.blocks_with.get(token as usize).map_or(0, BTreeMap::len)
-    }
-
-    /// The blocks that have a word, with their lanes.
-    pub(super) fn with(&self, token: Token) -> impl Iterator<Item = (u32, u64)> {
-        let blocks = self.blocks_with.get(token as usize).into_iter().flatten();
-        blocks.map(|(block, lanes)| (*block, *lanes))
-    }
-
-    /// For each block, the lanes that have a word of each list. Costs a walk over all blocks.
-    pub(super) fn lanes_with(&self, lists: &[Vec<Token>]) -> Vec<u64> {
-        let mut all = vec![u64::MAX; self.blocks.len()];
-        let mut one = vec![0; self.blocks.len()];
-        for words in lists {
-            one.fill(0);
-            for (block, lanes) in words.iter().flat_map(|word| self.with(*word)) {
-                one[block as usize] |= lanes;
-            }
-            all.iter_mut().zip(&one).for_each(|(all, one)| *all &= one);
-        }
-        all
-    }
-
     /// Bytes on the heap, the lists of blocks by word left out: those are read for rare words only.
     pub(super) fn bytes(&self) -> usize {
         let blocks: usize = self.blocks.iter().map(|block| 8 + block.bytes()).sum();
         blocks + self.nodes.capacity() * size_of::<Node>() + 4 * self.slots.capacity()
-    }
-}
-
-/// Says which lanes of a block have a word: none is possible.
-pub(super) fn note(
-    blocks_with: &mut Vec<BTreeMap<u32, u64>>,
-    token: Token,
-    block: u32,
-    lanes: u64,
-) {
-    if token & TAINT != 0 {
-        return;
-    }
-    if blocks_with.len() <= token as usize {
-        blocks_with.resize_with(token as usize + 1, BTreeMap::new);
-    }
-    if lanes == 0 {
-        blocks_with[token as usize].remove(&block);
-    } else {
-        blocks_with[token as usize].insert(block, lanes);
     }
 }
