@@ -52,6 +52,18 @@ pub fn arc_m(chord_squared: f64) -> f64 {
     (8.0 * EARTH_RADIUS_M * (sine + sine * halved * series)).min(DISTANCE_M_MAX)
 }
 
+/// The chord itself in metres, a little shortened, so that it is never above [`arc_m`] of the same
+/// square: a quick lower bound, off by one part in 10⁵ at 100 km. Never falls either.
+#[inline]
+#[must_use]
+pub fn chord_m(chord_squared: f64) -> f64 {
+    // More than both functions round by.
+    const SHORTENED_RADIUS_M: f64 = EARTH_RADIUS_M * (1.0 - 1.0 / (1_u64 << 40) as f64);
+    // Squares so small have lost their last bits.
+    const VAGUE: f64 = 1e-200;
+    SHORTENED_RADIUS_M * (chord_squared - VAGUE).max(0.0).sqrt()
+}
+
 /// The squared sine of half the angle.
 #[inline]
 fn halved(sine_squared: f64) -> f64 {
@@ -151,13 +163,14 @@ mod tests {
     /// that matters, and around the places where the formula changes its ways.
     #[test]
     fn a_longer_chord_never_has_a_shorter_arc() {
-        let starts = (-110..2).map(|power| 2.0_f64.powi(power));
+        let starts = (-1_073..2).step_by(3).map(|power| 2.0_f64.powi(power));
         let starts = starts.flat_map(|start| [start, 1.37 * start, 1.993 * start]);
         for start in starts.chain([0.0, 2.0, 3.0, 3.999, 3.999_999_999, 4.0_f64.next_down()]) {
             let mut chord_squared = start;
             for _ in 0..5_000 {
                 let next = chord_squared.next_up();
                 assert!(arc_m(chord_squared) <= arc_m(next), "{chord_squared:e}");
+                assert!(chord_m(chord_squared) <= arc_m(chord_squared), "{chord_squared:e}");
                 chord_squared = next;
             }
         }
@@ -173,6 +186,7 @@ mod tests {
         for bits in (0..=4.0_f32.to_bits()).step_by(step) {
             let arc = arc_m(f32::from_bits(bits).into());
             assert!(before <= arc, "{bits:#x}");
+            assert!(chord_m(f32::from_bits(bits).into()) <= arc, "{bits:#x}");
             before = arc;
         }
     }

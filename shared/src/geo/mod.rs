@@ -15,7 +15,7 @@ mod turn;
 
 pub use area::Area;
 pub use cap::Cap;
-pub use distance::{DISTANCE_M_MAX, EARTH_RADIUS_M, arc_m, chord_squared, distance_m};
+pub use distance::{DISTANCE_M_MAX, EARTH_RADIUS_M, arc_m, chord_m, chord_squared, distance_m};
 pub use error::{AreaError, AreaProblem};
 pub use geojson::{POSITIONS_MAX, RINGS_MAX};
 pub use position::{GeoError, Position};

@@ -104,6 +104,17 @@ impl Fleet {
         self.numbers.values().filter_map(|number| Some((*number, self.at(*number)?)))
     }
 
+    /// All of them with their numbers, by number.
+    pub(crate) fn by_number(&self) -> impl Iterator<Item = (Number, &Agent)> {
+        let all = self.agents.iter().enumerate();
+        all.filter_map(|(number, agent)| Some((number as Number, agent.as_deref()?)))
+    }
+
+    /// All numbers, by id.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = Number> {
+        self.numbers.values().copied()
+    }
+
     /// The number of one.
     pub(crate) fn number(&self, id: &AgentId) -> Option<Number> {
         let is = |number| self.at(number).is_some_and(|agent| agent.id == *id);

@@ -56,7 +56,7 @@ impl Deref for Roster {
 
 impl From<Fleet> for Roster {
     fn from(fleet: Fleet) -> Self {
-        let index = Index::new(fleet.numbered());
+        let index = Index::new(&fleet);
         Self { fleet, index }
     }
 }
@@ -71,7 +71,7 @@ impl Roster {
             self.index.put(number, agent, before, after);
         }
         if self.index.has_outgrown() {
-            self.index = Index::new(self.fleet.numbered());
+            self.index = Index::new(&self.fleet);
         }
     }
 

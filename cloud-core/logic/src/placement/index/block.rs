@@ -1,7 +1,9 @@
 //! A block: up to 64 agents as columns, so that one question goes down one column. Words stand
 //! transposed: for each word the lanes that have it, one bit each.
 
+use super::ahead::ask_for;
 use super::dictionary::{TAINT, Token};
+use super::query::Query;
 use super::row::{Device, NOWHERE, Order, Row, Vital};
 use crate::fleet::Number;
 
@@ -34,6 +36,7 @@ pub(super) struct Block {
     /// `None` in a tree that is not kept by place.
     pub(super) at: Option<Box<[Column<f64>; 3]>>,
     pub(super) words: Words,
+    pub(super) devices: Vec<Devices>,
     pub(super) free: [Column<u32>; 4],
     pub(super) capacity: [Column<u32>; 4],
     pub(super) load: Column<f64>,
@@ -41,7 +44,6 @@ pub(super) struct Block {
     pub(super) number: Column<Number>,
     pub(super) order: Column<Order>,
     pub(super) large: Vec<Large>,
-    pub(super) devices: Vec<Devices>,
 }
 
 /// Amounts that no column holds.
@@ -135,6 +137,7 @@ impl Block {
             tainted: 0,
             at: with_places.then(|| Box::new([[0.0; LANES]; 3])),
             words: Words::default(),
+            devices: Vec::new(),
             free: [[0; LANES]; 4],
             capacity: [[0; LANES]; 4],
             load: [0.0; LANES],
@@ -142,8 +145,19 @@ impl Block {
             number: [0; LANES],
             order: [0; LANES],
             large: Vec::new(),
-            devices: Vec::new(),
         })
+    }
+
+    /// Asks memory for what a question looks at: its places are elsewhere.
+    pub(super) fn ask_for(&self, query: &Query<'_>) {
+        ask_for(&self.parent);
+        ask_for(&self.words);
+        for amount in &query.amounts {
+            ask_for(&self.free[amount.resource]);
+            ask_for(&self.capacity[amount.resource]);
+        }
+        ask_for(&self.load);
+        ask_for(&self.latency_ms);
     }
 
     /// A lane without an agent.

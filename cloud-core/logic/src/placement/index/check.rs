@@ -71,7 +71,9 @@ impl Index {
         policy: &super::Policy,
     ) -> Result<(), String> {
         use super::scan::{ABREAST, candidates, roomy, scores, worded};
-        let Some(query) = super::Query::new(request, policy, &self.dictionary, self.count, |_| None) else {
+        let Some(query) =
+            super::Query::new(request, policy, &self.dictionary, self.count, |_| None)
+        else {
             return Ok(());
         };
         for tree in [&self.by_place, &self.by_room] {
@@ -79,7 +81,11 @@ impl Index {
                 continue;
             }
             for block in &tree.blocks {
-                let mask = candidates(block, &query, worded(block, &query, roomy(block, &query, u64::MAX)));
+                let mask = candidates(
+                    block,
+                    &query,
+                    worded(block, &query, roomy(block, &query, u64::MAX)),
+                );
                 let scores = (0..super::block::LANES / ABREAST)
                     .map(|eighth| (eighth, scores(block, &query, eighth * ABREAST)));
                 let best = scores.fold(super::reach::NEVER, |best, (eighth, scores)| {

@@ -3,10 +3,10 @@
 //!
 //! # The invariant
 //!
-//! *The bounds of a child hold for every ready agent below it*: its place is in the box, its load
-//! term is at most the greatest, its round trip at least the shortest, and so on for each column
-//! ([`bounds`]). Bounds may be looser than that, which costs time; never tighter, which would cost
-//! the answer.
+//! *The bounds of a child are the extremes of the ready agents below it*: its box is the smallest that
+//! holds them, its load term is the greatest of theirs, its round trip the shortest, and so on for each
+//! column ([`bounds`]). The answer needs no more than that nobody is beyond them; that nothing is
+//! looser than it must be is what makes it quick.
 //!
 //! A score is made by operations that are monotone in each of an agent's figures, rounding included
 //! ([`super::terms`], [`shared::geo::arc_m`]). So the same operations on the bounds give a number
@@ -34,21 +34,24 @@
 //! # The search
 //!
 //! Best first ([`search`]): open what promises most; stop when it promises less than what was found,
-//! or the same with no smaller id. A block that comes up is asked for its candidates by masks
-//! before any score is made ([`scan`]). When in hundreds of them nobody had all the words that are
-//! asked for, words are no more sought in blocks: one pass over the lists of blocks by word tells
-//! where they meet at all. Demands that hardly anybody meets end as one pass over the columns.
-//! Requests that list agents, or ask for a word that few blocks have, go straight there.
+//! or the same with no smaller id. A block that comes up is asked for its candidates by masks before
+//! any score is made, then for what each scores at most, by the straight line in the place of the
+//! arc; exactly scored are the few that could still win ([`scan`]). What is opened next is asked of
+//! memory [`ahead`]. When in dozens of blocks nobody had all the words that are asked for, words are
+//! no more sought in blocks: one pass over the [`lists`] of blocks by word tells where they meet at
+//! all. Demands that hardly anybody meets end as one pass over the columns. Requests that list agents,
+//! or ask for a word that few blocks have, go straight there; a word that everybody has is not sought.
 //!
 //! # The upkeep
 //!
-//! A heartbeat writes its columns and loosens bounds at once; tightening waits for the thirty-second
-//! change of the block ([`upkeep`]). A reservation takes from the best, so it tightens at once. In the
-//! tree that is kept by room, some of those that outgrow their block move to a better one.
-//! Newcomers go where they strain the bounds least, full blocks are divided with their neighbours,
-//! full nodes become two ([`growth`]). An agent is right wherever it stands. When a fleet has doubled
-//! it is packed anew.
+//! A heartbeat or a reservation writes its columns, and bounds follow at once, up to the root or to
+//! where nothing changes ([`upkeep`]). Few agents hold an extreme, so few columns are ever asked again
+//! who holds it now. In the tree that is kept by room, some of those that rise above their block move
+//! to a better one. Newcomers go where they strain the bounds least, full blocks are divided with
+//! their neighbours, full nodes become two ([`growth`]). An agent is right wherever it stands. When a
+//! fleet has doubled it is packed anew.
 
+mod ahead;
 mod block;
 mod bounds;
 mod check;
@@ -74,7 +77,7 @@ use self::search::{Found, Member, Search};
 use self::tree::{Tree, parts_of};
 use super::Request;
 use super::policy::Policy;
-use crate::fleet::{Agent, Number};
+use crate::fleet::{Agent, Fleet, Number};
 
 /// A word that at most so many blocks have leads straight to them.
 const RARE_BLOCKS: usize = 64;
@@ -99,20 +102,23 @@ pub(crate) struct Index {
 
 impl Default for Index {
     fn default() -> Self {
-        Self::new(std::iter::empty())
+        Self::new(&Fleet::default())
     }
 }
 
 impl Index {
-    /// An index over agents, each with its number, in the order of their ids. Packed: what it
-    /// finds, it finds fastest.
-    pub(crate) fn new<'a>(agents: impl Iterator<Item = (Number, &'a Agent)>) -> Self {
+    /// An index over a fleet. Packed: what it finds, it finds fastest.
+    pub(crate) fn new(fleet: &Fleet) -> Self {
         let mut dictionary = Dictionary::default();
         let mut members: Vec<Option<Member>> = Vec::new();
-        let mut rows: Vec<Row> = Vec::new();
-        for (number, agent) in agents {
+        let mut rows: Vec<Row> = Vec::with_capacity(fleet.len());
+        // In the order in which they came, which is the order in which they stand in memory.
+        let mut row_of = Vec::new();
+        for (number, agent) in fleet.by_number() {
             let words = dictionary.words(&agent.facts);
             dictionary.take(&words);
+            row_of.resize(number as usize + 1, 0);
+            row_of[number as usize] = rows.len();
             rows.push(Row {
                 number,
                 order: 0,
@@ -125,8 +131,8 @@ impl Index {
         // In the lower half, evenly, so that as many again find room behind the last one.
         let count = rows.len();
         let step = ((1_u64 << 31) / (count as u64 + 1)).max(1) as Order;
-        for (rank, row) in rows.iter_mut().enumerate() {
-            row.order = (rank as Order + 1).saturating_mul(step);
+        for (rank, number) in fleet.numbers().enumerate() {
+            rows[row_of[number as usize]].order = (rank as Order + 1).saturating_mul(step);
         }
         let [by_place, by_room] = [Kept::ByPlace, Kept::ByRoom].map(|kept| Tree::new(&rows, kept));
         let packed_words = dictionary.len();

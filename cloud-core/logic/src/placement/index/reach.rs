@@ -23,11 +23,14 @@ const DOWN: f64 = 1.0 - f64::EPSILON;
 /// The most that any agent below each child could score; [`NEVER`] where nobody may take the task.
 pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
     let BoundColumns(most) = bounds;
-    let mut open = most[ORDER].map(|order| order > f64::NEG_INFINITY);
+    let mut open = [true; FAN];
+    for child in 0..FAN {
+        open[child] = most[ORDER][child] > f64::NEG_INFINITY;
+    }
     let mut distance = [0.0; FAN];
     if let Some(near) = query.near {
         let squared = box_distance(bounds, near);
-        let arc = squared.map(arc_m);
+        let arc = each(&squared, arc_m);
         for child in 0..FAN {
             // Where nobody has a place the distance is infinite, and counts nothing.
             let placed = squared[child] < f64::INFINITY;
@@ -48,7 +51,7 @@ pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
             open[child] &= near;
         }
     }
-    let latency_ms = most[LATENCY].map(|latency_ms| -latency_ms);
+    let latency_ms = each(&most[LATENCY], |latency_ms| -latency_ms);
     if let Some(latency_ms_max) = query.latency_ms_max {
         for child in 0..FAN {
             let latency_ms = latency_ms[child];
@@ -62,13 +65,25 @@ pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
         }
     }
     let capacity = capacity(bounds, query);
-    let latency = latency_ms.map(|value| closeness(value, query.latency_ms_ref));
+    let latency = each(&latency_ms, |value| closeness(value, query.latency_ms_ref));
     let blended = blended(bounds, query, &distance, &latency);
-    std::array::from_fn(|child| {
+    let mut reach = [NEVER; FAN];
+    for child in 0..FAN {
         let (load, capacity) = (most[LOAD][child], capacity[child]);
         let columns = query.weighing.mean(load, capacity, distance[child], latency[child]);
-        if open[child] { columns.min(blended[child]) } else { NEVER }
-    })
+        reach[child] = if open[child] { columns.min(blended[child]) } else { NEVER };
+    }
+    reach
+}
+
+/// What becomes of each of several values. `array::map` would do them one by one.
+#[inline]
+pub(super) fn each<const N: usize>(values: &[f64; N], of: impl Fn(f64) -> f64) -> [f64; N] {
+    let mut all = [0.0; N];
+    for at in 0..N {
+        all[at] = of(values[at]);
+    }
+    all
 }
 
 /// As the filters compare: what is not a number refuses nobody.
@@ -79,13 +94,15 @@ pub(super) fn too_far(value: f64, most: f64) -> bool {
 
 /// The squared chord from a point to the nearest point of each child's box.
 fn box_distance(bounds: &BoundColumns, point: [f64; 3]) -> [f64; FAN] {
-    std::array::from_fn(|child| {
+    let mut squared = [0.0; FAN];
+    for child in 0..FAN {
         let beyond = |axis: usize| {
             let (low, high) = (-bounds.0[LOW + axis][child], bounds.0[HIGH + axis][child]);
             (low - point[axis]).max(point[axis] - high).max(0.0)
         };
-        chord_squared([beyond(0), beyond(1), beyond(2)], [0.0; 3])
-    })
+        squared[child] = chord_squared([beyond(0), beyond(1), beyond(2)], [0.0; 3]);
+    }
+    squared
 }
 
 /// The greatest capacity term below each child.
@@ -101,7 +118,7 @@ fn capacity(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
         sum.iter_mut().for_each(|sum| *sum += share);
     }
     let count = (query.amounts.len() + query.devices.len()) as f64;
-    sum.map(|sum| turned(sum / count, query.packing))
+    each(&sum, |sum| turned(sum / count, query.packing))
 }
 
 /// The greatest share of a resource that is left when `needed` is taken.
@@ -116,12 +133,14 @@ fn most(bounds: &BoundColumns, amount: Amount) -> [f64; FAN] {
     if amount.needed == 0 {
         return *column(share_max(at));
     }
-    std::array::from_fn(|child| {
+    let mut shares = [0.0; FAN];
+    for child in 0..FAN {
         let alike = (column(free_max(at))[child] - needed) / -column(capacity_min(at))[child];
         let taken = needed / column(capacity_max(at))[child] * DOWN * DOWN;
         let shared = (column(share_max(at))[child] * UP - taken) * UP;
-        alike.min(shared).clamp(0.0, 1.0)
-    })
+        shares[child] = alike.min(shared).clamp(0.0, 1.0);
+    }
+    shares
 }
 
 /// The smallest share that is left, of those that have enough.
@@ -129,7 +148,7 @@ fn least(bounds: &BoundColumns, amount: Amount) -> [f64; FAN] {
     let (at, needed) = (amount.resource, amount.needed as f64);
     let column = |which: usize| &bounds.0[which];
     if amount.needed == 0 {
-        return column(share_min(at)).map(|share| -share);
+        return each(column(share_min(at)), |share| -share);
     }
     std::array::from_fn(|child| {
         let free = (-column(free_min(at))[child]).max(needed) - needed;
@@ -157,13 +176,14 @@ fn blended(
     let merit = &most[if query.packing { PACKED_MERIT } else { MERIT }];
     let device = |count: &Count| if query.packing { 1.0 } else { count.share_max };
     let devices = blend.device * query.devices.iter().map(device).sum::<f64>();
-    let mut sum: [f64; FAN] = std::array::from_fn(|child| {
-        blend.merit * merit[child]
+    let mut sum = [0.0; FAN];
+    for child in 0..FAN {
+        sum[child] = blend.merit * merit[child]
             + blend.load * most[LOAD][child]
             + blend.latency * latency[child]
             + query.weighing.distance * distance[child]
-            + devices
-    });
+            + devices;
+    }
     let mut taken = [0.0; FAN];
     for amount in &query.amounts {
         let at = amount.resource;
@@ -180,8 +200,9 @@ fn blended(
             }
         }
     }
-    std::array::from_fn(|child| {
+    for child in 0..FAN {
         let left = (sum[child] - taken[child] * (1.0 - ROUNDING)).max(0.0);
-        (left + sum[child] * ROUNDING) / query.weighing.total * (1.0 + ROUNDING)
-    })
+        sum[child] = (left + sum[child] * ROUNDING) / query.weighing.total * (1.0 + ROUNDING);
+    }
+    sum
 }

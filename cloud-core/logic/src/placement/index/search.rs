@@ -8,12 +8,13 @@ use std::collections::BinaryHeap;
 use shared::geo::Position;
 use shared::id::AgentId;
 
+use super::ahead::ask_for;
 use super::block::{Block, LANES, lanes_of};
 use super::bounds::ORDER;
 use super::query::Query;
 use super::reach::{NEVER, reach};
 use super::row::Order;
-use super::scan::{ABREAST, candidates, roomy, scores, worded};
+use super::scan::{ABREAST, at_most, candidates, roomy, scores, worded};
 use super::tree::{NONE, Tree};
 use crate::fleet::Number;
 
@@ -103,6 +104,10 @@ impl<'a> Search<'a> {
             if !goes_on(self) {
                 return false;
             }
+            // What comes next, unless what is opened now promises more.
+            if let Some(next) = open.peek() {
+                self.ask_for(next);
+            }
             if promise.is_block {
                 self.look_at(promise.at);
             } else {
@@ -137,9 +142,19 @@ impl<'a> Search<'a> {
         bound > best.score || (bound == best.score && promise.order.0 <= best.order)
     }
 
+    /// Asks memory for what stands behind a promise.
+    fn ask_for(&self, promise: &Promise) {
+        if promise.is_block {
+            self.tree.blocks[promise.at as usize].ask_for(self.query);
+        } else {
+            self.tree.nodes[promise.at as usize].ask_for(self.query);
+        }
+    }
+
     /// Calls `push` with every child of a node that could win.
     fn open(&self, node: u32, push: &mut impl FnMut(Promise)) {
         let node = &self.tree.nodes[node as usize];
+        node.ask_for(self.query);
         let reach = reach(&node.bounds, self.query);
         for (child, &bound) in reach.iter().enumerate().take(node.count) {
             if bound == NEVER {
@@ -174,21 +189,34 @@ impl<'a> Search<'a> {
             self.wordless += 1;
             return;
         }
-        let mask = candidates(block, self.query, mask);
-        for from in (0..LANES).step_by(ABREAST) {
-            let eight = mask >> from & 0xff;
-            if eight == 0 {
-                continue;
+        if let Some(at) = &block.at
+            && self.query.is_somewhere()
+        {
+            ask_for(at);
+        }
+        self.choose(block, candidates(block, self.query, mask));
+    }
+
+    /// Takes the best of some lanes, if it is better than the best so far. First what all of them
+    /// score at most; exact scores, and outlines of areas, of as few as can be.
+    fn choose(&mut self, block: &Block, mut mask: u64) {
+        let mut promised = [NEVER; LANES];
+        for from in (0..LANES).step_by(ABREAST).filter(|from| mask >> from & 0xff != 0) {
+            let eight = at_most(block, self.query, from);
+            promised[from..from + ABREAST].copy_from_slice(&eight);
+        }
+        while let Some(lane) = lanes_of(mask).max_by(|a, b| promised[*a].total_cmp(&promised[*b])) {
+            if promised[lane] < self.least {
+                return;
             }
-            let scores = scores(block, self.query, from);
-            for lane in lanes_of(eight) {
-                let (number, order) = (block.number[from + lane], block.order[from + lane]);
-                let found = Found { score: scores[lane], order, number };
-                // The outline of an area is asked last, and of as few as can be.
-                if found.score >= self.least && self.is_better(&found) && self.is_inside(number) {
-                    self.least = found.score;
-                    self.best = Some(found);
-                }
+            mask &= !(1 << lane);
+            let from = lane / ABREAST * ABREAST;
+            let score = scores(block, self.query, from)[lane - from];
+            let (number, order) = (block.number[lane], block.order[lane]);
+            let found = Found { score, order, number };
+            if score >= self.least && self.is_better(&found) && self.is_inside(number) {
+                self.least = score;
+                self.best = Some(found);
             }
         }
     }

@@ -2,10 +2,12 @@
 //! structure for spatial searching", 1984), made whole by packing. This file owns its shape; how
 //! it is kept up is in `upkeep`, how it grows in `growth`.
 
+use super::ahead::ask_for;
 use super::block::{Block, LANES};
-use super::bounds::{BoundColumns, Bounds, FAN};
+use super::bounds::{BoundColumns, Bounds, FAN, LOAD, LOW, MERIT, free_max, share_max};
 use super::lists::Lists;
 use super::pack::{Item, Kept, divide};
+use super::query::Query;
 use super::row::Row;
 use crate::fleet::Number;
 
@@ -58,6 +60,17 @@ impl Node {
     fn new(parent: u32, leaf: bool) -> Self {
         let (children, bounds) = ([NONE; FAN], BoundColumns::new());
         Self { children, bounds, parent, place: 0, count: 0, leaf }
+    }
+
+    /// Asks memory for what a question looks at.
+    pub(super) fn ask_for(&self, query: &Query<'_>) {
+        let BoundColumns(columns) = &self.bounds;
+        ask_for(&self.children);
+        ask_for(&columns[..if query.near.is_some() { MERIT + 1 } else { LOW }]);
+        ask_for(&columns[LOAD..=MERIT]);
+        for amount in &query.amounts {
+            ask_for(&columns[free_max(amount.resource)..=share_max(amount.resource)]);
+        }
     }
 }
 
