@@ -40,6 +40,7 @@ else
 endif
 	./scripts/protocol-agent $${CARGO_TARGET_DIR:-target}/debug/ambit
 	./scripts/api-properties $${CARGO_TARGET_DIR:-target}/debug/ambit
+	./scripts/decide-alike
 
 lint:
 	$(CARGO) fmt --all --check

@@ -117,6 +117,34 @@ impl Words {
     }
 }
 
+/// Words on their way into a block, by token: who fills many blocks keeps it from one to the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gathered {
+    lanes: Vec<u64>,
+    tokens: Vec<Token>,
+}
+
+impl Gathered {
+    fn add(&mut self, token: Token, lanes: u64) {
+        let at = (token & !TAINT) as usize;
+        if self.lanes.len() <= at {
+            self.lanes.resize(at + 1, 0);
+        }
+        if self.lanes[at] == 0 {
+            self.tokens.push(token);
+        }
+        self.lanes[at] |= lanes;
+    }
+
+    /// Calls `each` with every word and its lanes, in the order of the tokens, and is empty again.
+    fn take(&mut self, mut each: impl FnMut(Token, u64)) {
+        self.tokens.sort_unstable();
+        for token in self.tokens.drain(..) {
+            each(token, std::mem::take(&mut self.lanes[(token & !TAINT) as usize]));
+        }
+    }
+}
+
 /// The lanes of a mask, in order.
 pub(super) fn lanes_of(mut mask: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -183,21 +211,21 @@ impl Block {
     }
 
     /// Puts agents into an empty block, from its first lane on.
-    pub(super) fn fill(&mut self, rows: &[&Row], mut changed: impl FnMut(Token, u64)) {
-        let words = rows.iter().enumerate().flat_map(|(lane, row)| {
-            row.words.iter().map(move |&token| (u64::from(token) << 6) | lane as u64)
-        });
-        // By word, then by lane: one run for each word.
-        let mut words: Vec<u64> = words.collect();
-        words.sort_unstable();
-        for run in words.chunk_by(|a, b| a >> 6 == b >> 6) {
-            let token = (run[0] >> 6) as Token;
-            let lanes = run.iter().fold(0, |lanes, word| lanes | 1 << (word & 63));
+    pub(super) fn fill(
+        &mut self,
+        rows: &[&Row],
+        gathered: &mut Gathered,
+        mut changed: impl FnMut(Token, u64),
+    ) {
+        for (lane, row) in rows.iter().enumerate() {
+            row.words.iter().for_each(|token| gathered.add(*token, 1 << lane));
+        }
+        gathered.take(|token, lanes| {
             self.words.tokens.push(token);
             self.words.lanes.push(lanes);
             self.tainted |= if token & TAINT != 0 { lanes } else { 0 };
             changed(token, lanes);
-        }
+        });
         self.words.tokens.shrink_to_fit();
         self.words.lanes.shrink_to_fit();
         for (lane, row) in rows.iter().enumerate() {

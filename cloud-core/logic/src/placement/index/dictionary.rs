@@ -167,7 +167,10 @@ fn spell(
     facts: &Facts,
     mut token: impl FnMut(Kind, &str) -> Option<Token>,
 ) -> Option<Box<[Token]>> {
-    let mut words = Vec::with_capacity(2 * facts.labels.len() + 8);
+    let devices = || facts.capacity.devices.iter().filter(|&(_, &count)| count > 0);
+    let others = facts.runtimes.len() + facts.taints.len() + devices().count();
+    let count = 2 * facts.labels.len() + 1 + usize::from(facts.region.is_some()) + others;
+    let mut words = Vec::with_capacity(count);
     for (name, value) in &facts.labels {
         let key = token(Kind::LabelKey, name)?;
         words.extend([key, token(Kind::Label(key), value)?]);
@@ -182,7 +185,7 @@ fn spell(
     if let Some(region) = &facts.region {
         words.push(token(Kind::Region, region)?);
     }
-    for (device, _) in facts.capacity.devices.iter().filter(|&(_, &count)| count > 0) {
+    for (device, _) in devices() {
         words.push(token(Kind::Device, device)?);
     }
     words.sort_unstable();

@@ -3,7 +3,7 @@
 //! it is kept up is in `upkeep`, how it grows in `growth`.
 
 use super::ahead::ask_for;
-use super::block::{Block, LANES};
+use super::block::{Block, Gathered, LANES};
 use super::bounds::{BoundColumns, Bounds, FAN, LOAD, LOW, MERIT, free_max, share_max};
 use super::lists::Lists;
 use super::pack::{Item, Kept, divide};
@@ -49,6 +49,8 @@ pub(super) struct Tree {
     pub(super) risen: u32,
     /// Where each word is. Only in the tree that is kept by place.
     pub(super) lists: Lists,
+    /// For filling blocks.
+    gathered: Gathered,
 }
 
 /// A block and a lane in it.
@@ -86,6 +88,7 @@ impl Tree {
             slots: vec![NONE; slots],
             risen: 0,
             lists: Lists::default(),
+            gathered: Gathered::default(),
         };
         let items = rows.iter().enumerate().map(|(at, row)| Item::of(&row.vital, at, kept));
         let mut items: Vec<Item> = items.collect();
@@ -160,9 +163,9 @@ impl Tree {
         for (lane, row) in rows.iter().enumerate() {
             self.set_slot(row.number, at * LANES as u32 + lane as u32);
         }
-        let Self { blocks, lists, kept, .. } = self;
+        let Self { blocks, lists, kept, gathered, .. } = self;
         let (by_place, count) = (*kept == Kept::ByPlace, blocks.len());
-        blocks[at as usize].fill(rows, |token, lanes| {
+        blocks[at as usize].fill(rows, gathered, |token, lanes| {
             if by_place {
                 lists.note(token, at, lanes, count);
             }
