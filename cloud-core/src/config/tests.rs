@@ -195,6 +195,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
                 "events",
                 "history",
                 "weights",
+                "filters",
                 "telemetry",
                 "otlp",
             ]

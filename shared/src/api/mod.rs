@@ -19,7 +19,10 @@ pub use event::{EventDetail, EventDocument, EventKind};
 pub use health::{Index, Liveness, Readiness};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
-pub use policy::{PlacementPolicy, PolicyDocument, PolicyWeights};
+pub use policy::{
+    BatchStrategy, PlacementPolicy, PolicyDocument, PolicyFilters, PolicyProfile, PolicyWeights,
+    ProfileFilters, ProfileWeights,
+};
 pub use problem::ProblemDocument;
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,

@@ -326,6 +326,7 @@ impl Scene {
             ]),
             latency_ms_ref: dice.pick(&[50.0, 50.0, 0.5, f64::INFINITY, -1.0]),
             packing: if self == Self::Packing { !dice.once_in(4) } else { dice.once_in(5) },
+            ..Policy::default()
         }
     }
 }

@@ -239,6 +239,7 @@ pub fn sane_policy() -> impl Strategy<Value = Policy> {
             distance_m_ref,
             latency_ms_ref,
             packing,
+            ..Policy::default()
         },
     )
 }
@@ -258,6 +259,7 @@ pub fn hostile_policy() -> impl Strategy<Value = Policy> {
             distance_m_ref,
             latency_ms_ref,
             packing,
+            ..Policy::default()
         },
     )
 }
