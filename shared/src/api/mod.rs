@@ -9,6 +9,7 @@ mod logs;
 mod placement;
 mod policy;
 mod problem;
+mod replay;
 mod task;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub use policy::{
     ProfileFilters, ProfileWeights,
 };
 pub use problem::ProblemDocument;
+pub use replay::{
+    PolicyReplay, ReplayAgent, ReplayCounts, ReplayExample, ReplayMeans, ReplayProfile,
+};
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
     TaskSummary, TraceDocument,

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    Disconnect, Exec, NAME_BYTES_MAX, Near, Place, Preference, RUN_BYTES_MAX, Reconcile, Retry,
-    Run, TaskSpec, YEAR_S,
+    Disconnect, Exec, NAME_BYTES_MAX, Near, PROFILE_BYTES_MAX, Place, Preference, RUN_BYTES_MAX,
+    Reconcile, Retry, Run, TaskSpec, YEAR_S,
 };
 use crate::border::{Fields, Problem, Problems, choice, describe, text_of};
 use crate::capacity::Resources;
@@ -275,6 +275,7 @@ fn preference(mut fields: Fields<'_>, problems: &mut Problems) -> Preference {
         capacity: weight("capacity"),
         distance: weight("distance"),
         latency: weight("latency"),
+        profile: fields.text("profile", PROFILE_BYTES_MAX, problems),
     };
     fields.finish(problems);
     let all = [prefer.load, prefer.capacity, prefer.distance, prefer.latency];

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use shared::api::{
     BatchStrategy, PlacementPolicy, PolicyDocument, PolicyFilters, PolicyProfile, PolicyWeights,
 };
+use shared::spec::TaskSpec;
 
 /// How agents are chosen and ranked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +87,13 @@ impl Policy {
             Some(profile) => Cow::Owned(self.with(profile)),
             None => Cow::Borrowed(self),
         }
+    }
+
+    /// The profile that a task is placed by: the one it asks for, while there is one.
+    #[must_use]
+    pub fn profile_of<'a>(&self, spec: &'a TaskSpec) -> Option<&'a str> {
+        let asked = spec.prefer.profile.as_deref();
+        asked.filter(|name| self.profiles.contains_key(*name))
     }
 
     /// The policy without its profiles, and with what one says in its place.

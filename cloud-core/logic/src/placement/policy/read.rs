@@ -3,6 +3,7 @@
 use serde_json::Value;
 use shared::api::{BatchStrategy, PolicyProfile, RefusalName};
 use shared::border::{Fields, Problem, Problems, choice, describe, escape, nearest};
+use shared::spec::PROFILE_BYTES_MAX;
 
 use super::{Policy, Weights};
 
@@ -14,8 +15,6 @@ const BUDGET_US_MAX: u32 = 1_000_000;
 const FILTERS_MAX: usize = 64;
 /// The most profiles of one policy.
 const PROFILES_MAX: usize = 64;
-/// The longest name of one, in bytes.
-const PROFILE_NAME_BYTES_MAX: usize = 64;
 /// What nobody may call a profile, because it is what there is without one.
 const PROFILE_NAME_TAKEN: &str = "default";
 
@@ -41,6 +40,27 @@ impl Policy {
         problems.into_result(())?;
         policy.check()?;
         Ok(policy)
+    }
+
+    /// Whether it has the profile that a task asks for. Who submits one is told at once; a task that
+    /// waits while its profile goes is placed by the policy itself.
+    ///
+    /// # Errors
+    /// What to say to whoever asks.
+    pub fn check_profile(&self, profile: Option<&str>) -> Result<(), Problem> {
+        let Some(name) = profile.filter(|name| !self.profiles.contains_key(*name)) else {
+            return Ok(());
+        };
+        let known = self.profiles.keys().map(String::as_str);
+        let list = known.clone().collect::<Vec<_>>().join(", ");
+        let version = self.version;
+        let hint = match nearest(name, known) {
+            _ if list.is_empty() => "has none; leave it out".to_owned(),
+            Some(meant) => format!("has {list}; did you mean `{meant}`?"),
+            None => format!("has {list}; write one of them, or leave it out"),
+        };
+        let detail = format!("there is no profile {name:?}: policy {version} {hint}");
+        Err(Problem { pointer: "/prefer/profile".to_owned(), detail })
     }
 
     /// Whether it makes sense. Placement itself survives any policy; this is for the border, where
@@ -75,9 +95,9 @@ impl Policy {
 /// The names of agents and labels are as free as this, and no less readable in a list.
 fn check_name(name: &str) -> Result<(), String> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || name.len() > PROFILE_NAME_BYTES_MAX || !name.bytes().all(known) {
+    if name.is_empty() || name.len() > PROFILE_BYTES_MAX || !name.bytes().all(known) {
         return Err(format!(
-            "is no name for a profile: 1 to {PROFILE_NAME_BYTES_MAX} letters, digits, `-`, `_` and \
+            "is no name for a profile: 1 to {PROFILE_BYTES_MAX} letters, digits, `-`, `_` and \
              `.`"
         ));
     }
