@@ -32,7 +32,8 @@ impl PolicyKeeper {
         let hangups = signal(SignalKind::hangup()).map_err(AppError::Hangup)?;
         let mark = file.mark();
         let policy = file.read()?;
-        core.set_policy(policy, None).await.map_err(|_| AppError::PolicyNotTaken)?;
+        let answer = core.set_policy(policy, None).await;
+        tell(&answer.map_err(|_| AppError::PolicyNotTaken)?);
         Ok(Self(tokio::spawn(watch(file, core, mark, hangups))))
     }
 }
@@ -71,16 +72,17 @@ async fn hangup(hangups: &mut Signal) {
 async fn take(file: &PolicyFile, core: &Core) -> Result<(), CoreBusy> {
     match file.read() {
         Ok(policy) => {
-            if let Answer::Policy(policy) = core.set_policy(policy, None).await? {
-                tracing::info!(
-                    version = policy.version,
-                    "the placement policy is that of its file"
-                );
-            }
+            tell(&core.set_policy(policy, None).await?);
         }
         Err(error) => {
             tracing::error!(%error, "the placement policy stays as it was, for its file is none");
         }
     }
     Ok(())
+}
+
+fn tell(answer: &Answer) {
+    if let Answer::Policy(policy) = answer {
+        tracing::info!(version = policy.version, "the placement policy is that of its file");
+    }
 }

@@ -117,7 +117,7 @@ const REPLAY: Operation = Operation {
     serve: |route| route.to(replay::replay),
     id: "replayPolicy",
     tag: "fleet",
-    role: Role::Operator,
+    role: Role::Viewer,
     summary: "Ask what another policy would change",
     description: "Places the latest placements twice on the fleet as it is now, by the policy in \
                   force and by this one, each as if its own share were not reserved. Nothing is \
