@@ -24,7 +24,7 @@ use crate::config::{BrokerChoice, Config, PolicyFile, PolicyFileError};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::export::{Exporter, HeaderError};
 use crate::http::{self, HttpError, ServerHandle};
-use crate::link::{self, Credentials, Doorman, SealedSender};
+use crate::link::{self, Doorman, SealedSender};
 use crate::observe::{BackupTakenUp, Metrics, ProcessMetrics, Registry};
 use crate::store::{BackupError, SqliteStore, Store, StoreError, TakenUp};
 use data::DataFolder;
@@ -178,13 +178,7 @@ impl App {
 
         let embedded = matches!(config.broker, BrokerChoice::Embedded(_));
         let book = embedded.then(|| Arc::new(CredentialBook::new(Some(join_token.clone()))));
-        let credentials = Arc::new(Credentials::new(book.clone()));
-        for (agent, credential) in &stored.credentials {
-            credentials.put(agent, credential);
-        }
-        for row in stored.agents.iter().filter(|row| row.flags.revoked) {
-            credentials.revoke(&row.id);
-        }
+        let credentials = Arc::new(wiring::credentials(&stored, book.clone()));
         let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
         let (link, events) = wiring::link(endpoint.link)?;
 
