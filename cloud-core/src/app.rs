@@ -3,6 +3,7 @@
 
 pub mod backup;
 mod data;
+mod policy;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -19,14 +20,15 @@ use tokio::task::JoinHandle;
 
 use crate::access::{Keeper, TokenFileError};
 use crate::broker::{Broker, BrokerError, CredentialBook};
-use crate::config::{BrokerChoice, Config};
+use crate::config::{BrokerChoice, Config, PolicyFile, PolicyFileError};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::export::{Exporter, HeaderError};
 use crate::http::{self, HttpError, ServerHandle};
-use crate::link::{self, Credentials, Doorman, SealedSender};
+use crate::link::{self, Doorman, SealedSender};
 use crate::observe::{BackupTakenUp, Metrics, ProcessMetrics, Registry};
 use crate::store::{BackupError, SqliteStore, Store, StoreError, TakenUp};
 use data::DataFolder;
+use policy::PolicyKeeper;
 
 /// How long the last messages may take on their way out.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
@@ -74,6 +76,15 @@ pub enum AppError {
     /// The API tokens cannot be used.
     #[error("API tokens: {0}")]
     Tokens(#[from] TokenFileError),
+    /// The placement policy cannot be used.
+    #[error("placement.policy_file: {0}")]
+    Policy(#[from] PolicyFileError),
+    /// The core ended before it took the placement policy.
+    #[error("placement.policy_file: the core stopped before it took the policy; its log says why")]
+    PolicyNotTaken,
+    /// SIGHUP cannot be waited for.
+    #[error("cannot wait for SIGHUP: {0}")]
+    Hangup(std::io::Error),
     /// What a collector is to be told cannot be read.
     #[error("telemetry.otlp.headers_file: {0}")]
     Headers(#[from] HeaderError),
@@ -122,6 +133,7 @@ pub struct RunningApp {
     listening: JoinHandle<()>,
     broker: Option<Box<dyn Broker>>,
     keeper: Keeper,
+    policy_keeper: Option<PolicyKeeper>,
     exporter: Option<Exporter>,
     // Last, so that the folder is let go of when everything else has ended.
     _data: DataFolder,
@@ -131,11 +143,14 @@ impl App {
     /// Looks whether a configuration would be served, as far as that can be told without starting.
     ///
     /// # Errors
-    /// When HTTP would be open to strangers, or the tokens, or the headers for a collector, cannot
-    /// be read.
+    /// When HTTP would be open to strangers, or the tokens, the headers for a collector, or the
+    /// placement policy, cannot be read.
     pub fn check(config: &Config) -> Result<(), AppError> {
         wiring::check_gate(config)?;
         wiring::export_settings(config)?;
+        if let Some(path) = &config.policy_file {
+            PolicyFile::at(path).read()?;
+        }
         Ok(())
     }
 
@@ -163,13 +178,7 @@ impl App {
 
         let embedded = matches!(config.broker, BrokerChoice::Embedded(_));
         let book = embedded.then(|| Arc::new(CredentialBook::new(Some(join_token.clone()))));
-        let credentials = Arc::new(Credentials::new(book.clone()));
-        for (agent, credential) in &stored.credentials {
-            credentials.put(agent, credential);
-        }
-        for row in stored.agents.iter().filter(|row| row.flags.revoked) {
-            credentials.revoke(&row.id);
-        }
+        let credentials = Arc::new(wiring::credentials(&stored, book.clone()));
         let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
         let (link, events) = wiring::link(endpoint.link)?;
 
@@ -193,6 +202,11 @@ impl App {
             metrics: metrics.clone(),
             traces,
         })?;
+        // Before any agent is heard, so that nothing is placed by another one.
+        let policy_keeper = match &config.policy_file {
+            Some(path) => Some(PolicyKeeper::start(PolicyFile::at(path), core.clone()).await?),
+            None => None,
+        };
         let doorman = Doorman::new(credentials, join_token.clone());
         let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics));
         let (server, http_addr) = http::start(core.clone(), registry, &config.http, gate)?;
@@ -211,6 +225,7 @@ impl App {
             listening,
             broker,
             keeper,
+            policy_keeper,
             exporter,
             _data: data,
         })
@@ -232,6 +247,7 @@ impl RunningApp {
     /// # Errors
     /// When the driver had ended by itself.
     pub async fn stop(mut self) -> Result<(), AppError> {
+        drop(self.policy_keeper.take());
         self.core.close();
         self.server.stop(true).await;
         let ended = self.driver.stop().await;

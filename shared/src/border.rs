@@ -284,6 +284,29 @@ pub fn text_of(
     }
 }
 
+/// Reads a field that must be one of a few words.
+pub fn choice<T: Copy>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    words: &[(&'static str, T)],
+    problems: &mut Problems,
+) -> Option<T> {
+    let pointer = fields.pointer_of(name);
+    let value = fields.raw(name)?;
+    let written = value.as_str().unwrap_or_default();
+    if let Some(&(_, chosen)) = words.iter().find(|&&(word, _)| word == written) {
+        return Some(chosen);
+    }
+    let known = words.iter().map(|&(word, _)| word);
+    let list = known.clone().collect::<Vec<_>>().join(", ");
+    let detail = match nearest(written, known) {
+        Some(word) => format!("must be one of {list}; did you mean `{word}`?"),
+        None => format!("must be one of {list}, not {}", describe(value)),
+    };
+    problems.add(pointer, detail);
+    None
+}
+
 /// A value in words, bounded, for an error message.
 #[must_use]
 pub fn describe(value: &Value) -> String {

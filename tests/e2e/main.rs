@@ -15,6 +15,7 @@ mod outcomes;
 mod overload;
 mod partitions;
 mod placement;
+mod policy;
 mod security;
 mod status;
 mod traces;

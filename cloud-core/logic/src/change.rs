@@ -218,6 +218,9 @@ pub struct Placed {
     pub latency_ms: Option<f64>,
     /// The version of the policy.
     pub policy: u64,
+    /// The profile of it, if the task was placed by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 impl Placed {
@@ -225,7 +228,7 @@ impl Placed {
     #[must_use]
     pub fn forgotten() -> Self {
         let terms = Terms { load: 0.0, capacity: 0.0, distance: None, latency: 0.0 };
-        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0 }
+        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0, profile: None }
     }
 }
 

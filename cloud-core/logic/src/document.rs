@@ -102,6 +102,7 @@ pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
         distance_m: row.placed.distance_m,
         latency_ms: row.placed.latency_ms,
         policy: row.placed.policy,
+        profile: row.placed.profile.clone(),
         offered_at: row.offered_at,
         accepted_at: row.accepted_at,
         started_at: row.started_at,

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::api::{AgentDocument, TaskDocument};
+use shared::border::Problem;
 use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::time::Timestamp;
 use shared::trace::TraceId;
@@ -101,7 +102,7 @@ pub enum Effect {
 }
 
 /// What became of one of many submissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Taken {
     /// It is taken on.
     Submitted {
@@ -112,6 +113,8 @@ pub enum Taken {
     Repeated(TaskId),
     /// The same key was used before for another body.
     KeyReused(TaskId),
+    /// It asks for a profile that the placement policy does not have.
+    UnknownProfile(Box<Problem>),
     /// As many tasks wait as may wait.
     QueueFull {
         /// How many that is.
@@ -132,6 +135,8 @@ pub enum Answer {
     Repeated(TaskId),
     /// The same key was used before for another body.
     KeyReused(TaskId),
+    /// The task asks for a profile that the placement policy does not have.
+    UnknownProfile(Box<Problem>),
     /// As many tasks wait as may wait.
     QueueFull {
         /// How many that is.

@@ -59,7 +59,8 @@ impl Queue {
     pub(crate) fn class_of(spec: &TaskSpec) -> Class {
         // Serialization of plain data into memory does not fail; if it did, the task would be in
         // the class of everything, which costs time and nothing else.
-        serde_json::to_string(&(&spec.needs, &spec.place, spec.run.kind()))
+        let profile = &spec.prefer.profile;
+        serde_json::to_string(&(&spec.needs, &spec.place, spec.run.kind(), profile))
             .unwrap_or_default()
             .into()
     }
@@ -123,6 +124,11 @@ impl Queue {
             .map(|(class, _)| class.clone())
             .collect();
         classes.iter().filter_map(|class| self.wake_first(class, |_| true)).collect()
+    }
+
+    /// Makes the first task of every class ready: they may find a place by other rules.
+    pub(crate) fn wake_all(&mut self) -> Vec<TaskId> {
+        self.wake(|_| true)
     }
 
     /// Makes the first task of a class ready.

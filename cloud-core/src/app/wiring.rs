@@ -20,6 +20,7 @@ use crate::broker::{
 };
 use crate::config::{BrokerChoice, Config, ExternalBroker, OtlpSettings};
 use crate::export::{ExportSettings, Exporter, HeaderError, Headers, TraceLane};
+use crate::link::Credentials;
 use crate::observe::Metrics;
 use crate::store::Reader;
 
@@ -31,6 +32,18 @@ pub(super) struct Endpoint {
     pub(super) plain: Option<SocketAddr>,
     /// What an agent on this machine would be told.
     pub(super) url: String,
+}
+
+/// Who is known, and who is not to be let in any more.
+pub(super) fn credentials(stored: &Stored, book: Option<Arc<CredentialBook>>) -> Credentials {
+    let credentials = Credentials::new(book);
+    for (agent, credential) in &stored.credentials {
+        credentials.put(agent, credential);
+    }
+    for row in stored.agents.iter().filter(|row| row.flags.revoked) {
+        credentials.revoke(&row.id);
+    }
+    credentials
 }
 
 /// Starts the embedded broker, or notes where the other one is. `book` belongs to the former.

@@ -18,7 +18,7 @@ pub enum ClientCommand {
     Agent(AgentArgs),
     /// See what happens in the fleet, as it happens
     Events(EventsArgs),
-    /// Look at the placement policy, or replace it
+    /// Look at the placement policy, replace it, or ask what another one would change
     Policy(PolicyArgs),
     /// Check whether the core and its fleet can be worked with, and say what to do if not
     Doctor(DoctorArgs),
@@ -268,6 +268,9 @@ pub struct SpecArgs {
     /// A taint that does not keep it away; may be repeated
     #[arg(long, value_name = "TAINT", help_heading = "Where")]
     pub tolerate: Vec<String>,
+    /// The profile of the placement policy to place it by
+    #[arg(long, value_name = "PROFILE", help_heading = "Where")]
+    pub profile: Option<String>,
     /// Thousandths of a processor core to reserve
     #[arg(long, value_name = "N", help_heading = "Needs", value_parser = measure::whole)]
     pub cpu_millis: Option<u64>,
@@ -407,8 +410,12 @@ pub struct PolicyArgs {
 /// What can be done with the policy.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Show the policy in force
-    Show,
+    /// Show the policy in force, or an earlier one
+    Show {
+        /// Which version [default: the one in force]
+        #[arg(long, value_name = "VERSION", value_parser = measure::whole)]
+        version: Option<u64>,
+    },
     /// Replace the policy by that in a file
     Set {
         /// The file, TOML, YAML or JSON; `-` is standard input
@@ -420,6 +427,18 @@ pub enum PolicyCommand {
         /// Only if this version is in force still
         #[arg(long, value_name = "VERSION", value_parser = measure::whole)]
         if_version: Option<u64>,
+    },
+    /// Say what the policy in a file would change, and change nothing
+    Replay {
+        /// The file, TOML, YAML or JSON; `-` is standard input
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// How the file is written [default: by the end of its name]
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<FileFormat>,
+        /// How many placements to look at, up to 10000, those of tasks that are not over first
+        #[arg(long, value_name = "N", value_parser = measure::whole, default_value_t = 1_000)]
+        last: u64,
     },
 }
 

@@ -7,7 +7,7 @@ mod args;
 mod batch;
 mod connection;
 mod doctor;
-mod document;
+pub(crate) mod document;
 mod error;
 mod events;
 mod follow;

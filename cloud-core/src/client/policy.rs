@@ -1,12 +1,16 @@
-//! `ambit policy`: the placement policy in force, and another one in its place.
+//! `ambit policy`: the placement policy in force, another one in its place, and what that would change.
+
+mod replayed;
+
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::args::{PolicyArgs, PolicyCommand};
 use super::connection::{Connection, Sent};
-use super::document;
+use super::document::{self, Document, FileFormat};
 use super::error::ClientError;
-use super::output;
+use super::output::{self, typed};
 
 /// Does what the command line says.
 ///
@@ -15,34 +19,60 @@ use super::output;
 pub fn run(args: PolicyArgs) -> Result<u8, ClientError> {
     let PolicyArgs { common, command } = args;
     let value = match command {
-        PolicyCommand::Show => Connection::of(&common)?.get("/v1/policy")?,
+        PolicyCommand::Show { version } => {
+            let asked = version.map_or(String::new(), |version| format!("?version={version}"));
+            Connection::of(&common)?.get(&format!("/v1/policy{asked}"))?
+        }
         PolicyCommand::Set { file, format, if_version } => {
-            let mut documents = document::read(&file, format)?;
-            let (Some(document), true) = (documents.pop(), documents.is_empty()) else {
-                let detail = "several documents, and a policy is one; leave one of them";
-                return Err(ClientError::Usage(format!("{}: {detail}", file.display())));
-            };
+            let document = read(&file, format)?;
             let mut sent = Sent::json(&policy_in(&document.value));
             if let Some(version) = if_version {
                 sent.headers.push(("if-match", format!("\"{version}\"")));
             }
             let connection = Connection::of(&common)?;
-            connection.send("PUT", "/v1/policy", sent).map_err(|error| match error {
-                ClientError::Problem { mut problem, path, retry_after_s } => {
-                    let told: Vec<String> =
-                        problem.errors.iter().map(|problem| document.tell(problem)).collect();
-                    if !told.is_empty() {
-                        problem.detail = told.join("\n");
-                        problem.errors.clear();
-                    }
-                    ClientError::Problem { problem, path, retry_after_s }
-                }
-                other => other,
-            })?
+            let put = connection.send("PUT", "/v1/policy", sent);
+            put.map_err(|error| placed(error, &document))?
+        }
+        PolicyCommand::Replay { file, format, last } => {
+            let document = read(&file, format)?;
+            let path = format!("/v1/policy/replay?last={last}");
+            let sent = Sent::json(&policy_in(&document.value));
+            let connection = Connection::of(&common)?;
+            let value = connection.send("POST", &path, sent);
+            let value = value.map_err(|error| placed(error, &document))?;
+            output::answer(common.output, &value, || Ok(replayed::table(&typed(&value)?)))?;
+            return Ok(0);
         }
     };
     output::answer(common.output, &value, || Ok(table(&value)))?;
     Ok(0)
+}
+
+fn read(file: &Path, format: Option<FileFormat>) -> Result<Document, ClientError> {
+    let mut documents = document::read(file, format)?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(document),
+        _ => {
+            let detail = "several documents, and a policy is one; leave one of them";
+            Err(ClientError::Usage(format!("{}: {detail}", file.display())))
+        }
+    }
+}
+
+/// What the core says of a policy, with the lines of the file.
+fn placed(error: ClientError, document: &Document) -> ClientError {
+    match error {
+        ClientError::Problem { mut problem, path, retry_after_s } => {
+            let told = problem.errors.iter().map(|problem| document.tell_of("policy", problem));
+            let told: Vec<String> = told.collect();
+            if !told.is_empty() {
+                problem.detail = told.join("\n");
+                problem.errors.clear();
+            }
+            ClientError::Problem { problem, path, retry_after_s }
+        }
+        other => other,
+    }
 }
 
 /// The policy in a document: what `policy show -o json` wrote is taken as well.
@@ -54,20 +84,25 @@ fn policy_in(document: &Value) -> Value {
 }
 
 fn table(value: &Value) -> String {
-    let mut text = format!("version         {}\n", value["version"]);
-    let Some(policy) = value["policy"].as_object() else { return text };
-    for (name, value) in policy.iter().filter(|(name, _)| *name != "version") {
-        match value {
-            Value::Object(inner) => {
-                for (key, value) in inner {
-                    let name = format!("{name}.{key}");
-                    text.push_str(&format!("{name:<15} {value}\n"));
-                }
+    let mut rows = vec![("version".to_owned(), value["version"].to_string())];
+    flatten("", &value["policy"], &mut rows);
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 1;
+    rows.iter().map(|(name, value)| format!("{name:<width$} {value}\n")).collect()
+}
+
+/// Every value with the names that lead to it. What says nothing is not shown.
+fn flatten(before: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let dot = if before.is_empty() { "" } else { "." };
+                flatten(&format!("{before}{dot}{name}"), value, rows);
             }
-            value => text.push_str(&format!("{name:<15} {value}\n")),
         }
+        Value::Null => {}
+        Value::String(text) => rows.push((before.to_owned(), text.clone())),
+        value => rows.push((before.to_owned(), value.to_string())),
     }
-    text
 }
 
 #[cfg(test)]
@@ -77,10 +112,15 @@ mod tests {
 
     #[test]
     fn what_was_shown_can_be_set() {
-        let policy = json!({"weights": {"load": 1}, "packing": true});
+        let policy = json!({"weights": {"load": 1}, "packing": true, "budget_us": null,
+            "batch": "auto", "profiles": {"near": {"weights": {"distance": 200}}}});
         assert_eq!(policy_in(&json!({"version": 3, "policy": policy})), policy);
         assert_eq!(policy_in(&policy), policy);
-        let expected = "version         3\npacking         true\nweights.load    1\n";
+        let expected = "version                         3\n\
+                        batch                           auto\n\
+                        packing                         true\n\
+                        profiles.near.weights.distance  200\n\
+                        weights.load                    1\n";
         assert_eq!(table(&json!({"version": 3, "policy": policy})), expected);
     }
 }

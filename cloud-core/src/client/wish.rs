@@ -138,7 +138,11 @@ fn flags(args: &SpecArgs) -> Value {
     let pairs = |pairs: &[(String, String)]| -> Value {
         pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>().into()
     };
-    let texts = [(&["name"][..], &args.name), (&["run", "exec", "dir"], &args.dir)];
+    let texts = [
+        (&["name"][..], &args.name),
+        (&["run", "exec", "dir"], &args.dir),
+        (&["prefer", "profile"], &args.profile),
+    ];
     for (path, text) in texts {
         if let Some(text) = text {
             put(path, json!(text));
@@ -232,6 +236,7 @@ fn flag_of(problem: &Problem, args: &SpecArgs) -> Option<&'static str> {
         "/where/near/within_m" if args.within.is_some() => "--within",
         "/priority" if args.priority.is_some() => "--priority",
         "/name" if args.name.is_some() => "--name",
+        "/prefer/profile" if args.profile.is_some() => "--profile",
         "/retry/attempts_max" if args.attempts_max.is_some() => "--attempts-max",
         "/where/latency_ms_max" if args.latency_ms_max.is_some() => "--latency-ms-max",
         "/timeout_s" if args.timeout.is_some() => "--timeout",

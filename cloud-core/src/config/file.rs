@@ -44,6 +44,8 @@ pub struct FileConfig {
     pub join: JoinSection,
     /// How to decide.
     pub core: Settings,
+    /// Where how to place is written, if not in this file.
+    pub placement: PlacementSection,
     /// How to place.
     pub policy: Policy,
     /// The driver's bounds.
@@ -153,6 +155,14 @@ pub struct JoinSection {
     pub token_file: Option<PathBuf>,
 }
 
+/// `[placement]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlacementSection {
+    /// The file with the placement policy; then it is changed there and nowhere else.
+    pub policy_file: Option<PathBuf>,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -211,6 +221,7 @@ impl Default for HttpSection {
             hosts,
             audit,
             tls: _,
+            policy_file: _,
         } = HttpSettings::default();
         Self {
             listen,
@@ -244,6 +255,7 @@ impl HttpSection {
             hosts: self.hosts,
             audit: self.audit,
             tls: self.tls.settings()?,
+            policy_file: None,
         })
     }
 }
@@ -277,6 +289,7 @@ impl FileConfig {
             &mut self.http.tls.certificate,
             &mut self.http.tls.key,
             &mut self.telemetry.otlp.headers_file,
+            &mut self.placement.policy_file,
             tls_cert_file,
             tls_key_file,
             password_file,
@@ -310,6 +323,11 @@ impl FileConfig {
             let what = all.map(|line| line.trim_start_matches('.').to_owned()).collect::<Vec<_>>();
             return Err(ConfigProblem::key("policy", what.join("; ")));
         }
+        if self.placement.policy_file.is_some() && self.policy != Policy::default() {
+            let what = "has no say beside placement.policy_file; write it into that file, or take \
+                        one of them out";
+            return Err(ConfigProblem::key("policy", what));
+        }
         at_least("access.requests_burst", self.access.requests_burst, 1)?;
         within("access.requests_per_second", self.access.requests_per_second, 0, 1_000_000_000)?;
         at_least("queue.requests_max", self.queue.requests_max as u64, 1)?;
@@ -324,7 +342,10 @@ impl FileConfig {
         let join_token_made = self.join.token_file.is_none();
         Ok(Config {
             allow_remote_without_token: self.http.allow_remote_without_token,
-            http: self.http.settings()?,
+            http: HttpSettings {
+                policy_file: self.placement.policy_file.clone(),
+                ..self.http.settings()?
+            },
             access: self.access,
             store_path: self.store.path.unwrap_or_else(|| data.join(STORE_FILE)),
             broker: BrokerChoice::of(self.broker)?,
@@ -332,6 +353,7 @@ impl FileConfig {
             join_token_made,
             core: self.core,
             policy: self.policy,
+            policy_file: self.placement.policy_file,
             queue: self.queue,
             logs: self.logs,
             events: self.events,

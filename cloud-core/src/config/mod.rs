@@ -4,6 +4,7 @@
 
 mod broker;
 mod file;
+mod policy_file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ use crate::store::{EventBounds, HistoryBounds, LogBounds};
 pub use broker::{BrokerChoice, ExternalBroker};
 pub use file::{
     BrokerSection, DATA_DEFAULT, FileConfig, HttpSection, HttpTlsSection, JoinSection, LogSection,
-    OtlpSection, StoreSection, TelemetrySection,
+    OtlpSection, PlacementSection, StoreSection, TelemetrySection,
 };
+pub use policy_file::{Mark, PolicyFile, PolicyFileError};
 
 /// What was written where a more exact source wins over the file: flags, or variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,6 +149,8 @@ pub struct Config {
     pub core: Settings,
     /// How to place.
     pub policy: Policy,
+    /// The file that says how to place instead, if there is one.
+    pub policy_file: Option<PathBuf>,
     /// The driver's bounds.
     pub queue: Bounds,
     /// How much is kept of the logs of tasks.

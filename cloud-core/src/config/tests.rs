@@ -140,6 +140,8 @@ fn values_that_cannot_work_are_refused() {
         ("[core]\nrecovery_ms = 86400001", "core.recovery_ms: must be from 1000 to"),
         ("[core]\nreports_per_second = 0", "core.reports_per_second: must be from 1 to"),
         ("[policy]\ndistance_m_ref = 0.0", "policy: distance_m_ref must be"),
+        ("[policy.profiles.near]\nbudget_us = 1000001", "policy: profiles.near.budget_us must be"),
+        ("[placement]\npolicy_file = 'p'\n[policy]\npacking = true", "policy: has no say beside"),
         ("[queue]\nbatch_max = 1", "queue.batch_max: must be from 2 to"),
         ("[queue]\nlogs_max = 0", "queue.logs_max: must be from 1 to"),
         ("[logs]\ntask_bytes_max = 1000", "logs.task_bytes_max: must be from 65536 to"),
@@ -188,6 +190,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
                 "broker",
                 "join",
                 "core",
+                "placement",
                 "policy",
                 "queue",
                 "logs",
@@ -195,6 +198,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
                 "events",
                 "history",
                 "weights",
+                "filters",
                 "telemetry",
                 "otlp",
             ]
@@ -203,4 +207,51 @@ fn the_shipped_file_shows_every_key_with_its_default() {
             assert!(shown.contains(&word), "configs/cloud.toml does not show `{word}`");
         }
     }
+}
+
+/// A policy file with this text.
+fn policy_file(text: &str) -> Result<Policy, String> {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("policy.toml");
+    std::fs::write(&path, text).expect("write");
+    let read = PolicyFile::at(&path).read();
+    read.map_err(|error| error.to_string().replace(&path.display().to_string(), "policy.toml"))
+}
+
+#[test]
+fn the_shipped_policy_is_the_default_with_profiles_and_shows_every_key() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/policy.toml");
+    let policy = PolicyFile::at(Path::new(path)).read().expect("a policy");
+    assert_eq!(Policy { profiles: [].into(), ..policy.clone() }, Policy::default());
+    assert_eq!(policy.profiles.keys().collect::<Vec<_>>(), ["anywhere", "even", "near", "pack"]);
+    let text = std::fs::read_to_string(path).expect("read");
+    let document = serde_json::to_value(Policy::default().document().policy).expect("JSON");
+    for (key, value) in document.as_object().expect("an object") {
+        assert!(text.contains(&format!("\n{key} =")) || text.contains(&format!("[{key}")), "{key}");
+        for key in value.as_object().into_iter().flat_map(|inner| inner.keys()) {
+            assert!(text.contains(&format!("\n{key} =")), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_file_that_is_none_is_told_with_its_line() {
+    for (text, told) in [
+        (
+            "packing = true\n[weights]\nload = 1001\n",
+            "policy.toml, line 3: weights.load: must be a whole number from 0 to 1000, not 1001",
+        ),
+        (
+            "[profiles.near]\n\nfilters = { offline = false }\n",
+            "policy.toml, line 3: profiles.near.filters.offline: is always on",
+        ),
+        ("packing = maybe\n", "policy.toml, line 1: "),
+        ("version = 3\n", "policy.toml, line 1: version: unknown field"),
+    ] {
+        let error = policy_file(text).expect_err("refused");
+        assert!(error.starts_with(told), "{error}");
+    }
+    let missing = PolicyFile::at(Path::new("/nonexistent/policy.toml")).read();
+    assert!(missing.expect_err("missing").to_string().contains("/nonexistent/policy.toml"));
+    assert_eq!(policy_file(""), Ok(Policy::default()));
 }

@@ -206,6 +206,7 @@ fn attributes_of(
     let mut say = |name: &str, value: Option<Value>| {
         attributes.extend(value.map(|value| (name.to_owned(), value)));
     };
+    say("ambit.placement.profile", assignment.profile.as_deref().map(text));
     say("ambit.placement.distance_m", assignment.distance_m.map(Value::Real));
     say("ambit.placement.latency_ms", assignment.latency_ms.map(Value::Real));
     let retries = (assignment.retries > 0).then(|| whole_number(assignment.retries));

@@ -100,7 +100,14 @@ fn assignment(task: TaskId, attempt: u32, offered: i64, ending: Ending) -> Chang
     Change::AssignmentPut(Box::new(AssignmentRow {
         id: AssignmentId { task, attempt: Attempt(attempt) },
         agent: "board-7".parse().expect("an id"),
-        placed: Placed { score: 0.5, terms, distance_m: None, latency_ms: Some(3.0), policy: 1 },
+        placed: Placed {
+            score: 0.5,
+            terms,
+            distance_m: None,
+            latency_ms: Some(3.0),
+            policy: 1,
+            profile: None,
+        },
         offered_at: Timestamp(offered),
         accepted_at: Some(Timestamp(offered + 10)),
         started_at: Some(Timestamp(offered + 20)),

@@ -265,6 +265,7 @@ fn tell(reader: &dyn Reader, items: Vec<Item>, taken: Vec<Taken>) -> ApiResult<V
             }
             Some(Taken::Repeated(first)) => there(first),
             Some(Taken::KeyReused(first)) => Ok(refused(&tasks::reused(first))),
+            Some(Taken::UnknownProfile(problem)) => Ok(refused(&body::invalid(vec![*problem]))),
             Some(Taken::QueueFull { pending_max, retry_after_s }) => {
                 Ok(refused(&tasks::queue_full(pending_max, retry_after_s)))
             }

@@ -8,6 +8,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, web};
 use serde_json::Value;
 use serde_json::error::Category;
+use shared::border::Problem;
 use shared::spec::{self, TaskSpec};
 
 use super::problem::{ApiError, ApiResult, Kind};
@@ -92,14 +93,17 @@ fn spec_of(bytes: &[u8]) -> ApiResult<TaskSpec> {
 /// # Errors
 /// 422 with the JSON pointer of every mistake.
 pub fn checked(document: &Value) -> ApiResult<TaskSpec> {
-    spec::parse(document).map_err(|errors| {
-        let detail = match errors.as_slice() {
-            [only] if only.pointer.is_empty() => format!("the task {}", only.detail),
-            [only] => format!("{}: {}", only.pointer, only.detail),
-            several => format!("{} mistakes; `errors` says where", several.len()),
-        };
-        ApiError::new(Kind::InvalidTask, detail).with_errors(errors)
-    })
+    spec::parse(document).map_err(invalid)
+}
+
+/// What is said of a task with mistakes.
+pub fn invalid(errors: Vec<Problem>) -> ApiError {
+    let detail = match errors.as_slice() {
+        [only] if only.pointer.is_empty() => format!("the task {}", only.detail),
+        [only] => format!("{}: {}", only.pointer, only.detail),
+        several => format!("{} mistakes; `errors` says where", several.len()),
+    };
+    ApiError::new(Kind::InvalidTask, detail).with_errors(errors)
 }
 
 /// Reads JSON.

@@ -90,6 +90,7 @@ fn decided(assignment: &AssignmentDocument) -> Placed {
         distance_m: assignment.distance_m,
         latency_ms: assignment.latency_ms,
         policy: assignment.policy,
+        profile: assignment.profile.clone(),
     }
 }
 

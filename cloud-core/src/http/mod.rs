@@ -21,6 +21,7 @@ mod placement;
 mod policy;
 pub mod problem;
 mod query;
+mod replay;
 mod routes;
 mod server;
 mod state;

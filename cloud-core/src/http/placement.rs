@@ -25,6 +25,8 @@ pub async fn plan(
     query::none(&request)?;
     let spec = body::task(&request, payload).await?;
     let view = state.core.fleet().await?;
+    let profile = spec.prefer.profile.as_deref();
+    view.policy.check_profile(profile).map_err(|problem| body::invalid(vec![problem]))?;
     let plan: Plan = blocking(move || {
         let request = Request { spec: &spec, avoid: &[] };
         placement::plan(&view.fleet, &request, &view.policy, CANDIDATES_MAX, EXAMPLES_MAX)

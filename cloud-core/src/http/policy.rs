@@ -1,5 +1,5 @@
-//! `GET /v1/policy` and `PUT /v1/policy`: the placement policy in force. Its version is its entity
-//! tag, so that two operators do not undo each other's changes unseen.
+//! `GET /v1/policy` and `PUT /v1/policy`: the placement policy in force, and earlier ones. Its version
+//! is its entity tag, so that two operators do not undo each other's changes unseen.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -7,14 +7,34 @@ use cloud_core_logic::Answer;
 use cloud_core_logic::placement::Policy;
 
 use super::problem::{ApiError, ApiResult, Kind};
-use super::query::{self, quote};
+use super::query::{self, Query, quote};
 use super::state::State;
 use super::{body, unexpected};
+use crate::store::POLICIES_MAX;
+
+/// The highest version that can be asked for.
+pub const VERSION_MAX: u64 = i64::MAX as u64;
 
 /// `GET /v1/policy`.
 pub async fn show(request: HttpRequest, state: web::Data<State>) -> ApiResult {
-    query::none(&request)?;
-    Ok(answer(&state.core.fleet().await?.policy))
+    let mut query = Query::of(&request, &["version"]);
+    let version = query.number("version", 1, VERSION_MAX);
+    query.finish()?;
+    let view = state.core.fleet().await?;
+    let Some(version) = version.filter(|version| *version != view.policy.version) else {
+        return Ok(answer(&view.policy));
+    };
+    match state.read(move |reader| reader.policy(version)).await? {
+        Some(policy) => Ok(answer(&policy)),
+        None => {
+            let detail = format!(
+                "policy {version} is not kept; those in force are, up to the {POLICIES_MAX} latest, \
+                 and now it is {}",
+                view.policy.version
+            );
+            Err(ApiError::new(Kind::PolicyNotFound, detail))
+        }
+    }
 }
 
 /// `PUT /v1/policy`.
@@ -25,15 +45,15 @@ pub async fn put(
 ) -> ApiResult {
     query::none(&request)?;
     let only_over = version_of(&request)?;
-    let (bytes, _) = body::bytes(&request, payload, &body::DOCUMENT).await?;
-    let policy = Policy::parse(&body::json(&bytes)?).map_err(|errors| {
-        let told = errors.iter().map(|error| match error.pointer.as_str() {
-            "" => format!("the policy {}", error.detail),
-            pointer => format!("{pointer}: {}", error.detail),
-        });
-        let detail = told.collect::<Vec<_>>().join("; ");
-        ApiError::new(Kind::InvalidPolicy, detail).with_errors(errors)
-    })?;
+    let policy = of_body(&request, payload).await?;
+    if let Some(file) = &state.policy_file {
+        let detail = format!(
+            "the policy of this core comes from {}, and nothing was changed: change that file, which \
+             takes effect within seconds. POST /v1/policy/replay says what a policy would change",
+            file.display()
+        );
+        return Err(ApiError::new(Kind::PolicyFromFile, detail));
+    }
     match state.core.set_policy(policy, only_over).await? {
         Answer::Policy(policy) => Ok(answer(&policy)),
         Answer::PolicyMoved(version) => {
@@ -45,6 +65,22 @@ pub async fn put(
         }
         other => Err(unexpected("set_policy", &other)),
     }
+}
+
+/// The policy in the body of a request.
+///
+/// # Errors
+/// What is wrong with the body; 422 with the JSON pointer of every mistake in the policy.
+pub async fn of_body(request: &HttpRequest, payload: web::Payload) -> ApiResult<Policy> {
+    let (bytes, _) = body::bytes(request, payload, &body::DOCUMENT).await?;
+    Policy::parse(&body::json(&bytes)?).map_err(|errors| {
+        let told = errors.iter().map(|error| match error.pointer.as_str() {
+            "" => format!("the policy {}", error.detail),
+            pointer => format!("{pointer}: {}", error.detail),
+        });
+        let detail = told.collect::<Vec<_>>().join("; ");
+        ApiError::new(Kind::InvalidPolicy, detail).with_errors(errors)
+    })
 }
 
 fn answer(policy: &Policy) -> HttpResponse {

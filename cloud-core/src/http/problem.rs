@@ -38,12 +38,16 @@ pub enum Kind {
     TaskForgotten,
     /// No agent has this id.
     AgentNotFound,
+    /// No policy of this version is kept.
+    PolicyNotFound,
     /// Nothing is served under this path.
     PathNotFound,
     /// The path does not take this method.
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
+    /// The policy comes from a file of the core.
+    PolicyFromFile,
     /// The task of this idempotency key is settled and not kept any more.
     TaskPruned,
     /// The policy is not the one to be replaced.
@@ -90,7 +94,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 30] = {
+const FACTS: [Facts; 32] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -106,9 +110,11 @@ const FACTS: [Facts; 30] = {
         facts(K::TaskNotFound, "task-not-found", S::NOT_FOUND, "There is no such task"),
         facts(K::TaskForgotten, "task-forgotten", S::NOT_FOUND, "The core has forgotten this task"),
         facts(K::AgentNotFound, "agent-not-found", S::NOT_FOUND, "There is no such agent"),
+        facts(K::PolicyNotFound, "policy-not-found", S::NOT_FOUND, "There is no policy of this version"),
         facts(K::PathNotFound, "path-not-found", S::NOT_FOUND, "There is no such path"),
         facts(K::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "The path does not take this method"),
         facts(K::RequestTimeout, "request-timeout", S::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        facts(K::PolicyFromFile, "policy-from-file", S::CONFLICT, "The policy comes from a file"),
         facts(K::TaskPruned, "task-pruned", S::GONE, "The task of this key was done and is not kept any more"),
         facts(K::PolicyChanged, "policy-changed", S::PRECONDITION_FAILED, "The policy was changed meanwhile"),
         facts(K::BodyTooLarge, "body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::{self, Hosts};
 use super::problem;
+use super::replay::ReplayRoom;
 use super::routes;
 use super::state::State;
 use super::tls::{HttpTls, HttpTlsError};
@@ -51,6 +53,8 @@ pub struct HttpSettings {
     pub audit: bool,
     /// With which certificate to serve HTTPS instead of HTTP.
     pub tls: Option<HttpTls>,
+    /// The file that the placement policy comes from, if it does: then nobody puts another one.
+    pub policy_file: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {
@@ -65,6 +69,7 @@ impl Default for HttpSettings {
             hosts: Vec::new(),
             audit: true,
             tls: None,
+            policy_file: None,
         }
     }
 }
@@ -119,6 +124,8 @@ pub fn start(
         batch_room: BatchRoom::default(),
         event_room: EventRoom::default(),
         log_room: LogRoom::default(),
+        replay_room: ReplayRoom::default(),
+        policy_file: settings.policy_file.clone(),
         gate,
         clock,
         audit,

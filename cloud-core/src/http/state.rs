@@ -1,6 +1,7 @@
 //! What every handler works with: the core's handle, the metrics, and the way to do what blocks
 //! (reading the store, planning over the fleet) off the threads that serve connections.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::web;
@@ -13,6 +14,7 @@ use super::logs::LogRoom;
 use super::metrics::HttpMetrics;
 use super::origin::Hosts;
 use super::problem::{ApiError, ApiResult, Kind};
+use super::replay::ReplayRoom;
 use crate::access::Gate;
 use crate::driver::{Core, CoreBusy};
 use crate::store::{Reader, StoreError};
@@ -36,6 +38,10 @@ pub struct State {
     pub event_room: EventRoom,
     /// Room for those who read logs.
     pub log_room: LogRoom,
+    /// Room for replays of policies.
+    pub replay_room: ReplayRoom,
+    /// The file that the placement policy comes from, if it does.
+    pub policy_file: Option<PathBuf>,
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// For the gate: when a request came.

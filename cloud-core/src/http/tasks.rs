@@ -50,6 +50,7 @@ pub async fn submit(
             .json(task)),
         Answer::Repeated(first) => repeated(&state, first).await,
         Answer::KeyReused(first) => Err(reused(first)),
+        Answer::UnknownProfile(problem) => Err(body::invalid(vec![*problem])),
         Answer::QueueFull { pending_max, retry_after_s } => {
             Err(queue_full(pending_max, retry_after_s))
         }

@@ -22,8 +22,8 @@ use super::history::Pass;
 use super::logs::{Shelf, keep_all, prune};
 use super::{
     AgentLogs, EventBounds, EventPart, HistoryBounds, HistoryPruned, KeptLogs, LATE_REPORTS_MAX,
-    LogBounds, LogPart, LogState, PlacementInput, Pruned, Reader, Store, StoreError, TaskFilter,
-    TextPiece, document::placement_input, page_limit, page_of, task_behind,
+    LogBounds, LogPart, LogState, POLICIES_MAX, PlacementInput, Pruned, Reader, Store, StoreError,
+    TaskFilter, TextPiece, document::placement_input, page_limit, page_of, task_behind,
 };
 use events::Events;
 use logs::Logs;
@@ -50,6 +50,7 @@ struct State {
     events: Events,
     recovering: bool,
     policy: Option<Policy>,
+    policies: BTreeMap<u64, Policy>,
     pass: Pass,
 }
 
@@ -81,6 +82,7 @@ impl MemoryStore {
             events: Events::default(),
             recovering: false,
             policy: None,
+            policies: BTreeMap::new(),
             pass: Pass::default(),
         };
         Self { shared: Arc::new(RwLock::new(state)) }
@@ -249,8 +251,13 @@ impl State {
                 Ok(())
             }
             Change::PolicyPut(policy) => {
-                let before = self.policy.replace(policy.as_ref().clone());
-                undo.0.push(Box::new(move |state| state.policy = before));
+                let before = (self.policy.take(), self.policies.clone());
+                undo.0.push(Box::new(move |state| (state.policy, state.policies) = before));
+                self.policy = Some(policy.as_ref().clone());
+                self.policies.insert(policy.version, policy.as_ref().clone());
+                while self.policies.len() > POLICIES_MAX {
+                    self.policies.pop_first();
+                }
                 Ok(())
             }
             Change::Happened { at, events } => {
@@ -411,6 +418,10 @@ impl Reader for MemoryStore {
         let newest_first = state.tasks.range((Unbounded, below)).rev();
         let found = newest_first.filter(|(_, row)| is_shown(row, filter));
         Ok(page_of(found.map(|(_, row)| document::summary(row)).take(limit + 1).collect(), limit))
+    }
+
+    fn policy(&self, version: u64) -> Result<Option<Policy>, StoreError> {
+        Ok(self.read().policies.get(&version).cloned())
     }
 
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {

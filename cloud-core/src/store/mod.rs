@@ -15,6 +15,7 @@ mod sqlite;
 use std::sync::Arc;
 
 use cloud_core_logic::change::{Change, Stored};
+use cloud_core_logic::placement::Policy;
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
 use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::task::TaskStatus;
@@ -35,6 +36,8 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// The most late reports kept of one task; a stale attempt that goes on talking is not listened
 /// to for ever.
 pub const LATE_REPORTS_MAX: usize = 100;
+/// The most placement policies kept by version, beside the one in force: the latest.
+pub const POLICIES_MAX: usize = 50;
 
 /// What keeps the core's state. One owner, which is the driver.
 pub trait Store: Send {
@@ -107,6 +110,13 @@ pub trait Reader: Send + Sync {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Page<TaskSummary>, StoreError>;
+
+    /// The placement policy of a version, if it is one of the [`POLICIES_MAX`] latest that were put
+    /// in force.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn policy(&self, version: u64) -> Result<Option<Policy>, StoreError>;
 
     /// The task that was submitted under an idempotency key, with the hash of its body; the task may
     /// be gone.

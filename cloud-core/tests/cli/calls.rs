@@ -40,6 +40,8 @@ fn wrong_calls_are_answered_with_what_to_write() {
         &["agent", "status", "a/b"],
         &["events", "--after", "yesterday"],
         &["policy", "set"],
+        &["policy", "show", "--version", "three"],
+        &["policy", "replay"],
         &["completions", "tcsh"],
         &["task", "list", "--token", "secret"],
         &["task", "list", "--token-file", "missing"],

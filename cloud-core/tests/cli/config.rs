@@ -104,3 +104,21 @@ fn wrong_configurations_are_told_with_the_right_key() {
     assert!(!Path::new("ambit-data").exists());
     insta::assert_snapshot!(text);
 }
+
+#[test]
+fn a_policy_file_is_checked_with_the_configuration() {
+    let folder = folder_with("[placement]\npolicy_file = 'policy.toml'\n");
+    let check = |policy: &str| {
+        std::fs::write(folder.path().join("policy.toml"), policy).expect("written");
+        ambit(folder.path(), CHECK, &[])
+    };
+    let (code, _, told) = check("[profiles.near.weights]\ndistance = 200\n");
+    assert_eq!(code, 0, "{told}");
+    let (code, _, told) = check("packing = true\n[filters]\noffline = false\n");
+    assert_eq!(code, 2, "{told}");
+    let expected = "policy.toml, line 3: filters.offline: is always on";
+    assert!(told.contains("placement.policy_file: ") && told.contains(expected), "{told}");
+    std::fs::remove_file(folder.path().join("policy.toml")).expect("removed");
+    let (code, _, told) = ambit(folder.path(), CHECK, &[]);
+    assert!(code == 2 && told.contains("policy.toml"), "{told}");
+}

@@ -9,6 +9,7 @@ mod logs;
 mod placement;
 mod policy;
 mod problem;
+mod replay;
 mod task;
 
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,14 @@ pub use event::{EventDetail, EventDocument, EventKind};
 pub use health::{Index, Liveness, Readiness};
 pub use logs::{LogGap, LogRecord, LogText};
 pub use placement::{Candidate, Explanation, Plan, RefusalName, Refused, RefusedExample, Terms};
-pub use policy::{PlacementPolicy, PolicyDocument, PolicyWeights};
+pub use policy::{
+    BatchStrategy, PlacementPolicy, PolicyDocument, PolicyFilters, PolicyProfile, PolicyWeights,
+    ProfileFilters, ProfileWeights,
+};
 pub use problem::ProblemDocument;
+pub use replay::{
+    PolicyReplay, ReplayAgent, ReplayCounts, ReplayExample, ReplayMeans, ReplayProfile,
+};
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
     TaskSummary, TraceDocument,

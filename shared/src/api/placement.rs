@@ -162,6 +162,9 @@ pub struct Plan {
     pub chosen: Option<AgentId>,
     /// The version of the placement policy.
     pub policy: u64,
+    /// The profile of that policy, if it would be placed by one.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// The best agents, best first.
     pub candidates: Vec<Candidate>,
     /// How many agents there are.

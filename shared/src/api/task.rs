@@ -100,6 +100,9 @@ pub struct AssignmentDocument {
     pub latency_ms: Option<f64>,
     /// The version of the placement policy that decided.
     pub policy: u64,
+    /// The profile of that policy, if the task was placed by one.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// When it was offered.
     pub offered_at: Timestamp,
     /// When the agent had it on its disk.

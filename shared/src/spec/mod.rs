@@ -23,6 +23,8 @@ pub const RUN_BYTES_MAX: usize = 64 * 1024;
 const YEAR_S: u64 = 366 * 24 * 3600;
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 128;
+/// The longest name of a profile of the placement policy, in bytes.
+pub const PROFILE_BYTES_MAX: usize = 64;
 
 /// A task as its user described it, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ pub struct TaskSpec {
     /// Where it may run.
     #[serde(rename = "where", default)]
     pub place: Place,
-    /// Weights that rank the agents where it may run; absent ones come from the policy.
+    /// What ranks the agents where it may run; what is absent comes from the policy.
     #[serde(default)]
     pub prefer: Preference,
     /// 0 to 100; higher is placed first.
@@ -141,8 +143,8 @@ pub struct Near {
     pub within_m: Option<f64>,
 }
 
-/// The weights of the score's terms that a task sets itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How the agents that may take a task are ranked, as far as it says so itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Preference {
@@ -158,6 +160,12 @@ pub struct Preference {
     /// Weight of a low latency.
     #[cfg_attr(feature = "schema", schemars(range(max = 1_000)))]
     pub latency: Option<u32>,
+    /// The profile of the placement policy to place it by; absent is the policy itself. Weights that
+    /// are given here count before those of the profile.
+    // Left out where it says nothing: a key is bound to the JSON of its task, also by earlier cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = PROFILE_BYTES_MAX)))]
+    pub profile: Option<String>,
 }
 
 /// What happens when an attempt fails by itself. Losing an agent is not a failure of the task and

@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use super::{
-    Disconnect, Exec, NAME_BYTES_MAX, Near, Place, Preference, RUN_BYTES_MAX, Reconcile, Retry,
-    Run, TaskSpec, YEAR_S,
+    Disconnect, Exec, NAME_BYTES_MAX, Near, PROFILE_BYTES_MAX, Place, Preference, RUN_BYTES_MAX,
+    Reconcile, Retry, Run, TaskSpec, YEAR_S,
 };
-use crate::border::{Fields, Problem, Problems, describe, nearest, text_of};
+use crate::border::{Fields, Problem, Problems, choice, describe, text_of};
 use crate::capacity::Resources;
 use crate::geo::{Area, Position};
 use crate::id::AgentId;
@@ -275,6 +275,7 @@ fn preference(mut fields: Fields<'_>, problems: &mut Problems) -> Preference {
         capacity: weight("capacity"),
         distance: weight("distance"),
         latency: weight("latency"),
+        profile: fields.text("profile", PROFILE_BYTES_MAX, problems),
     };
     fields.finish(problems);
     let all = [prefer.load, prefer.capacity, prefer.distance, prefer.latency];
@@ -313,27 +314,4 @@ fn disconnect(mut fields: Fields<'_>, problems: &mut Problems) -> Disconnect {
     };
     fields.finish(problems);
     chosen
-}
-
-/// Reads a field that must be one of a few words.
-fn choice<T: Copy>(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    words: &[(&'static str, T)],
-    problems: &mut Problems,
-) -> Option<T> {
-    let pointer = fields.pointer_of(name);
-    let value = fields.raw(name)?;
-    let written = value.as_str().unwrap_or_default();
-    if let Some(&(_, chosen)) = words.iter().find(|&&(word, _)| word == written) {
-        return Some(chosen);
-    }
-    let known = words.iter().map(|&(word, _)| word);
-    let list = known.clone().collect::<Vec<_>>().join(", ");
-    let detail = match nearest(written, known) {
-        Some(word) => format!("must be one of {list}; did you mean `{word}`?"),
-        None => format!("must be one of {list}, not {}", describe(value)),
-    };
-    problems.add(pointer, detail);
-    None
 }

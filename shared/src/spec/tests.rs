@@ -48,7 +48,7 @@ fn everything_a_task_can_say_is_kept() {
             "agents": [], "avoid_agents": ["board-9"],
             "tolerate": ["maintenance-window"]
         },
-        "prefer": {"load": 30, "capacity": 40, "distance": 20, "latency": 10},
+        "prefer": {"load": 30, "capacity": 40, "distance": 20, "latency": 10, "profile": "near"},
         "priority": 50,
         "timeout_s": null,
         "deadline_s": null,
@@ -61,6 +61,13 @@ fn everything_a_task_can_say_is_kept() {
     assert_eq!(spec.timeout_s, None, "null is no limit, absent is the default");
     assert_eq!(spec.place.near.expect("near").within_m, Some(50_000.0));
     assert_eq!(spec.needs.device("camera"), 1);
+    assert_eq!(spec.prefer.profile.as_deref(), Some("near"));
+    // The hash of a task under a key is of this text, also for one that an earlier core took.
+    let plain = TaskSpec::new(Run::Noop {});
+    assert_eq!(
+        serde_json::to_string(&plain.prefer).expect("serialize"),
+        r#"{"load":null,"capacity":null,"distance":null,"latency":null}"#
+    );
     // What is stored and shown reads back as the same task.
     let again = serde_json::to_value(&spec).expect("serialize");
     assert_eq!(parse(&again).expect("a task"), spec);
@@ -102,6 +109,8 @@ fn each_wrong_field_is_named_with_what_to_write_instead() {
         ),
         (problem("where", json!({"agents": ["a/b"]})), "/where/agents/0", "`/` is not allowed"),
         (problem("prefer", json!({"load": -1})), "/prefer/load", "from 0 to 1000"),
+        (problem("prefer", json!({"profile": 1})), "/prefer/profile", "must be a text, not 1"),
+        (problem("prefer", json!({"profil": "x"})), "/prefer/profil", "did you mean `profile`?"),
         (problem("retry", json!({"attempts_max": 0})), "/retry/attempts_max", "from 1 to 100"),
         (
             problem("disconnect", json!({"reconcile": "best_scor"})),

@@ -105,7 +105,11 @@ impl World {
             }
             Answer::QueueFull { .. } => self.clients[index].asks_again_ms = self.now_ms + 5_000,
             Answer::KeyReused(task) => fail("a_key_of_ours_is_ours", describe::task(task)),
-            Answer::SubmittedMany(_) | Answer::Policy(_) | Answer::PolicyMoved(_) => {}
+            // Nobody asks for a profile or puts a policy in force here.
+            Answer::SubmittedMany(_)
+            | Answer::UnknownProfile(_)
+            | Answer::Policy(_)
+            | Answer::PolicyMoved(_) => {}
             Answer::Canceling(_) | Answer::NotLive(_) | Answer::Agent(_) => {}
             Answer::UnknownAgent(_) => {}
         }

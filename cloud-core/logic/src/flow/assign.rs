@@ -20,7 +20,10 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
     let avoid = Cloud::avoided(task, context.now.mono);
     let request = Request { spec: &spec, avoid: &avoid };
     // A choice may have been made on an older picture of the fleet: it is only a proposal.
-    let holds = cloud.fleet.get(&chosen.agent).is_some_and(|agent| is_feasible(agent, &request));
+    let profile = cloud.policy.profile_of(&spec);
+    let policy = cloud.policy.of(profile);
+    let holds =
+        cloud.fleet.get(&chosen.agent).is_some_and(|agent| is_feasible(agent, &request, &policy));
     let attempt = task.row.life.attempt.next();
     if !holds || task.row.life.state != shared::task::TaskState::Queued {
         cloud.try_later(id);
@@ -36,6 +39,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
             distance_m: chosen.distance_m,
             latency_ms: chosen.latency_ms,
             policy: cloud.policy.version,
+            profile: profile.map(str::to_owned),
         },
         offered_at: context.now.wall,
         accepted_at: None,

@@ -69,9 +69,13 @@ pub(crate) fn set_policy(
         return;
     }
     if cloud.policy != (Policy { version, ..policy.clone() }) {
+        let before = std::mem::take(&mut cloud.policy);
         cloud.policy = Policy { version: version.saturating_add(1), ..policy };
+        // Stored as well: it may have come from the configuration, and placements name it.
+        context.change(Change::PolicyPut(Box::new(before)));
         context.change(Change::PolicyPut(Box::new(cloud.policy.clone())));
         context.tell(Happening::policy(cloud.policy.version));
+        cloud.try_all_parked();
     }
     context.answer(reply, Answer::Policy(Box::new(cloud.policy.clone())));
 }

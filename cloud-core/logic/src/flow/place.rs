@@ -18,7 +18,11 @@ pub(crate) fn wake(cloud: &mut Cloud) {
         let Some(agent) = cloud.fleet.get(&id) else {
             continue;
         };
-        let woken = cloud.queue.wake(|spec| is_feasible(agent, &Request { spec, avoid: &[] }));
+        let policy = &cloud.policy;
+        let woken = cloud.queue.wake(|spec| {
+            let policy = policy.of(spec.prefer.profile.as_deref());
+            is_feasible(agent, &Request { spec, avoid: &[] }, &policy)
+        });
         for task in woken {
             cloud.woken(task);
         }
@@ -59,7 +63,8 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
     }
     let avoid = Cloud::avoided(task, now);
     let request = Request { spec: &task.row.spec, avoid: &avoid };
-    match cloud.fleet.best(&request, &cloud.policy) {
+    let policy = cloud.policy.of(task.row.spec.prefer.profile.as_deref());
+    match cloud.fleet.best(&request, &policy) {
         Some(candidate) => {
             context.then(Event::Chosen { task: id, candidate: Box::new(candidate) });
         }
@@ -93,6 +98,13 @@ pub(crate) fn avoid_over(cloud: &mut Cloud, id: TaskId) {
 }
 
 impl Cloud {
+    /// Makes the first of every class ready: what kept it waiting may not count any more.
+    pub(crate) fn try_all_parked(&mut self) {
+        for woken in self.queue.wake_all() {
+            self.woken(woken);
+        }
+    }
+
     /// One of a class was placed: the next of it may try.
     pub(crate) fn wake_class_of(&mut self, id: TaskId) {
         if !self.queue.has_parked() {

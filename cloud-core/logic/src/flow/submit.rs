@@ -49,6 +49,7 @@ pub(crate) fn submit(cloud: &mut Cloud, submission: Submission, context: &mut Co
         }
         Taken::Repeated(first) => Answer::Repeated(first),
         Taken::KeyReused(first) => Answer::KeyReused(first),
+        Taken::UnknownProfile(problem) => Answer::UnknownProfile(problem),
         Taken::QueueFull { pending_max, retry_after_s } => {
             Answer::QueueFull { pending_max, retry_after_s }
         }
@@ -84,6 +85,9 @@ fn take_on(cloud: &mut Cloud, row: TaskRow, context: &mut Context) -> Taken {
     {
         let same = *body_hash == key.body_hash;
         return if same { Taken::Repeated(*first) } else { Taken::KeyReused(*first) };
+    }
+    if let Err(problem) = cloud.policy.check_profile(row.spec.prefer.profile.as_deref()) {
+        return Taken::UnknownProfile(Box::new(problem));
     }
     let pending_max = cloud.settings.pending_max;
     if cloud.waiting() >= pending_max {

@@ -41,7 +41,7 @@ fn best_of<'a>(
     policy: &Policy,
 ) -> Option<Candidate> {
     agents
-        .filter(|agent| is_feasible(agent, request))
+        .filter(|agent| is_feasible(agent, request, policy))
         .map(|agent| Scored::of(agent, request, policy))
         .min_by(Scored::ranking)
         .map(|best| best.candidate())

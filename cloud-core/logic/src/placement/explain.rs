@@ -40,10 +40,17 @@ pub fn explain_waiting(
     policy: &Policy,
 ) -> Explanation {
     let plan = plan(fleet, request, policy, CANDIDATES_MAX, EXAMPLES_MAX);
+    let mut summary = waits(&plan, waiting.not_before);
+    if let (Some(asked), None) = (&request.spec.prefer.profile, &plan.profile) {
+        let version = plan.policy;
+        summary.push_str(&format!(
+            ". Policy {version} has no profile {asked} any more, so it is placed by the policy itself"
+        ));
+    }
     Explanation {
         task: waiting.task,
         status: waiting.status,
-        summary: waits(&plan, waiting.not_before),
+        summary,
         what_helps: what_helps(&plan, request),
         placed: None,
         plan: Some(plan),
@@ -58,7 +65,8 @@ pub fn explain_placed(
     agent: &AgentId,
     placed: &Placed,
 ) -> Explanation {
-    let Placed { score, terms, distance_m, latency_ms, policy } = placed;
+    let Placed { score, terms, distance_m, latency_ms, policy, profile } = placed;
+    let profile = profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
     let mut parts =
         vec![format!("load {:.2}", terms.load), format!("capacity {:.2}", terms.capacity)];
     if let Some(term) = terms.distance {
@@ -72,7 +80,7 @@ pub fn explain_placed(
         task,
         status,
         summary: format!(
-            "Placed on {agent} with score {score:.2} under policy {policy}; no agent that could take \
+            "Placed on {agent} with score {score:.2} under policy {policy}{profile}; no agent that could take \
              it scored higher. Its terms, each 0 to 1: {terms_told}"
         ),
         what_helps: Vec::new(),

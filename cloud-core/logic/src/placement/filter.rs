@@ -1,19 +1,23 @@
-//! The filters: each looks at one agent for one reason and says no, with figures, or nothing. One
-//! table holds them all, so that the quick yes-or-no and the full list of reasons cannot disagree.
+//! The filters: each looks at one agent for one reason and says no, with figures, or nothing. Two
+//! tables hold them all, so that the quick yes-or-no and the full list of reasons cannot disagree:
+//! those that are always on, and those that keep to the limits which the policy leaves on.
 
 use shared::api::AgentStatus;
 use shared::capacity::{Resource, Shortage};
 use shared::geo::distance_m;
 
 use super::Request;
+use super::limits::Limits;
+use super::policy::Policy;
 use super::refusal::Refusal;
 use crate::fleet::Agent;
 
 type Filter = fn(&Agent, &Request<'_>) -> Option<Refusal>;
+type Limiting = fn(&Agent, &Limits<'_>) -> Option<Refusal>;
 
-/// Every filter. The order has no meaning but speed: what is cheap or refuses often comes first,
-/// what computes on the sphere last.
-const FILTERS: [Filter; 24] = [
+/// Every filter that is always on. The order has no meaning but speed: what is cheap or refuses often
+/// comes first.
+const FILTERS: [Filter; 18] = [
     offline,
     suspect,
     cordoned,
@@ -24,32 +28,35 @@ const FILTERS: [Filter; 24] = [
     memory,
     disk,
     bandwidth,
-    latency_too_high,
-    latency_unknown,
-    no_position,
     arch,
     runtime,
-    region,
     label,
     expression,
     taint,
     device,
     not_listed,
     avoided,
-    too_far,
-    outside_area,
 ];
 
-/// Whether an agent may take the task now: exactly when [`refusals`] is empty, found faster.
+/// Every filter of a limit. What computes on the sphere comes last.
+const LIMITING: [Limiting; 6] =
+    [latency_too_high, latency_unknown, no_position, region, too_far, outside_area];
+
+/// Whether an agent may take the task now, under a policy: exactly when [`refusals`] is empty, found
+/// faster.
 #[must_use]
-pub fn is_feasible(agent: &Agent, request: &Request<'_>) -> bool {
+pub fn is_feasible(agent: &Agent, request: &Request<'_>, policy: &Policy) -> bool {
+    let limits = Limits::of(request, policy);
     FILTERS.iter().all(|filter| filter(agent, request).is_none())
+        && LIMITING.iter().all(|filter| filter(agent, &limits).is_none())
 }
 
-/// Every reason why an agent may not take the task now, at most one of each name.
+/// Every reason why an agent may not take the task now, under a policy; at most one of each name.
 #[must_use]
-pub fn refusals(agent: &Agent, request: &Request<'_>) -> Vec<Refusal> {
-    FILTERS.iter().filter_map(|filter| filter(agent, request)).collect()
+pub fn refusals(agent: &Agent, request: &Request<'_>, policy: &Policy) -> Vec<Refusal> {
+    let limits = Limits::of(request, policy);
+    let always = FILTERS.iter().filter_map(|filter| filter(agent, request));
+    always.chain(LIMITING.iter().filter_map(|filter| filter(agent, &limits))).collect()
 }
 
 fn offline(agent: &Agent, _: &Request<'_>) -> Option<Refusal> {
@@ -122,35 +129,38 @@ fn device(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     (!shortages.is_empty()).then_some(Refusal::Device(shortages))
 }
 
-fn latency_too_high(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let latency_ms_max = request.spec.place.latency_ms_max?;
+fn latency_too_high(agent: &Agent, limits: &Limits<'_>) -> Option<Refusal> {
+    let latency_ms_max = limits.latency_ms_max?;
     let latency_ms = agent.signal.latency_ms()?;
     (latency_ms > latency_ms_max).then_some(Refusal::LatencyTooHigh { latency_ms, latency_ms_max })
 }
 
-fn latency_unknown(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let latency_ms_max = request.spec.place.latency_ms_max?;
+fn latency_unknown(agent: &Agent, limits: &Limits<'_>) -> Option<Refusal> {
+    let latency_ms_max = limits.measured_for?;
     agent.signal.latency_ms().is_none().then_some(Refusal::LatencyUnknown { latency_ms_max })
 }
 
 /// A point without `within_m` only ranks, so it asks for no position.
-fn no_position(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let place = &request.spec.place;
-    let asked = place.area.is_some() || place.near.is_some_and(|near| near.within_m.is_some());
+fn no_position(agent: &Agent, limits: &Limits<'_>) -> Option<Refusal> {
+    let asked = limits.area.is_some() || limits.within.is_some();
     (asked && agent.facts.position.is_none()).then_some(Refusal::NoPosition)
 }
 
-fn too_far(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let near = request.spec.place.near?;
-    let within_m = near.within_m?;
-    let distance_m = distance_m(agent.facts.position?, near.position);
+fn too_far(agent: &Agent, limits: &Limits<'_>) -> Option<Refusal> {
+    let (point, within_m) = limits.within?;
+    let distance_m = distance_m(agent.facts.position?, point);
     (distance_m > within_m).then_some(Refusal::TooFar { distance_m, within_m })
 }
 
-fn outside_area(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let area = request.spec.place.area.as_ref()?;
+fn outside_area(agent: &Agent, limits: &Limits<'_>) -> Option<Refusal> {
     let position = agent.facts.position?;
-    (!area.contains(position)).then_some(Refusal::OutsideArea { position })
+    (!limits.area?.contains(position)).then_some(Refusal::OutsideArea { position })
+}
+
+fn region(agent: &Agent, limits: &Limits<'_>) -> Option<Refusal> {
+    let asked = limits.regions;
+    let inside = || agent.facts.region.as_ref().is_some_and(|region| asked.contains(region));
+    (!asked.is_empty() && !inside()).then_some(Refusal::Region)
 }
 
 fn arch(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
@@ -161,12 +171,6 @@ fn arch(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
 fn runtime(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let kind = request.spec.run.kind();
     (!agent.facts.runtimes.iter().any(|known| known == kind)).then_some(Refusal::Runtime)
-}
-
-fn region(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
-    let asked = &request.spec.place.regions;
-    let inside = || agent.facts.region.as_ref().is_some_and(|region| asked.contains(region));
-    (!asked.is_empty() && !inside()).then_some(Refusal::Region)
 }
 
 fn label(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {

@@ -17,7 +17,7 @@ use crate::fleet::{Agent, Fleet};
 
 /// What placing a task would come to now: the `candidates_max` best agents (the chosen one first,
 /// and always there), and why each other one may not take it, with up to `examples_max` agents for
-/// each reason. An agent counts under every one of its reasons. The examples are the agents
+/// each reason, all by the policy's profile that the task asks for. An agent counts under every one of its reasons. The examples are the agents
 /// nearest to taking the task: first those that nothing else keeps away, then those that waiting
 /// can help, then those that lack least (the nearest ones of those too far away), then by id.
 #[must_use]
@@ -28,11 +28,13 @@ pub fn plan(
     candidates_max: usize,
     examples_max: usize,
 ) -> Plan {
+    let profile = policy.profile_of(request.spec);
+    let policy = &*policy.of(profile);
     let mut best: Vec<Scored<'_>> = Vec::new();
     let mut feasible = 0;
     let mut groups: BTreeMap<RefusalName, Group<'_>> = BTreeMap::new();
     for agent in fleet.iter() {
-        let refusals = refusals(agent, request);
+        let refusals = refusals(agent, request, policy);
         if refusals.is_empty() {
             feasible += 1;
             let scored = Scored::of(agent, request, policy);
@@ -57,6 +59,7 @@ pub fn plan(
     Plan {
         chosen: best.first().map(|best| best.candidate().agent),
         policy: policy.version,
+        profile: profile.map(str::to_owned),
         candidates: best.iter().take(candidates_max).map(Scored::candidate).collect(),
         agents: u64::try_from(fleet.len()).unwrap_or(u64::MAX),
         feasible,

@@ -1,15 +1,21 @@
 //! The placement policy: what a good place is, apart from what each task says. Configuration, with
-//! a version that every placement records; owns the defaults and their check.
+//! a version that every placement records; owns the defaults, and what a profile comes to. Reading
+//! and checking one is in [`read`].
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use shared::api::{PlacementPolicy, PolicyDocument, PolicyWeights};
-use shared::border::{Fields, Problem, Problems};
+use shared::api::{
+    BatchStrategy, PlacementPolicy, PolicyDocument, PolicyFilters, PolicyProfile, PolicyWeights,
+};
+use shared::spec::TaskSpec;
 
-/// The highest weight of a term, as in a task's `prefer`.
-const WEIGHT_MAX: u32 = 1_000;
-
-/// How agents are ranked.
+/// How agents are chosen and ranked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
@@ -24,6 +30,16 @@ pub struct Policy {
     /// Fill agents up one after the other instead of spreading work: turns the capacity term
     /// round.
     pub packing: bool,
+    /// Which of the filters that can be turned off are on.
+    pub filters: PolicyFilters,
+    /// How long a search may take, in microseconds; `None` is as long as the exact answer takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_us: Option<u32>,
+    /// How tasks that wait together are placed.
+    pub batch: BatchStrategy,
+    /// Variants by name, for the tasks that ask for one. All else here is for the others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, PolicyProfile>,
 }
 
 /// How much each term of a score counts, relative to the others.
@@ -54,45 +70,66 @@ impl Default for Policy {
             distance_m_ref: 100_000.0,
             latency_ms_ref: 50.0,
             packing: false,
+            filters: PolicyFilters::default(),
+            budget_us: None,
+            batch: BatchStrategy::default(),
+            profiles: BTreeMap::new(),
         }
     }
 }
 
 impl Policy {
-    /// Reads a policy that a stranger wrote; fields that are left out have their defaults.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, each with its JSON pointer.
-    pub fn parse(document: &Value) -> Result<Self, Vec<Problem>> {
-        let mut problems = Problems::default();
-        let mut policy = Self::default();
-        if let Some(mut fields) = Fields::of(document, "", &mut problems) {
-            if let Some(mut terms) = fields.object("weights", &mut problems) {
-                let weights = &mut policy.weights;
-                for (term, weight) in [
-                    ("load", &mut weights.load),
-                    ("capacity", &mut weights.capacity),
-                    ("distance", &mut weights.distance),
-                    ("latency", &mut weights.latency),
-                ] {
-                    let given = terms.integer(term, 0..=u64::from(WEIGHT_MAX), &mut problems);
-                    *weight = given.and_then(|given| u32::try_from(given).ok()).unwrap_or(*weight);
-                }
-                terms.finish(&mut problems);
-            }
-            for (name, reference) in [
-                ("distance_m_ref", &mut policy.distance_m_ref),
-                ("latency_ms_ref", &mut policy.latency_ms_ref),
-            ] {
-                let given = fields.number(name, f64::MIN..=f64::MAX, &mut problems);
-                *reference = given.unwrap_or(*reference);
-            }
-            policy.packing = fields.boolean("packing", &mut problems).unwrap_or(policy.packing);
-            fields.finish(&mut problems);
+    /// What tasks of a profile are placed by: the policy, with what the profile says in its place.
+    /// Without a profile, or with one that the policy does not have, the policy itself.
+    #[must_use]
+    pub fn of(&self, profile: Option<&str>) -> Cow<'_, Self> {
+        match profile.and_then(|name| self.profiles.get(name)) {
+            Some(profile) => Cow::Owned(self.with(profile)),
+            None => Cow::Borrowed(self),
         }
-        problems.into_result(())?;
-        policy.check()?;
-        Ok(policy)
+    }
+
+    /// The profile that a task is placed by: the one it asks for, while there is one.
+    #[must_use]
+    pub fn profile_of<'a>(&self, spec: &'a TaskSpec) -> Option<&'a str> {
+        let asked = spec.prefer.profile.as_deref();
+        asked.filter(|name| self.profiles.contains_key(*name))
+    }
+
+    /// The policy without its profiles, and with what one says in its place.
+    fn with(&self, profile: &PolicyProfile) -> Self {
+        let PolicyProfile {
+            weights,
+            distance_m_ref,
+            latency_ms_ref,
+            packing,
+            filters,
+            budget_us,
+            batch,
+        } = profile;
+        let (usual, on) = (&self.weights, &self.filters);
+        Self {
+            version: self.version,
+            weights: Weights {
+                load: weights.load.unwrap_or(usual.load),
+                capacity: weights.capacity.unwrap_or(usual.capacity),
+                distance: weights.distance.unwrap_or(usual.distance),
+                latency: weights.latency.unwrap_or(usual.latency),
+            },
+            distance_m_ref: distance_m_ref.unwrap_or(self.distance_m_ref),
+            latency_ms_ref: latency_ms_ref.unwrap_or(self.latency_ms_ref),
+            packing: packing.unwrap_or(self.packing),
+            filters: PolicyFilters {
+                region: filters.region.unwrap_or(on.region),
+                too_far: filters.too_far.unwrap_or(on.too_far),
+                outside_area: filters.outside_area.unwrap_or(on.outside_area),
+                latency_too_high: filters.latency_too_high.unwrap_or(on.latency_too_high),
+                latency_unknown: filters.latency_unknown.unwrap_or(on.latency_unknown),
+            },
+            budget_us: budget_us.map_or(self.budget_us, exact_at_0),
+            batch: batch.unwrap_or(self.batch),
+            profiles: BTreeMap::new(),
+        }
     }
 
     /// The policy as the API shows it.
@@ -104,55 +141,16 @@ impl Policy {
             distance_m_ref: self.distance_m_ref,
             latency_ms_ref: self.latency_ms_ref,
             packing: self.packing,
+            filters: self.filters,
+            budget_us: self.budget_us,
+            batch: self.batch,
+            profiles: self.profiles.clone(),
         };
         PolicyDocument { version: self.version, policy }
     }
-
-    /// Whether it makes sense. Placement itself survives any policy; this is for the border, where
-    /// a person can still be told.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, each with its JSON pointer.
-    pub fn check(&self) -> Result<(), Vec<Problem>> {
-        let mut problems = Problems::default();
-        let references =
-            [("/distance_m_ref", self.distance_m_ref), ("/latency_ms_ref", self.latency_ms_ref)];
-        for (pointer, reference) in references {
-            if !(reference.is_finite() && reference > 0.0) {
-                problems.add(pointer, format!("must be a number above 0, not {reference}"));
-            }
-        }
-        let Weights { load, capacity, distance, latency } = self.weights;
-        let weights =
-            [("load", load), ("capacity", capacity), ("distance", distance), ("latency", latency)];
-        for (term, weight) in weights {
-            if weight > WEIGHT_MAX {
-                let detail = format!("must be a whole number from 0 to {WEIGHT_MAX}, not {weight}");
-                problems.add(format!("/weights/{term}"), detail);
-            }
-        }
-        if weights.iter().all(|&(_, weight)| weight == 0) {
-            problems.add("/weights", "must give at least one term a weight above 0");
-        }
-        problems.into_result(())
-    }
 }
 
-#[cfg(test)]
-mod properties {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn no_document_breaks_the_reader(weight: f64, reference: f64, key in ".{0,8}", text in ".{0,8}") {
-            let weights = json!({"load": weight, "capacity": reference, key.clone(): text});
-            let document = json!({"weights": weights, "distance_m_ref": reference, key: [weight]});
-            if let Err(problems) = Policy::parse(&document) {
-                prop_assert!(!problems.is_empty());
-            }
-        }
-    }
+/// A search that may take 0 µs is one that may take as long as it likes.
+fn exact_at_0(budget_us: u32) -> Option<u32> {
+    (budget_us > 0).then_some(budget_us)
 }

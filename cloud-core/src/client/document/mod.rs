@@ -97,11 +97,17 @@ impl Document {
     /// What is wrong with the task, in a sentence that names file, line and field.
     #[must_use]
     pub fn tell(&self, problem: &Problem) -> String {
+        self.tell_of("task", problem)
+    }
+
+    /// The same of something else than a task.
+    #[must_use]
+    pub fn tell_of(&self, what: &str, problem: &Problem) -> String {
         let Problem { pointer, detail } = problem;
         let place = self.place(pointer);
         let field = pointer.trim_start_matches('/').replace('/', ".");
         match field.as_str() {
-            "" => format!("{place}: the task {detail}"),
+            "" => format!("{place}: the {what} {detail}"),
             field => format!("{place}: {field}: {detail}"),
         }
     }

@@ -56,6 +56,7 @@ fn routes() -> Vec<(&'static str, String, usize)> {
         ("POST", "/v1/tasks/batch", 1),
         ("GET", "/v1/policy", 0),
         ("PUT", "/v1/policy", 2),
+        ("POST", "/v1/policy/replay", 0),
         ("GET", "/metrics", 0),
     ]
     .map(|(method, path, least)| (method, path.replace("{id}", ID), least))

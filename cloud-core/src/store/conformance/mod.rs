@@ -17,7 +17,7 @@ use shared::report::RefusalReason;
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
 
-use super::{LATE_REPORTS_MAX, Reader, Store, StoreError, TaskFilter};
+use super::{LATE_REPORTS_MAX, POLICIES_MAX, Reader, Store, StoreError, TaskFilter};
 use sample::{
     CORE, added, agent_id, agent_row, assigned, assignment_put, assignment_row, credential,
     history as told, moved, queued, settled, task_id, task_row, wanted,
@@ -46,6 +46,7 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     what_is_told_of_an_unknown_task_is_there_to_be_asked_for(&mut *make());
     a_store_that_is_no_backup_recovers_from_nothing(&mut *make());
     the_policy_that_was_put_last_is_loaded(&mut *make());
+    the_latest_policies_are_kept_by_version(&mut *make());
     events::every_event_is_told_once_in_order(&mut *make());
     events::an_event_is_there_exactly_when_its_change_is(&mut *make());
     events::what_was_taken_away_is_told_as_a_gap(&mut *make());
@@ -82,6 +83,26 @@ fn ids(reader: &dyn Reader, filter: &TaskFilter) -> Vec<TaskId> {
     let page = reader.tasks(filter, 100, None).expect("list");
     assert_eq!(page.next_cursor, None);
     page.items.iter().map(|item| item.id).collect()
+}
+
+fn the_latest_policies_are_kept_by_version(store: &mut dyn Store) {
+    let policy = |version| Policy { version, distance_m_ref: version as f64, ..Policy::default() };
+    let reader = store.reader();
+    assert_eq!(reader.policy(1).expect("read"), None);
+    let count = POLICIES_MAX as u64 + 7;
+    for version in 1..=count {
+        commit(store, &[Change::PolicyPut(Box::new(policy(version)))]);
+        let kept = |version| reader.policy(version).expect("read").is_some();
+        assert_eq!((kept(version), kept(version + 1)), (true, false));
+    }
+    for version in 1..=count {
+        let kept = (version > count - POLICIES_MAX as u64).then(|| policy(version));
+        assert_eq!(reader.policy(version).expect("read"), kept);
+    }
+    // Put once more, as the one before the next is.
+    commit(store, &[Change::PolicyPut(Box::new(policy(count)))]);
+    assert_eq!(reader.policy(count).expect("read"), Some(policy(count)));
+    assert_eq!(store.load().expect("load").policy, Some(policy(count)));
 }
 
 fn the_policy_that_was_put_last_is_loaded(store: &mut dyn Store) {

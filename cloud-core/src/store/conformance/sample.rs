@@ -125,6 +125,7 @@ pub fn assignment_row(task: u128, attempt: u32, agent: &str) -> AssignmentRow {
             distance_m: Some(11_120.4),
             latency_ms: None,
             policy: u64::MAX,
+            profile: (attempt > 1).then(|| "near".to_owned()),
         },
         offered_at: Timestamp(1_100),
         accepted_at: Some(Timestamp(1_200)),

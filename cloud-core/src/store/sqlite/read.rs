@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cloud_core_logic::change::{AssignmentRow, Stored, TaskRow};
 use cloud_core_logic::document;
+use cloud_core_logic::placement::Policy;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
@@ -15,6 +16,7 @@ use shared::task::TaskStatus;
 use shared_runtime::sqlite::{DatabaseError, open_read_only};
 
 use super::number::Numbers;
+use super::write::policy_key;
 use super::{events, logs, rows};
 use crate::store::{
     EventPart, LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
@@ -116,6 +118,13 @@ impl Reader for SqliteReader {
         let connection = self.connection();
         let items = all(&connection, &sql, params_from_iter(values), rows::summary)?;
         Ok(page_of(items, limit))
+    }
+
+    fn policy(&self, version: u64) -> Result<Option<Policy>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = $1")?;
+        let key = policy_key(version);
+        Ok(statement.query_row([key], |row| rows::from_json(row, 0)).optional()?)
     }
 
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {

@@ -16,7 +16,7 @@ use super::events;
 use super::last_words::LastWords;
 use super::number::Numbers;
 use super::rows::{bits, blob, json, term};
-use crate::store::{EventBounds, LATE_REPORTS_MAX, StoreError};
+use crate::store::{EventBounds, LATE_REPORTS_MAX, POLICIES_MAX, StoreError};
 
 /// How many statements the writer keeps prepared; more than there are below.
 pub(super) const STATEMENTS_KEPT: usize = 64;
@@ -293,14 +293,30 @@ fn put_agent(connection: &Connection, row: &AgentRow) -> Result<()> {
     Ok(())
 }
 
+/// The policy is there twice: as the one in force, and as the one of its version, of which as many
+/// as are kept stay.
 fn put_policy(connection: &Connection, policy: &Policy) -> Result<()> {
+    let text = json(policy)?;
+    for key in ["policy", &policy_key(policy.version)] {
+        connection
+            .prepare_cached(
+                "INSERT INTO meta (key, value) VALUES ($1, $2) \
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute([key, &text])?;
+    }
     connection
         .prepare_cached(
-            "INSERT INTO meta (key, value) VALUES ('policy', $1) \
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            "DELETE FROM meta WHERE key GLOB 'policy/*' AND key NOT IN \
+             (SELECT key FROM meta WHERE key GLOB 'policy/*' ORDER BY key DESC LIMIT $1)",
         )?
-        .execute([json(policy)?])?;
+        .execute([POLICIES_MAX as i64])?;
     Ok(())
+}
+
+/// Under which the policy of a version is kept: of two, the later one has the greater key.
+pub(super) fn policy_key(version: u64) -> String {
+    format!("policy/{version:020}")
 }
 
 fn put_credential(connection: &Connection, agent: &AgentId, credential: &Credential) -> Result<()> {

@@ -126,7 +126,7 @@ fn choose(
     let (mut best, mut feasible): (Option<Candidate>, usize) = (None, 0);
     for _ in 0..sample.looked_at_max {
         at = (at + stride) % agents.len();
-        if !is_feasible(agents[at], &request) {
+        if !is_feasible(agents[at], &request, policy) {
             continue;
         }
         let one = candidate(agents[at], &request, policy);

@@ -7,6 +7,7 @@ use shared::geo::Area;
 use shared::label::Operator;
 
 use super::super::Request;
+use super::super::limits::Limits;
 use super::super::policy::Policy;
 use super::super::terms::{Weighing, free_share, reference};
 use super::bounds::{LATENCY_MS_REF, LATENCY_WORTH, LOAD_WORTH, SHARE_WORTH};
@@ -27,6 +28,8 @@ pub(super) struct Query<'a> {
     pub(super) within_m: Option<f64>,
     pub(super) area: Option<Within<'a>>,
     pub(super) latency_ms_max: Option<f64>,
+    /// Whether a round trip that was never measured is as good as one below that.
+    pub(super) unmeasured_passes: bool,
     /// The resources that the capacity term looks at: those asked for, else cpu and memory.
     pub(super) amounts: Vec<Amount>,
     pub(super) devices: Vec<Count>,
@@ -125,6 +128,7 @@ impl<'a> Query<'a> {
     ) -> Option<Self> {
         let place = &request.spec.place;
         let needs = &request.spec.needs;
+        let limits = Limits::of(request, policy);
         let mut words = Wanted::default();
         for (key, value) in &place.labels {
             words.one_of(dictionary.label(key, value))?;
@@ -143,8 +147,8 @@ impl<'a> Query<'a> {
         if !place.arch.is_empty() {
             words.one_of(place.arch.iter().filter_map(|word| dictionary.arch(word)))?;
         }
-        if !place.regions.is_empty() {
-            words.one_of(place.regions.iter().filter_map(|word| dictionary.region(word)))?;
+        if !limits.regions.is_empty() {
+            words.one_of(limits.regions.iter().filter_map(|word| dictionary.region(word)))?;
         }
         words.one_of(dictionary.runtime(request.spec.run.kind()))?;
         // What every agent has need not be sought.
@@ -163,9 +167,10 @@ impl<'a> Query<'a> {
             latency_ms_ref: reference(policy.latency_ms_ref),
             blend: Blend::of(&weighing, &amounts, devices.len(), policy),
             near: place.near.map(|near| near.position.unit_vector()),
-            within_m: place.near.and_then(|near| near.within_m),
-            area: place.area.as_ref().map(Within::new),
-            latency_ms_max: place.latency_ms_max,
+            within_m: limits.within.map(|(_, within_m)| within_m),
+            area: limits.area.map(Within::new),
+            latency_ms_max: limits.latency_ms_max.or(limits.measured_for.map(|_| f64::INFINITY)),
+            unmeasured_passes: limits.measured_for.is_none(),
             amounts,
             devices,
             required: words.required,

@@ -52,7 +52,8 @@ pub(super) fn reach(bounds: &BoundColumns, query: &Query<'_>) -> [f64; FAN] {
         }
     }
     let latency_ms = each(&most[LATENCY], |latency_ms| -latency_ms);
-    if let Some(latency_ms_max) = query.latency_ms_max {
+    // Among those that answer too slowly there may be some of whom nobody knows.
+    if let Some(latency_ms_max) = query.latency_ms_max.filter(|_| !query.unmeasured_passes) {
         for child in 0..FAN {
             let latency_ms = latency_ms[child];
             open[child] &= latency_ms < f64::INFINITY && !too_far(latency_ms, latency_ms_max);

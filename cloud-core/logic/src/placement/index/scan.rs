@@ -90,7 +90,10 @@ pub(super) fn candidates(block: &Block, query: &Query<'_>, mut mask: u64) -> u64
         mask &= block.device(*token).map_or(0, free);
     }
     if let Some(most) = query.latency_ms_max.filter(|_| mask != 0) {
-        let passes = |latency_ms: f64| latency_ms < f64::INFINITY && !too_far(latency_ms, most);
+        let passes = |latency_ms: f64| match latency_ms < f64::INFINITY {
+            true => !too_far(latency_ms, most),
+            false => query.unmeasured_passes,
+        };
         mask &= lanes_where(&block.latency_ms, passes);
     }
     mask

@@ -213,8 +213,14 @@ fn a_task_that_waits_is_told_why() {
 #[test]
 fn a_task_that_has_a_place_is_told_why_there() {
     let terms = Terms { load: 0.88, capacity: 0.8, distance: Some(0.9), latency: 0.94 };
-    let mut placed =
-        Placed { score: 0.83, terms, distance_m: Some(11_120.4), latency_ms: Some(3.1), policy: 3 };
+    let mut placed = Placed {
+        score: 0.83,
+        terms,
+        distance_m: Some(11_120.4),
+        latency_ms: Some(3.1),
+        policy: 3,
+        profile: None,
+    };
     let told = |placed: &Placed| {
         explain_placed(TaskId(uuid::Uuid::nil()), TaskStatus::Running, &id("board-7"), placed)
     };

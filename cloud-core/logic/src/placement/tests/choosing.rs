@@ -28,7 +28,8 @@ fn the_nearest_wins_where_distance_counts() {
     let spec = task(|spec| {
         spec.place.near = near(sydney(), None);
         let (none, all) = (Some(0), Some(100));
-        spec.prefer = Preference { load: none, capacity: none, distance: all, latency: none };
+        spec.prefer =
+            Preference { load: none, capacity: none, distance: all, latency: none, profile: None };
     });
     assert_eq!(best(agents.clone(), &spec).as_deref(), Some("z"));
     let spec = task(|spec| spec.place.near = near(melbourne(), Some(1.0)));

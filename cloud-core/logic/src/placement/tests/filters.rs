@@ -7,23 +7,23 @@ use shared::spec::{Exec, Run, TaskSpec};
 use shared::time::Timestamp;
 
 use super::super::detail::detail;
-use super::super::{Refusal, Request, is_feasible, refusals};
+use super::super::{Policy, Refusal, Request, is_feasible, refusals};
 use super::{agent, area, changed, id, melbourne, near, request, signal, sydney, task};
 use crate::fleet::Agent;
 
 /// The agent may take the task.
 #[track_caller]
 fn passes(agent: &Agent, spec: &TaskSpec) {
-    assert_eq!(refusals(agent, &request(spec)), []);
-    assert!(is_feasible(agent, &request(spec)));
+    assert_eq!(refusals(agent, &request(spec), &Policy::default()), []);
+    assert!(is_feasible(agent, &request(spec), &Policy::default()));
 }
 
 /// The agent is refused for this reason and no other; gives the sentence and whether waiting can
 /// help.
 #[track_caller]
 fn refused(agent: &Agent, request: &Request<'_>, name: RefusalName) -> (String, bool) {
-    assert!(!is_feasible(agent, request));
-    let found = refusals(agent, request);
+    assert!(!is_feasible(agent, request, &Policy::default()));
+    let found = refusals(agent, request, &Policy::default());
     let [refusal] = &found[..] else { panic!("not one refusal: {found:?}") };
     assert_eq!(refusal.name(), name);
     (detail(refusal, agent, request), refusal.waiting_helps())
@@ -315,8 +315,10 @@ fn every_reason_against_an_agent_is_told() {
         spec.place.near = near(sydney(), Some(1.0));
         spec.needs.cpu_millis = 5_000;
     });
-    let mut names: Vec<RefusalName> =
-        refusals(&hopeless, &request(&spec)).iter().map(Refusal::name).collect();
+    let mut names: Vec<RefusalName> = refusals(&hopeless, &request(&spec), &Policy::default())
+        .iter()
+        .map(Refusal::name)
+        .collect();
     names.sort();
     let expected = [
         RefusalName::Offline,
@@ -327,4 +329,48 @@ fn every_reason_against_an_agent_is_told() {
         RefusalName::Cpu,
     ];
     assert_eq!(names, expected);
+}
+
+#[test]
+fn a_filter_that_is_off_refuses_nobody() {
+    let stranger = changed("a", |agent| {
+        agent.facts.region = Some("eu-north".to_owned());
+        agent.facts.position = Some(sydney());
+        agent.signal = signal(0.0, Some(90.0));
+    });
+    let unknown = changed("b", |agent| {
+        agent.facts.region = None;
+        agent.facts.position = None;
+        agent.signal = signal(0.0, None);
+    });
+    let spec = task(|spec| {
+        spec.place.regions = vec!["au-south".to_owned()];
+        spec.place.near = near(melbourne(), Some(1_000.0));
+        spec.place.area = Some(area(144.0, -38.0, 146.0, -37.0));
+        spec.place.latency_ms_max = Some(40.0);
+    });
+    let refused = |agent: &Agent, off: &[&str]| -> Vec<&str> {
+        let mut policy = Policy::default();
+        for (name, on) in policy.filters.named_mut() {
+            *on = !off.contains(&name);
+        }
+        let found = refusals(agent, &request(&spec), &policy);
+        assert_eq!(is_feasible(agent, &request(&spec), &policy), found.is_empty());
+        found.iter().map(|one| one.name().name()).collect()
+    };
+    let all = ["latency_too_high", "region", "too_far", "outside_area"];
+    assert_eq!(refused(&stranger, &[]), all);
+    for off in all {
+        let rest: Vec<&str> = all.into_iter().filter(|name| *name != off).collect();
+        assert_eq!(refused(&stranger, &[off]), rest);
+    }
+    assert_eq!(refused(&stranger, &all), [""; 0]);
+    // Where an agent is does not matter only when neither limit that asks for it is on.
+    assert_eq!(refused(&unknown, &[]), ["latency_unknown", "no_position", "region"]);
+    let off = ["region", "too_far", "latency_too_high"];
+    assert_eq!(refused(&unknown, &off), ["latency_unknown", "no_position"]);
+    assert_eq!(
+        refused(&unknown, &["region", "latency_unknown", "too_far", "outside_area"]),
+        [""; 0]
+    );
 }

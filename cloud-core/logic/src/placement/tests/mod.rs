@@ -8,6 +8,7 @@ mod filters;
 mod oracle;
 mod plans;
 mod properties;
+mod replays;
 mod scenes;
 mod scores;
 mod worlds;

@@ -16,11 +16,11 @@ use crate::fleet::Agent;
 type Reasons = BTreeMap<&'static str, bool>;
 
 /// The names of the reasons, and whether waiting can help against each.
-pub fn reasons(agent: &Agent, request: &Request<'_>) -> Reasons {
+pub fn reasons(agent: &Agent, request: &Request<'_>, policy: &Policy) -> Reasons {
     let (agent, spec) = (agent.document(), request.spec);
     let mut reasons = Reasons::new();
     against_its_state(&agent, request, &mut reasons);
-    against_its_place(&agent, spec, &mut reasons);
+    against_its_place(&agent, spec, policy, &mut reasons);
     against_its_room(&agent, spec, &mut reasons);
     reasons
 }
@@ -62,24 +62,34 @@ fn against_its_state(agent: &AgentDocument, request: &Request<'_>, reasons: &mut
     }
 }
 
-fn against_its_place(agent: &AgentDocument, spec: &TaskSpec, reasons: &mut Reasons) {
+fn against_its_place(
+    agent: &AgentDocument,
+    spec: &TaskSpec,
+    policy: &Policy,
+    reasons: &mut Reasons,
+) {
+    let on = policy.filters;
     let place = &spec.place;
     let mut against = |holds, name, waiting_helps| note(reasons, holds, name, waiting_helps);
-    if !place.regions.is_empty() {
+    if on.region && !place.regions.is_empty() {
         let inside = match &agent.region {
             Some(region) => place.regions.contains(region),
             None => false,
         };
         against(!inside, "region", false);
     }
-    if let Some(limit_m) = place.near.and_then(|near| near.within_m) {
+    if let Some(limit_m) = place.near.and_then(|near| near.within_m)
+        && on.too_far
+    {
         let point = place.near.expect("near").position;
         match agent.position {
             None => against(true, "no_position", false),
             Some(position) => against(distance_m(position, point) > limit_m, "too_far", false),
         }
     }
-    if let Some(area) = &place.area {
+    if let Some(area) = &place.area
+        && on.outside_area
+    {
         match agent.position {
             None => against(true, "no_position", false),
             Some(position) => against(!area.contains(position), "outside_area", false),
@@ -87,8 +97,10 @@ fn against_its_place(agent: &AgentDocument, spec: &TaskSpec, reasons: &mut Reaso
     }
     if let Some(limit_ms) = place.latency_ms_max {
         match agent.latency_ms {
-            None => against(true, "latency_unknown", true),
-            Some(latency_ms) => against(latency_ms > limit_ms, "latency_too_high", true),
+            None => against(on.latency_unknown, "latency_unknown", true),
+            Some(latency_ms) => {
+                against(on.latency_too_high && latency_ms > limit_ms, "latency_too_high", true);
+            }
         }
     }
 }
@@ -189,7 +201,7 @@ pub fn score(
         None => 0.0,
     };
 
-    let (prefer, weights) = (spec.prefer, policy.weights);
+    let (prefer, weights) = (&spec.prefer, policy.weights);
     let mut above = 0.0;
     let mut below = 0.0;
     let mut count = |own: Option<u32>, usual: u32, term: f64| {

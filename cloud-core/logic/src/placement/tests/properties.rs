@@ -17,7 +17,7 @@ fn ranked(world: &World, policy: &Policy) -> Vec<(f64, String)> {
     let request = world.request();
     let mut ranked: Vec<(f64, String)> = Vec::new();
     for agent in world.fleet.iter() {
-        if oracle::reasons(agent, &request).is_empty() {
+        if oracle::reasons(agent, &request, policy).is_empty() {
             ranked.push((oracle::score(agent, &request, policy).0, agent.id.to_string()));
         }
     }
@@ -48,15 +48,17 @@ proptest! {
     }
 
     #[test]
-    fn feasible_agents_and_only_they_have_no_refusal(world in any_world()) {
+    fn feasible_agents_and_only_they_have_no_refusal(
+        world in any_world(), policy in sane_policy(),
+    ) {
         let request = world.request();
         for agent in world.fleet.iter() {
-            let refusals = refusals(agent, &request);
+            let refusals = refusals(agent, &request, &policy);
             let names: BTreeMap<&str, bool> =
                 refusals.iter().map(|one| (one.name().name(), one.waiting_helps())).collect();
             prop_assert_eq!(names.len(), refusals.len(), "a reason twice: {:?}", refusals);
-            prop_assert_eq!(is_feasible(agent, &request), refusals.is_empty());
-            prop_assert_eq!(names, oracle::reasons(agent, &request));
+            prop_assert_eq!(is_feasible(agent, &request, &policy), refusals.is_empty());
+            prop_assert_eq!(names, oracle::reasons(agent, &request, &policy));
         }
     }
 
@@ -109,7 +111,7 @@ proptest! {
 
         let mut groups: BTreeMap<&str, (u64, u64, bool)> = BTreeMap::new();
         for agent in world.fleet.iter() {
-            let reasons = oracle::reasons(agent, &request);
+            let reasons = oracle::reasons(agent, &request, &policy);
             for name in reasons.keys() {
                 let group = groups.entry(name).or_default();
                 group.0 += 1;
@@ -131,10 +133,10 @@ proptest! {
 
     #[test]
     fn examples_are_agents_refused_for_that_reason_and_told_apart(
-        world in any_world(), examples_max in 0..4_usize,
+        world in any_world(), policy in sane_policy(), examples_max in 0..4_usize,
     ) {
         let request = world.request();
-        let plan = plan(&world.fleet, &request, &Policy::default(), 1, examples_max);
+        let plan = plan(&world.fleet, &request, &policy, 1, examples_max);
         for refused in &plan.refused {
             let expected = (refused.count as usize).min(examples_max);
             prop_assert_eq!(refused.examples.len(), expected);
@@ -143,19 +145,23 @@ proptest! {
             prop_assert!(!refused.help.is_empty());
             for example in &refused.examples {
                 let agent = world.fleet.get(&example.agent).expect("in the fleet");
-                prop_assert!(oracle::reasons(agent, &request).contains_key(refused.reason.name()));
+                let reasons = oracle::reasons(agent, &request, &policy);
+                prop_assert!(reasons.contains_key(refused.reason.name()));
                 prop_assert!(!example.detail.is_empty());
             }
         }
     }
 
     #[test]
-    fn waiting_helps_exactly_those_that_time_alone_makes_feasible(world in any_world()) {
+    fn waiting_helps_exactly_those_that_time_alone_makes_feasible(
+        world in any_world(), policy in sane_policy(),
+    ) {
         let request = world.request();
         let later = Request { avoid: &[], ..request };
         for agent in world.fleet.iter() {
-            let helps = refusals(agent, &request).iter().all(|one| one.waiting_helps());
-            prop_assert_eq!(helps, is_feasible(&after_waiting(agent), &later));
+            let refusals = refusals(agent, &request, &policy);
+            let helps = refusals.iter().all(|one| one.waiting_helps());
+            prop_assert_eq!(helps, is_feasible(&after_waiting(agent), &later, &policy));
         }
     }
 

@@ -2,7 +2,7 @@
 //! at a pole, on both sides of the antimeridian, alike to the last bit; words that hardly anybody
 //! has, or that never meet; amounts beyond every column. All of it made from a seed.
 
-use shared::api::AgentStatus;
+use shared::api::{AgentStatus, PolicyProfile, ProfileFilters, ProfileWeights};
 use shared::geo::{Area, Position};
 use shared::id::AgentId;
 use shared::label::{Expression, Operator};
@@ -293,6 +293,7 @@ impl Scene {
                     capacity: weight(),
                     distance: weight(),
                     latency: weight(),
+                    profile: None,
                 };
             }
         })
@@ -307,7 +308,27 @@ impl Scene {
         area(west, south, east.min(west + 170.0), north)
     }
 
+    /// A policy, or one that a profile comes to.
     pub fn policy(self, dice: &mut Dice) -> Policy {
+        let usual = self.usual_policy(dice);
+        let mut maybe = |one_in| dice.once_in(3).then(|| dice.once_in(one_in));
+        let packing = maybe(2);
+        let filters = ProfileFilters {
+            region: maybe(2),
+            too_far: maybe(3),
+            outside_area: maybe(2),
+            latency_too_high: maybe(2),
+            latency_unknown: maybe(2),
+        };
+        let distance = dice.once_in(2).then(|| dice.pick(&[0, 5, 1_000]));
+        let weights = ProfileWeights { distance, ..ProfileWeights::default() };
+        let odd = PolicyProfile { weights, packing, filters, ..PolicyProfile::default() };
+        let policy = Policy { profiles: [("odd".to_owned(), odd)].into(), ..usual };
+        let profile = dice.pick(&[None, None, Some("odd"), Some("gone")]);
+        policy.of(profile).into_owned()
+    }
+
+    fn usual_policy(self, dice: &mut Dice) -> Policy {
         let mut weight = || dice.pick(&[0, 1, 30, 40]);
         let (load, capacity, distance, latency) = (weight(), weight(), weight(), weight());
         let usual = dice.once_in(2);
@@ -326,6 +347,7 @@ impl Scene {
             ]),
             latency_ms_ref: dice.pick(&[50.0, 50.0, 0.5, f64::INFINITY, -1.0]),
             packing: if self == Self::Packing { !dice.once_in(4) } else { dice.once_in(5) },
+            ..Policy::default()
         }
     }
 }

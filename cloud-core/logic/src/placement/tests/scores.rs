@@ -121,7 +121,8 @@ fn weights_come_from_the_task_term_by_term_else_from_the_policy() {
 
 #[test]
 fn without_any_weight_every_agent_scores_nothing() {
-    let prefer = Preference { load: Some(0), capacity: Some(0), distance: None, latency: Some(0) };
+    let prefer =
+        Preference { load: Some(0), capacity: Some(0), latency: Some(0), ..Preference::default() };
     // The distance has a weight, but no point to be near.
     let spec = task(|spec| spec.prefer = prefer);
     assert_eq!(scored(&agent("a"), &spec).score, 0.0);

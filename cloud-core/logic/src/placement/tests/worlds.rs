@@ -4,7 +4,7 @@
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use shared::api::AgentStatus;
+use shared::api::{AgentStatus, PolicyFilters};
 use shared::capacity::Resources;
 use shared::geo::{Area, Position};
 use shared::id::AgentId;
@@ -198,7 +198,7 @@ fn needs() -> impl Strategy<Value = Resources> {
 fn preference() -> impl Strategy<Value = Preference> {
     let weight = || weighted(0.3, select(vec![0_u32, 0, 1, 30, 1_000]));
     (weight(), weight(), weight(), weight()).prop_map(|(load, capacity, distance, latency)| {
-        Preference { load, capacity, distance, latency }
+        Preference { load, capacity, distance, latency, profile: None }
     })
 }
 
@@ -226,19 +226,35 @@ pub fn any_world() -> impl Strategy<Value = World> {
     )
 }
 
+fn filters() -> impl Strategy<Value = PolicyFilters> {
+    let on = || weighted(0.7, Just(())).prop_map(|on| on.is_some());
+    (on(), on(), on(), on(), on()).prop_map(
+        |(region, too_far, outside_area, latency_too_high, latency_unknown)| PolicyFilters {
+            region,
+            too_far,
+            outside_area,
+            latency_too_high,
+            latency_unknown,
+        },
+    )
+}
+
 pub fn sane_policy() -> impl Strategy<Value = Policy> {
     let weights = prop_oneof![
         Just(Weights::default()),
         Just(Weights { load: 0, capacity: 0, distance: 0, latency: 0 }),
         Just(Weights { load: 1, capacity: 1, distance: 1, latency: 1 }),
     ];
-    (weights, select(vec![100_000.0, 1.0]), select(vec![50.0, 0.5]), any::<bool>()).prop_map(
-        |(weights, distance_m_ref, latency_ms_ref, packing)| Policy {
+    let references = (select(vec![100_000.0, 1.0]), select(vec![50.0, 0.5]));
+    (weights, references, any::<bool>(), filters()).prop_map(
+        |(weights, (distance_m_ref, latency_ms_ref), packing, filters)| Policy {
+            filters,
             version: 3,
             weights,
             distance_m_ref,
             latency_ms_ref,
             packing,
+            ..Policy::default()
         },
     )
 }
@@ -258,6 +274,7 @@ pub fn hostile_policy() -> impl Strategy<Value = Policy> {
             distance_m_ref,
             latency_ms_ref,
             packing,
+            ..Policy::default()
         },
     )
 }

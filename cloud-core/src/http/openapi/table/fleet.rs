@@ -1,7 +1,7 @@
 //! Operations on what is neither one task nor one agent: what happens, and how agents are ranked.
 
 use schemars::json_schema;
-use shared::api::{EventDocument, EventKind, PlacementPolicy, PolicyDocument};
+use shared::api::{EventDocument, EventKind, PlacementPolicy, PolicyDocument, PolicyReplay};
 use shared::id::{AgentId, TaskId};
 
 use super::common::{CORE, QUERY, WRITE};
@@ -9,17 +9,18 @@ use crate::http::openapi::operation::{
     Answer, Body, Content, Operation, Parameter, Place, Role, Verb, of,
 };
 use crate::http::problem::Kind;
+use crate::http::replay::{self, LAST_MAX};
 use crate::http::{events, policy};
 
 const POLICY: Answer = Answer {
     status: 200,
-    description: "The policy in force.",
+    description: "The policy.",
     headers: &[("ETag", "Its version, in quotes.")],
     content: &[("application/json", Content::Value(of::<PolicyDocument>))],
 };
 
 /// The operations.
-pub const OPERATIONS: &[Operation] = &[EVENTS, SHOW, PUT];
+pub const OPERATIONS: &[Operation] = &[EVENTS, SHOW, PUT, REPLAY];
 
 const EVENTS: Operation = Operation {
     verb: Verb::Get,
@@ -96,12 +97,67 @@ const SHOW: Operation = Operation {
     tag: "fleet",
     role: Role::Viewer,
     summary: "Show how agents are ranked",
-    description: "The placement policy in force, with the version that placements record.",
-    parameters: &[],
+    description: "The placement policy in force, or an earlier one that is kept, with the version \
+                  that placements record.",
+    parameters: &[Parameter {
+        name: "version",
+        place: Place::Query,
+        schema: |_| json_schema!({"type": "integer", "minimum": 1, "maximum": policy::VERSION_MAX}),
+        description: "An earlier version.",
+        example: "1",
+    }],
     body: None,
     answers: &[POLICY],
-    problems: &[QUERY, CORE],
+    problems: &[QUERY, &[Kind::PolicyNotFound], CORE],
 };
+
+const REPLAY: Operation = Operation {
+    verb: Verb::Post,
+    path: "/v1/policy/replay",
+    serve: |route| route.to(replay::replay),
+    id: "replayPolicy",
+    tag: "fleet",
+    role: Role::Viewer,
+    summary: "Ask what another policy would change",
+    description: "Places the latest placements twice on the fleet as it is now, by the policy in \
+                  force and by this one, each as if its own share were not reserved. Nothing is \
+                  changed.",
+    parameters: &[Parameter {
+        name: "last",
+        place: Place::Query,
+        schema: |_| json_schema!({"type": "integer", "minimum": 1, "maximum": LAST_MAX}),
+        description: "How many placements, those of tasks that are not over first; 1000 when left out.",
+        example: "1000",
+    }],
+    body: Some(POLICY_BODY),
+    answers: &[Answer {
+        status: 200,
+        description: "What it would change.",
+        headers: &[],
+        content: &[("application/json", Content::Value(of::<PolicyReplay>))],
+    }],
+    problems: &[QUERY, POLICY_PROBLEMS, WRITE, CORE],
+};
+
+/// A policy as it is sent.
+const POLICY_BODY: Body = Body {
+    content: &[(
+        "application/json",
+        of::<PlacementPolicy>,
+        r#"{"weights": {"load": 30, "capacity": 40, "distance": 20, "latency": 10},
+            "distance_m_ref": 100000.0, "latency_ms_ref": 50.0, "packing": false,
+            "profiles": {"near": {"weights": {"distance": 200}}}}"#,
+    )],
+    description: "The whole policy; what is left out or null has its default.",
+};
+
+const POLICY_PROBLEMS: &[Kind] = &[
+    Kind::InvalidPolicy,
+    Kind::InvalidJson,
+    Kind::RequestTimeout,
+    Kind::BodyTooLarge,
+    Kind::UnsupportedMediaType,
+];
 
 const PUT: Operation = Operation {
     verb: Verb::Put,
@@ -120,27 +176,12 @@ const PUT: Operation = Operation {
         description: "The version, in quotes, over which alone the policy is to be put.",
         example: "\"1\"",
     }],
-    body: Some(Body {
-        content: &[(
-            "application/json",
-            of::<PlacementPolicy>,
-            r#"{"weights": {"load": 30, "capacity": 40, "distance": 20, "latency": 10},
-                "distance_m_ref": 100000.0, "latency_ms_ref": 50.0, "packing": false}"#,
-        )],
-        description: "The whole policy; what is left out or null has its default.",
-    }),
+    body: Some(POLICY_BODY),
     answers: &[POLICY],
     problems: &[
         QUERY,
-        &[
-            Kind::InvalidIfMatch,
-            Kind::PolicyChanged,
-            Kind::InvalidPolicy,
-            Kind::InvalidJson,
-            Kind::RequestTimeout,
-            Kind::BodyTooLarge,
-            Kind::UnsupportedMediaType,
-        ],
+        &[Kind::InvalidIfMatch, Kind::PolicyChanged, Kind::PolicyFromFile],
+        POLICY_PROBLEMS,
         WRITE,
         CORE,
     ],
