@@ -221,6 +221,9 @@ pub struct Placed {
     /// The profile of it, if the task was placed by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// How much more another agent may have scored, if the search ended with its budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<f64>,
 }
 
 impl Placed {
@@ -228,7 +231,7 @@ impl Placed {
     #[must_use]
     pub fn forgotten() -> Self {
         let terms = Terms { load: 0.0, capacity: 0.0, distance: None, latency: 0.0 };
-        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0, profile: None }
+        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0, profile: None, gap: None }
     }
 }
 

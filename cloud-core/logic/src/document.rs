@@ -103,6 +103,7 @@ pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
         latency_ms: row.placed.latency_ms,
         policy: row.placed.policy,
         profile: row.placed.profile.clone(),
+        gap: row.placed.gap,
         offered_at: row.offered_at,
         accepted_at: row.accepted_at,
         started_at: row.started_at,

@@ -122,6 +122,10 @@ pub struct Candidate {
     pub distance_m: Option<f64>,
     /// Its smoothed round trip, in milliseconds.
     pub latency_ms: Option<f64>,
+    /// Where the search ended with its budget: no agent that may take the task scores more than this
+    /// above it. Left out where it is the best there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<f64>,
 }
 
 /// The agents that may not take the task for one reason.

@@ -103,6 +103,10 @@ pub struct AssignmentDocument {
     /// The profile of that policy, if the task was placed by one.
     #[serde(default)]
     pub profile: Option<String>,
+    /// Where the search ended with the policy's budget: no agent that could take the task scored more
+    /// than this above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<f64>,
     /// When it was offered.
     pub offered_at: Timestamp,
     /// When the agent had it on its disk.

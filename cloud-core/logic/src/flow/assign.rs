@@ -38,6 +38,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
             terms: chosen.terms,
             distance_m: chosen.distance_m,
             latency_ms: chosen.latency_ms,
+            gap: chosen.gap,
             policy: cloud.policy.version,
             profile: profile.map(str::to_owned),
         },

@@ -15,7 +15,8 @@ use crate::fleet::{Agent, Fleet};
 /// Knows a fleet, and finds the best agent of it for a task.
 pub trait Chooser: Debug {
     /// The feasible agent with the highest score, of equal ones the one with the smaller id;
-    /// `None` when no agent is feasible. Exact: not a sample, not an approximation.
+    /// `None` when no agent is feasible. Exact: not a sample, not an approximation; only a policy's
+    /// budget may end the search before, and then the candidate says by how much it may be beaten.
     fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate>;
 }
 

@@ -65,7 +65,7 @@ pub fn explain_placed(
     agent: &AgentId,
     placed: &Placed,
 ) -> Explanation {
-    let Placed { score, terms, distance_m, latency_ms, policy, profile } = placed;
+    let Placed { score, terms, distance_m, latency_ms, policy, profile, gap } = placed;
     let profile = profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
     let mut parts =
         vec![format!("load {:.2}", terms.load), format!("capacity {:.2}", terms.capacity)];
@@ -76,12 +76,19 @@ pub fn explain_placed(
     let latency = latency_ms.map_or("not measured".to_owned(), milliseconds);
     parts.push(format!("latency {:.2} ({latency})", terms.latency));
     let terms_told = parts.join(", ");
+    let certain = match gap {
+        None => "no agent that could take it scored higher".to_owned(),
+        Some(gap) => format!(
+            "the search ended with the policy's budget, and no agent that could take it scored more than \
+             {gap:.3} higher"
+        ),
+    };
     Explanation {
         task,
         status,
         summary: format!(
-            "Placed on {agent} with score {score:.2} under policy {policy}{profile}; no agent that could take \
-             it scored higher. Its terms, each 0 to 1: {terms_told}"
+            "Placed on {agent} with score {score:.2} under policy {policy}{profile}; {certain}. Its terms, \
+             each 0 to 1: {terms_told}"
         ),
         what_helps: Vec::new(),
         placed: Some(Candidate {
@@ -90,6 +97,7 @@ pub fn explain_placed(
             terms: *terms,
             distance_m: *distance_m,
             latency_ms: *latency_ms,
+            gap: *gap,
         }),
         plan: None,
     }

@@ -119,8 +119,8 @@ impl Roster {
 
 impl Chooser for Roster {
     fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
-        let number = self.index.best(request, policy, |id| self.fleet.number(id))?;
+        let (number, gap) = self.index.best(request, policy, |id| self.fleet.number(id))?;
         let agent = self.fleet.at(number)?;
-        Some(candidate(agent, request, policy))
+        Some(Candidate { gap, ..candidate(agent, request, policy) })
     }
 }

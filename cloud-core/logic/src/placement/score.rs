@@ -53,6 +53,7 @@ impl<'a> Scored<'a> {
             terms: self.terms,
             distance_m: self.distance_m,
             latency_ms: self.agent.signal.latency_ms(),
+            gap: None,
         }
     }
 }

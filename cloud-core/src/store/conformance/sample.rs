@@ -126,6 +126,7 @@ pub fn assignment_row(task: u128, attempt: u32, agent: &str) -> AssignmentRow {
             latency_ms: None,
             policy: u64::MAX,
             profile: (attempt > 1).then(|| "near".to_owned()),
+            gap: (attempt > 2).then_some(0.125),
         },
         offered_at: Timestamp(1_100),
         accepted_at: Some(Timestamp(1_200)),

@@ -235,14 +235,15 @@ impl Index {
     }
 
     /// The number of the best agent for a task: the feasible one with the highest score, of equal
-    /// ones the one with the smaller id. `number` knows the agents by their ids.
+    /// ones the one with the smaller id. `number` knows the agents by their ids. Where the policy's
+    /// budget ended the search, the best so far, with what another may score more than it.
     pub(crate) fn best(
         &self,
         request: &Request<'_>,
         policy: &Policy,
         number: impl Fn(&AgentId) -> Option<Number>,
-    ) -> Option<Number> {
-        self.search(request, policy, number).map(|found| found.number)
+    ) -> Option<(Number, Option<f64>)> {
+        self.search(request, policy, number).map(|(found, gap)| (found.number, gap))
     }
 
     fn search(
@@ -250,12 +251,13 @@ impl Index {
         request: &Request<'_>,
         policy: &Policy,
         number: impl Fn(&AgentId) -> Option<Number>,
-    ) -> Option<Found> {
+    ) -> Option<(Found, Option<f64>)> {
         let query = Query::new(request, policy, &self.dictionary, self.count, &number)?;
         let listed = &request.spec.place.agents;
         if !listed.is_empty() {
             let slots = listed.iter().filter_map(|id| self.by_place.slot(number(id)?));
-            return Search::new(&self.by_place, &query, &self.members).best_of(slots);
+            let found = Search::new(&self.by_place, &query, &self.members).best_of(slots);
+            return found.map(|found| (found, None));
         }
         let blocks = |words: &&Vec<dictionary::Token>| -> usize {
             words.iter().map(|word| self.by_place.lists.count(*word)).sum()
@@ -265,15 +267,17 @@ impl Index {
         {
             let lists = &self.by_place.lists;
             let blocks = rarest.iter().flat_map(|word| lists.with(*word)).map(|(at, _)| at);
-            return Search::new(&self.by_place, &query, &self.members).best_among(blocks);
+            let found = Search::new(&self.by_place, &query, &self.members).best_among(blocks);
+            return found.map(|found| (found, None));
         }
         let tree = if query.is_somewhere() { &self.by_place } else { &self.by_room };
-        match Search::new(tree, &query, &self.members).best() {
-            (found, true) => found,
-            (so_far, false) => {
-                Search::new(&self.by_place, &query, &self.members).best_with_words(so_far)
-            }
+        let mut search = Search::new(tree, &query, &self.members);
+        let (mut found, finished) = search.best();
+        if !finished {
+            search = Search::new(&self.by_place, &query, &self.members);
+            found = search.best_with_words(found);
         }
+        found.map(|found| (found, search.gap()))
     }
 
     /// Bytes that searching and upkeep touch.

@@ -14,6 +14,10 @@ use super::bounds::{LATENCY_MS_REF, LATENCY_WORTH, LOAD_WORTH, SHARE_WORTH};
 use super::dictionary::{Dictionary, Token};
 use crate::fleet::Number;
 
+/// Nodes and blocks that are opened in a microsecond, about. A budget is counted in them: deciding knows
+/// no clock, and comes to the same on a slow machine as on a fast one.
+const OPENS_PER_US: usize = 2;
+
 /// What is asked for.
 #[derive(Debug)]
 pub(super) struct Query<'a> {
@@ -41,6 +45,8 @@ pub(super) struct Query<'a> {
     pub(super) tolerated: Vec<Token>,
     /// None of these agents, in order.
     pub(super) avoided: Vec<Number>,
+    /// How many nodes and blocks may be opened before what was found is enough.
+    pub(super) opens_max: usize,
 }
 
 /// An area with the circle round it.
@@ -177,6 +183,7 @@ impl<'a> Query<'a> {
             barred: words.barred,
             tolerated: tolerated.filter_map(|word| dictionary.taint(word)).collect(),
             avoided,
+            opens_max: policy.budget_us.map_or(usize::MAX, |us| OPENS_PER_US * us as usize),
         })
     }
 

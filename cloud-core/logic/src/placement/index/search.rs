@@ -57,6 +57,10 @@ pub(super) struct Search<'a> {
     best: Option<Found>,
     /// The score to reach.
     least: f64,
+    /// Nodes and blocks that were opened.
+    opened: usize,
+    /// How much more somebody may score where not all was looked at.
+    gap: Option<f64>,
     /// Blocks in which nobody had the words.
     wordless: usize,
     /// For each block the lanes that have the words, where that was asked beforehand.
@@ -65,7 +69,17 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(super) fn new(tree: &'a Tree, query: &'a Query<'a>, members: &'a [Option<Member>]) -> Self {
-        Self { tree, query, members, best: None, least: 0.0, wordless: 0, worded: None }
+        Self {
+            tree,
+            query,
+            members,
+            best: None,
+            least: 0.0,
+            opened: 0,
+            gap: None,
+            wordless: 0,
+            worded: None,
+        }
     }
 
     /// The best of all agents, and whether the search came to its end: it gives up when too many
@@ -104,6 +118,12 @@ impl<'a> Search<'a> {
             if !goes_on(self) {
                 return false;
             }
+            if let Some(best) = self.best.filter(|_| self.opened >= self.query.opens_max) {
+                // What promises most is the most that anybody left can score.
+                self.gap = Some(f64::from_bits(promise.bound) - best.score);
+                return true;
+            }
+            self.opened += 1;
             // What comes next, unless what is opened now promises more.
             if let Some(next) = open.peek() {
                 self.ask_for(next);
@@ -115,6 +135,11 @@ impl<'a> Search<'a> {
             }
         }
         true
+    }
+
+    /// How much more than the best found somebody may score; `None` when it is the best.
+    pub(super) fn gap(&self) -> Option<f64> {
+        self.gap
     }
 
     /// The best of some blocks.

@@ -220,6 +220,7 @@ fn a_task_that_has_a_place_is_told_why_there() {
         latency_ms: Some(3.1),
         policy: 3,
         profile: None,
+        gap: None,
     };
     let told = |placed: &Placed| {
         explain_placed(TaskId(uuid::Uuid::nil()), TaskStatus::Running, &id("board-7"), placed)

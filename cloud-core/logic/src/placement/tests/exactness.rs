@@ -6,7 +6,7 @@
 use shared::id::AgentId;
 use shared::time::mix;
 
-use super::super::{Chooser, FullScan, Request, Roster};
+use super::super::{Chooser, FullScan, Policy, Request, Roster, is_feasible};
 use super::id;
 use super::scenes::{Dice, Scene};
 use crate::fleet::Fleet;
@@ -168,6 +168,38 @@ fn decided_alike_by_every_build() {
 }
 
 const GOLDEN: u64 = 0x1d73_4298_4b5b_acce;
+
+/// With a budget, what is found is one that may take the task, and nobody is further above it than
+/// it says; where it says nothing, nobody is.
+#[test]
+fn within_a_budget_the_gap_holds() {
+    let (mut ended, mut asked) = (0, 0);
+    for (scene, seed) in Scene::ALL.into_iter().zip(40..) {
+        let mut world = World::new(scene, seed);
+        for _ in 0..200 {
+            world.go_on();
+            let spec = scene.task(&world.names, &mut world.dice);
+            let exact = scene.policy(&mut world.dice);
+            let policy = Policy { budget_us: Some(world.dice.pick(&[1, 2, 4])), ..exact.clone() };
+            let request = Request { spec: &spec, avoid: &[] };
+            let best = FullScan(&world.roster).best(&request, &exact);
+            let found = world.roster.best(&request, &policy);
+            assert_eq!(found.is_some(), best.is_some(), "{scene:?}: {spec:?}");
+            let (Some(found), Some(best)) = (found, best) else { continue };
+            asked += 1;
+            let agent = world.roster.get(&found.agent).expect("one of the fleet");
+            assert!(is_feasible(agent, &request, &policy), "{scene:?}: {spec:?}");
+            match found.gap {
+                None => assert_eq!(found, best, "{scene:?}: {spec:?}"),
+                Some(gap) => {
+                    ended += 1;
+                    assert!(gap >= 0.0 && best.score <= found.score + gap, "{found:?} {best:?}");
+                }
+            }
+        }
+    }
+    assert!(ended > asked / 50, "only {ended} of {asked} searches were ended");
+}
 
 fn play(scene: Scene) {
     let (first, count) = worlds();
