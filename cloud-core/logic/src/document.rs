@@ -103,6 +103,7 @@ pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
         latency_ms: row.placed.latency_ms,
         policy: row.placed.policy,
         profile: row.placed.profile.clone(),
+        together: row.placed.together.as_deref().cloned(),
         offered_at: row.offered_at,
         accepted_at: row.accepted_at,
         started_at: row.started_at,

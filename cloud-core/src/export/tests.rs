@@ -107,6 +107,7 @@ fn assignment(task: TaskId, attempt: u32, offered: i64, ending: Ending) -> Chang
             latency_ms: Some(3.0),
             policy: 1,
             profile: None,
+            together: None,
         },
         offered_at: Timestamp(offered),
         accepted_at: Some(Timestamp(offered + 10)),

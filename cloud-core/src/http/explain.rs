@@ -91,6 +91,7 @@ fn decided(assignment: &AssignmentDocument) -> Placed {
         latency_ms: assignment.latency_ms,
         policy: assignment.policy,
         profile: assignment.profile.clone(),
+        together: assignment.together.clone().map(Box::new),
     }
 }
 
