@@ -58,6 +58,12 @@ pub fn measure() -> Measured {
             measured.row(Row::small(title(way), "ms", took_ms, bound, aim));
         }
     }
+    // What is hardest: everybody wants the same few.
+    let city: Vec<_> = crowd.iter().map(|_| (beside(points[0], &mut dice), WITHIN_M)).collect();
+    for (how, at_once) in [(Auto, step), (Assign, step), (Assign, TOGETHER_MAX)] {
+        let (_, note) = bench.together(&specs(&city, true)[..at_once], how, at_once);
+        measured.note(format!("one place, {how:?}, {at_once} at once: {note}"));
+    }
     measured
 }
 
@@ -102,7 +108,7 @@ impl Bench {
     /// The same, so many planned at once.
     fn together(&self, specs: &[TaskSpec], how: BatchStrategy, at_once: usize) -> (f64, String) {
         self.measure(specs, |roster, requests, policy| {
-            let batches = place(roster, requests, policy, how, at_once);
+            let (batches, longest_ms) = place(roster, requests, policy, how, at_once);
             let placed = batches.iter().flat_map(|batch| batch.choices.iter().flatten());
             let scores = placed.map(|one| one.candidate.score).collect();
             let gains: Vec<_> = batches.iter().filter_map(|batch| batch.gain).collect();
@@ -111,7 +117,7 @@ impl Bench {
             let (assigned, all) = (gains.len(), batches.len());
             let note = format!(
                 "; {assigned} of {all} batches assigned, in them {more} more placed and {score:.2} \
-                 more scored than in turn"
+                 more scored than in turn; the longest took {longest_ms:.1} ms"
             );
             (scores, note)
         })
@@ -145,16 +151,18 @@ fn reserve(roster: &mut Roster, request: &Request<'_>, found: &Candidate) {
     });
 }
 
-/// As the core does: what is planned reserves, and the rest is planned anew.
+/// As the core does: what is planned reserves, and the rest is planned anew. Says how long the longest
+/// plan took, too, in milliseconds.
 fn place(
     roster: &mut Roster,
     requests: &[Request<'_>],
     policy: &Policy,
     how: BatchStrategy,
     at_once: usize,
-) -> Vec<Batch> {
-    let (mut rest, mut batches) = (requests, Vec::new());
+) -> (Vec<Batch>, f64) {
+    let (mut rest, mut batches, mut longest_ms) = (requests, Vec::new(), 0.0_f64);
     while !rest.is_empty() {
+        let begun = now_us();
         let batch = roster.place_together(&rest[..rest.len().min(at_once)], policy, how);
         for (request, choice) in rest.iter().zip(&batch.choices) {
             if let Some(choice) = choice {
@@ -163,6 +171,7 @@ fn place(
         }
         rest = &rest[batch.choices.len()..];
         batches.push(batch);
+        longest_ms = longest_ms.max((now_us() - begun) / 1e3);
     }
-    batches
+    (batches, longest_ms)
 }
