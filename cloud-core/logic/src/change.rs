@@ -8,7 +8,7 @@ use crate::happening::Happening;
 use crate::placement::Policy;
 use crate::planted::planted;
 use serde::{Deserialize, Serialize};
-use shared::api::{HistoryDocument, Terms};
+use shared::api::{HistoryDocument, Terms, Together};
 use shared::assignment::{AssignmentState, Ending};
 use shared::id::{
     AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Session, TaskId,
@@ -224,6 +224,9 @@ pub struct Placed {
     /// How much more another agent may have scored, if the search ended with its budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<f64>,
+    /// That it stood back for others that were placed in the same go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Box<Together>>,
 }
 
 impl Placed {
@@ -231,7 +234,16 @@ impl Placed {
     #[must_use]
     pub fn forgotten() -> Self {
         let terms = Terms { load: 0.0, capacity: 0.0, distance: None, latency: 0.0 };
-        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0, profile: None, gap: None }
+        Self {
+            score: 0.0,
+            terms,
+            distance_m: None,
+            latency_ms: None,
+            policy: 0,
+            profile: None,
+            gap: None,
+            together: None,
+        }
     }
 }
 

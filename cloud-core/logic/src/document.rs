@@ -104,6 +104,7 @@ pub fn assignment(row: &AssignmentRow) -> AssignmentDocument {
         policy: row.placed.policy,
         profile: row.placed.profile.clone(),
         gap: row.placed.gap,
+        together: row.placed.together.as_deref().cloned(),
         offered_at: row.offered_at,
         accepted_at: row.accepted_at,
         started_at: row.started_at,

@@ -36,6 +36,15 @@ pub enum Notice {
         /// How long its task had waited for that, in milliseconds.
         waited_ms: u64,
     },
+    /// Tasks that competed were placed together, and not one after the other.
+    Assigned {
+        /// How many.
+        tasks: u64,
+        /// How many of them have a place that would have none.
+        placed_more: u64,
+        /// By how much the sum of their scores is greater, in millionths; 0 where it is not.
+        score_millionths: u64,
+    },
     /// An agent has accepted what it was offered.
     Accepted {
         /// Which attempt.

@@ -110,9 +110,21 @@ impl Queue {
         !self.ready.is_empty()
     }
 
-    /// Takes the task to try next.
-    pub(crate) fn pop(&mut self) -> Option<TaskId> {
+    /// Takes the task to try next, if it has the priority that is asked for.
+    pub(crate) fn pop_of(&mut self, priority: Option<u8>) -> Option<TaskId> {
+        let first = self.ready.first()?;
+        if priority.is_some_and(|priority| first.priority.0 != priority) {
+            return None;
+        }
         self.ready.pop_first().map(|rank| rank.task)
+    }
+
+    /// Whether somebody who is set aside may come before the task to try next, once one of its class
+    /// has had its turn: the first of the class when that one is placed, or one behind it when it
+    /// failed by what it alone avoids.
+    pub(crate) fn comes_between(&self, class: &Class, avoids: bool) -> bool {
+        let parked = self.parked.get(class).and_then(|parked| parked.ranks.first());
+        parked.is_some_and(|first| avoids || self.ready.first().is_some_and(|next| first < next))
     }
 
     /// Makes the first task of every class ready that `feasible` says yes to; says which.

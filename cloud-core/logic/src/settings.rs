@@ -41,7 +41,8 @@ pub struct Settings {
     pub refusals_max: u32,
     /// The least time between two sends of the same desired state to one agent, in milliseconds.
     pub resend_ms: u64,
-    /// The most placements tried in one step; the rest follow in the next.
+    /// The most placements tried in one step, and planned together; the rest follow in the next.
+    /// A step is not to keep the core from its agents for 50 ms.
     pub placements_per_step: usize,
     /// Of so many tasks that come without a trace of their own, the trace of one is sampled; of
     /// none when it is 0.

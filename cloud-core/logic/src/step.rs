@@ -42,10 +42,13 @@ impl Cloud {
             self.drain(&mut context);
         }
         place::wake(self);
-        for _ in 0..self.settings.placements_per_step {
-            if !place::next(self, &mut context) {
+        let mut left = self.settings.placements_per_step;
+        while left > 0 {
+            let tried = place::next(self, left, &mut context);
+            if tried == 0 {
                 break;
             }
+            left = left.saturating_sub(tried);
             self.drain(&mut context);
         }
         dispatch::run(self, &mut context);
@@ -111,9 +114,10 @@ impl Cloud {
     fn drain(&mut self, context: &mut Context) {
         while let Some(event) = context.next_event() {
             match event {
-                Event::Chosen { task, candidate } => {
-                    assign::assign(self, task, *candidate, context)
+                Event::Chosen { task, candidate, together } => {
+                    assign::assign(self, task, *candidate, together, context);
                 }
+                Event::NoPlace { task } => place::park(self, task),
                 Event::AttemptEnded { task } => settle::attempt_ended(self, task, context),
                 Event::AttemptStrayed { task } => settle::attempt_strayed(self, task, context),
                 Event::StrayFinished { stray, ending } => {

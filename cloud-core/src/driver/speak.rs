@@ -83,7 +83,7 @@ fn traced(notice: &Notice) -> Option<(TaskId, TraceId)> {
     match *notice {
         Notice::Placed { assignment, trace, .. } => Some((assignment.task, trace)),
         Notice::Settled { task, trace, .. } => Some((task, trace)),
-        Notice::Accepted { .. } | Notice::Heard { .. } => None,
+        Notice::Accepted { .. } | Notice::Heard { .. } | Notice::Assigned { .. } => None,
     }
 }
 

@@ -108,6 +108,7 @@ fn assignment(task: TaskId, attempt: u32, offered: i64, ending: Ending) -> Chang
             policy: 1,
             profile: None,
             gap: None,
+            together: None,
         },
         offered_at: Timestamp(offered),
         accepted_at: Some(Timestamp(offered + 10)),

@@ -92,6 +92,7 @@ fn decided(assignment: &AssignmentDocument) -> Placed {
         policy: assignment.policy,
         profile: assignment.profile.clone(),
         gap: assignment.gap,
+        together: assignment.together.clone().map(Box::new),
     }
 }
 

@@ -1,11 +1,13 @@
 //! How long a task takes from each stage of its way to the next, and how much waits before the
 //! core: the numbers that say where time goes when work is slow.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use cloud_core_logic::cloud::Counts;
 use cloud_core_logic::effect::{Notice, Word};
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -34,6 +36,10 @@ pub(super) struct StageMetrics {
     report_delay: Family<WordLabel, Histogram, fn() -> Histogram>,
     queued: Family<QueueLabel, Gauge>,
     oldest_pending: Gauge,
+    assigned: Counter,
+    assigned_tasks: Counter,
+    assigned_placed_more: Counter,
+    assigned_score_more: Counter<f64, AtomicU64>,
 }
 
 /// From a millisecond to two and a quarter hours: a report may have waited for a link.
@@ -50,6 +56,10 @@ impl StageMetrics {
             report_delay: Family::new_with_constructor(waits),
             queued: Family::default(),
             oldest_pending: Gauge::default(),
+            assigned: Counter::default(),
+            assigned_tasks: Counter::default(),
+            assigned_placed_more: Counter::default(),
+            assigned_score_more: Counter::default(),
         }
     }
 
@@ -70,6 +80,15 @@ impl StageMetrics {
         let help = "How long the oldest task that waits for a place has waited";
         let oldest = self.oldest_pending.clone();
         registry.register_with_unit("oldest_pending", help, Unit::Seconds, oldest);
+        let help = "Batches of competing tasks that were placed together";
+        registry.register("placement_batches_assigned", help, self.assigned.clone());
+        let help = "Tasks of those batches";
+        registry.register("placement_batch_tasks", help, self.assigned_tasks.clone());
+        let help = "How many more of those tasks have a place than one after the other";
+        let more = self.assigned_placed_more.clone();
+        registry.register("placement_batch_placed_more", help, more);
+        let help = "By how much the sum of their scores is greater than one after the other";
+        registry.register("placement_batch_score_more", help, self.assigned_score_more.clone());
     }
 
     pub(super) fn count(&self, counts: &Counts, queued: Queued) {
@@ -117,6 +136,14 @@ impl Event for StagePassed<'_> {
             Notice::Placed { assignment, waited_ms, .. } => {
                 stages.placement_wait.observe(seconds(waited_ms));
                 tracing::trace!(%assignment, waited_ms, "waited for a place");
+            }
+            Notice::Assigned { tasks, placed_more, score_millionths } => {
+                stages.assigned.inc();
+                stages.assigned_tasks.inc_by(tasks);
+                stages.assigned_placed_more.inc_by(placed_more);
+                let score_more = score_millionths as f64 / 1e6;
+                stages.assigned_score_more.inc_by(score_more);
+                tracing::debug!(tasks, placed_more, score_more, "placed together");
             }
             // Told and counted with its outcome.
             Notice::Settled { .. } => {}

@@ -48,6 +48,8 @@ fn everything() -> String {
     metrics.record(LogsNotKept { chunks: 3, error: &"full" });
     metrics.record(StagePassed(&Notice::Placed { assignment, trace, waited_ms: 20 }));
     metrics.record(StagePassed(&Notice::Accepted { assignment, after_ms: 30 }));
+    let (tasks, placed_more, score_millionths) = (256, 3, 1_500_000);
+    metrics.record(StagePassed(&Notice::Assigned { tasks, placed_more, score_millionths }));
     for word in [Word::Accepted, Word::Started, Word::Finished] {
         metrics.record(StagePassed(&Notice::Heard { assignment, word, after_ms: 40 }));
     }
@@ -77,6 +79,10 @@ fn every_event_and_gauge_is_exported_under_its_name() {
     for line in [
         "ambit_inputs_total{kind=\"submit\"} 1",
         "ambit_batch_inputs_count 1",
+        "ambit_placement_batches_assigned_total 1",
+        "ambit_placement_batch_tasks_total 256",
+        "ambit_placement_batch_placed_more_total 3",
+        "ambit_placement_batch_score_more_total 1.5",
         "ambit_commit_duration_seconds_count 1",
         "ambit_decide_duration_seconds_count 1",
         "ambit_placement_wait_seconds_sum 0.02",

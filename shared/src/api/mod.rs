@@ -30,7 +30,7 @@ pub use replay::{
 };
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
-    TaskSummary, TraceDocument,
+    TaskSummary, Together, TraceDocument,
 };
 
 /// One page of a list.

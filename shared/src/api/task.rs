@@ -107,6 +107,9 @@ pub struct AssignmentDocument {
     /// than this above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<f64>,
+    /// That it stood back for others that were placed in the same go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// When it was offered.
     pub offered_at: Timestamp,
     /// When the agent had it on its disk.
@@ -121,6 +124,16 @@ pub struct AssignmentDocument {
     pub progress: Option<ProgressDocument>,
     /// How often its agent, cut off, began it again by itself.
     pub retries: u32,
+}
+
+/// How a task stood back for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Together {
+    /// How many others were placed in the same go.
+    pub others: u64,
+    /// The agent that was best for it alone.
+    pub own_best: AgentId,
 }
 
 /// How far an attempt has come.

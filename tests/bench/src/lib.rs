@@ -64,6 +64,8 @@ const PLACEMENT: &[Benchmark] = &[
     ("placement-cities", placement::cities),
     ("placement-uniform", placement::uniform),
     ("placement-few", placement::few),
+    ("placement-batch", placement::batch::measure),
+    ("placement-eua", placement::eua::measure),
 ];
 
 const HELP: &str = "\
@@ -73,7 +75,7 @@ bench offline|speed|placement
 bench --only NAME[,NAME]
     measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, batches,
     latency, round-trips, processes, agent, memory, start, history; placement-cities,
-    placement-uniform, placement-few
+    placement-uniform, placement-few, placement-batch, placement-eua
 ";
 
 /// Runs the benchmarks that are asked for.

@@ -1,6 +1,7 @@
 //! The simulated core: the real `Cloud`, its store, and the crash points of its driver. Nothing is
 //! sent or answered before its batch is committed.
 
+use cloud_core_logic::effect::Notice;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Change, Cloud, Effect, Input, invariant};
 use shared::id::CoreId;
@@ -209,6 +210,10 @@ impl World {
             return;
         };
         let outcome = cloud.step_batch(inputs, now);
+        let together = |notice: &&Notice| matches!(notice, Notice::Assigned { .. });
+        for _ in outcome.notices.iter().filter(together) {
+            self.coverage.count(Kind::PlacedTogether);
+        }
         let (changes, effects) = (outcome.changes, outcome.effects);
         let armed = &mut self.core.armed;
         let crash = if changes.is_empty() { None } else { Armed::pass(armed) };

@@ -71,6 +71,7 @@ kinds! {
     Pruned "settled task pruned",
     SubmissionRepeated "submission repeated",
     QueueFull "queue full",
+    PlacedTogether "competing tasks placed together",
     SubmittedToNobody "submission to a core that is down",
     Succeeded "settled succeeded",
     Failed "settled failed",

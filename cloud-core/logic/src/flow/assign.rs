@@ -1,18 +1,25 @@
 //! assign: a choice becomes an assignment, if it still holds: resources are reserved and the row
 //! is wanted on the agent, all in one step.
 
-use shared::api::Candidate;
+use shared::api::{Candidate, Together};
 use shared::assignment::AssignmentState;
 use shared::id::{AssignmentId, TaskId};
+use shared::task::TaskState;
 
 use super::Context;
 use crate::change::{AssignmentRow, Change, Placed, Wanted};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Task};
 use crate::effect::Notice;
 use crate::placement::{Request, is_feasible};
 use crate::timers::Alarm;
 
-pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: &mut Context) {
+pub(crate) fn assign(
+    cloud: &mut Cloud,
+    id: TaskId,
+    chosen: Candidate,
+    together: Option<Box<Together>>,
+    context: &mut Context,
+) {
     let Some(task) = cloud.tasks.get(&id) else {
         return;
     };
@@ -25,7 +32,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
     let holds =
         cloud.fleet.get(&chosen.agent).is_some_and(|agent| is_feasible(agent, &request, &policy));
     let attempt = task.row.life.attempt.next();
-    if !holds || task.row.life.state != shared::task::TaskState::Queued {
+    if !holds || task.row.life.state != TaskState::Queued {
         cloud.try_later(id);
         return;
     }
@@ -41,6 +48,7 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
             gap: chosen.gap,
             policy: cloud.policy.version,
             profile: profile.map(str::to_owned),
+            together,
         },
         offered_at: context.now.wall,
         accepted_at: None,
@@ -77,10 +85,9 @@ pub(crate) fn assign(cloud: &mut Cloud, id: TaskId, chosen: Candidate, context: 
 impl Cloud {
     /// A choice did not hold: the task waits for its turn again.
     fn try_later(&mut self, id: TaskId) {
-        if let Some(task) = self.tasks.get_mut(&id)
-            && task.row.life.state == shared::task::TaskState::Queued
-        {
-            task.spot = self.queue.ready(crate::queue::Rank::of(id, &task.row.spec));
+        let queued = |task: &Task| task.row.life.state == TaskState::Queued;
+        if self.tasks.get(&id).is_some_and(|task| queued(task)) {
+            self.retry(id);
         }
     }
 }

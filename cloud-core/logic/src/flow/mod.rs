@@ -16,7 +16,7 @@ pub(crate) mod submit;
 
 use std::collections::VecDeque;
 
-use shared::api::Candidate;
+use shared::api::{Candidate, Together};
 use shared::assignment::Ending;
 use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::report::StopReason;
@@ -30,8 +30,10 @@ use crate::input::ReplyTo;
 /// What one flow leaves to another within a step.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// The best agent for a task was found: assign.
-    Chosen { task: TaskId, candidate: Box<Candidate> },
+    /// An agent was found for a task: assign.
+    Chosen { task: TaskId, candidate: Box<Candidate>, together: Option<Box<Together>> },
+    /// No agent may take a task now: place sets it aside.
+    NoPlace { task: TaskId },
     /// A task's attempt has just ended: settle, or try again.
     AttemptEnded { task: TaskId },
     /// A task's attempt was given up and may come back: settle, or try again.

@@ -1,11 +1,18 @@
-//! place: the best agent is sought for the task whose turn it is. Nothing is decided here about
-//! what then happens to it: a choice is an event for `assign`, which checks it again.
+//! place: the best agents are sought for the tasks whose turn it is: for those of one priority
+//! together. Nothing is decided here about what then happens to them: a choice is an event for
+//! `assign`, which checks it again.
 
-use shared::id::TaskId;
+use std::sync::Arc;
+
+use shared::api::{BatchStrategy, Together};
+use shared::id::{AgentId, TaskId};
+use shared::spec::TaskSpec;
+use shared::time::Monotonic;
 
 use super::{Context, Event};
 use crate::cloud::Cloud;
-use crate::placement::{Chooser, Request, is_feasible};
+use crate::effect::Notice;
+use crate::placement::{Batch, Choice, Request, TOGETHER_MAX, is_feasible};
 use crate::queue::{Queue, Rank, Spot};
 use crate::timers::Alarm;
 
@@ -20,7 +27,7 @@ pub(crate) fn wake(cloud: &mut Cloud) {
         };
         let policy = &cloud.policy;
         let woken = cloud.queue.wake(|spec| {
-            let policy = policy.of(spec.prefer.profile.as_deref());
+            let policy = policy.of(policy.profile_of(spec));
             is_feasible(agent, &Request { spec, avoid: &[] }, &policy)
         });
         for task in woken {
@@ -29,19 +36,95 @@ pub(crate) fn wake(cloud: &mut Cloud) {
     }
 }
 
-/// Tries to place the next task; `false` when none is ready.
-pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
+/// A task whose turn it is.
+struct Next {
+    id: TaskId,
+    spec: Arc<TaskSpec>,
+    /// Agents it keeps away from.
+    avoid: Vec<AgentId>,
+}
+
+/// Tries to place the next tasks, at most `most` of them; says how many had their turn, 0 when none
+/// is ready.
+pub(crate) fn next(cloud: &mut Cloud, most: usize, context: &mut Context) -> usize {
     if cloud.recovering {
-        return false;
+        return 0;
     }
-    let Some(id) = cloud.queue.pop() else {
-        return false;
-    };
-    let Some(task) = cloud.tasks.get_mut(&id) else {
-        return true;
-    };
-    task.spot = Spot::Nowhere;
+    let (taken, next) = take(cloud, most.min(TOGETHER_MAX), context);
+    let requests: Vec<Request<'_>> =
+        next.iter().map(|one| Request { spec: &one.spec, avoid: &one.avoid }).collect();
+    let profile = next.first().and_then(|first| cloud.policy.profile_of(&first.spec));
+    let policy = cloud.policy.of(profile);
+    let Batch { choices, gain } = cloud.fleet.place_together(&requests, &policy, policy.batch);
+    if let Some(gain) = gain {
+        let tasks = choices.len() as u64;
+        // A cast of what is below nothing gives nothing.
+        let score_millionths = (gain.score * 1e6) as u64;
+        let placed_more = gain.placed as u64;
+        context.notice(Notice::Assigned { tasks, placed_more, score_millionths });
+    }
+    let unplanned = next.len() - choices.len();
+    let others = choices.iter().flatten().count().saturating_sub(1) as u64;
+    for (choice, one) in choices.into_iter().zip(&next) {
+        context.then(match choice {
+            Some(Choice { candidate, own_best }) => Event::Chosen {
+                task: one.id,
+                candidate: Box::new(candidate),
+                together: own_best.map(|own_best| Box::new(Together { others, own_best })),
+            },
+            None => Event::NoPlace { task: one.id },
+        });
+    }
+    for one in next.iter().rev().take(unplanned) {
+        cloud.retry(one.id);
+    }
+    taken - unplanned
+}
+
+/// Takes those whose turn it is out of the queue, as long as nobody else could come between them: they
+/// have one priority and one policy, and placing one wakes nobody who stands before the next. Says how
+/// many had their turn, those included that are set aside at once.
+fn take(cloud: &mut Cloud, mut most: usize, context: &Context) -> (usize, Vec<Next>) {
     let now = context.now.mono;
+    let (mut taken, mut next) = (0, Vec::<Next>::new());
+    while taken < most {
+        let first = next.first().map(|first| first.spec.clone());
+        let Some(id) = cloud.queue.pop_of(first.as_ref().map(|first| first.priority)) else {
+            break;
+        };
+        let Some(one) = turn(cloud, id, now) else {
+            taken += 1;
+            continue;
+        };
+        let profile = cloud.policy.profile_of(&one.spec);
+        match first {
+            Some(first) if cloud.policy.profile_of(&first) != profile => {
+                cloud.retry(id);
+                break;
+            }
+            Some(_) => {}
+            None => {
+                // In turn means one at a time, and where agents are filled up there is no other way.
+                let policy = cloud.policy.of(profile);
+                let in_turn = policy.packing || policy.batch == BatchStrategy::Greedy;
+                most = if in_turn { taken + 1 } else { most };
+            }
+        }
+        taken += 1;
+        let class = cloud.queue.has_parked().then(|| Queue::class_of(&one.spec));
+        let avoids = !one.avoid.is_empty();
+        next.push(one);
+        if class.is_some_and(|class| cloud.queue.comes_between(&class, avoids)) {
+            break;
+        }
+    }
+    (taken, next)
+}
+
+/// A task whose turn it is; `None` if it is gone, or has to wait for a while.
+fn turn(cloud: &mut Cloud, id: TaskId, now: Monotonic) -> Option<Next> {
+    let task = cloud.tasks.get_mut(&id)?;
+    task.spot = Spot::Nowhere;
     task.avoid.retain(|(_, until)| *until > now);
     task.hold_until = task.hold_until.filter(|until| *until > now);
     if task.row.spec.exclusive && !task.strays.is_empty() {
@@ -54,27 +137,16 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
             task.hold_until = task.hold_until.max(over);
         }
     }
-    let Some(task) = cloud.tasks.get(&id) else {
-        return true;
-    };
+    let task = cloud.tasks.get(&id)?;
     if task.hold_until.is_some() {
         park(cloud, id);
-        return true;
+        return None;
     }
-    let avoid = Cloud::avoided(task, now);
-    let request = Request { spec: &task.row.spec, avoid: &avoid };
-    let policy = cloud.policy.of(task.row.spec.prefer.profile.as_deref());
-    match cloud.fleet.best(&request, &policy) {
-        Some(candidate) => {
-            context.then(Event::Chosen { task: id, candidate: Box::new(candidate) });
-        }
-        None => park(cloud, id),
-    }
-    true
+    Some(Next { id, spec: task.row.spec.clone(), avoid: Cloud::avoided(task, now) })
 }
 
 /// Sets a task aside until an agent changes that could take it.
-fn park(cloud: &mut Cloud, id: TaskId) {
+pub(crate) fn park(cloud: &mut Cloud, id: TaskId) {
     let Some(task) = cloud.tasks.get_mut(&id) else {
         return;
     };
@@ -114,6 +186,13 @@ impl Cloud {
         let class = Queue::class_of(&task.row.spec);
         if let Some(woken) = self.queue.wake_next(&class) {
             self.woken(woken);
+        }
+    }
+
+    /// A task waits for its turn again.
+    pub(crate) fn retry(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.spot = self.queue.ready(Rank::of(id, &task.row.spec));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The explanation of a placement in sentences: for a task that has a place, why there; for one
 //! that waits, why, and what somebody could do about it. Turns a plan into words; decides nothing.
 
-use shared::api::{Candidate, Explanation, Plan, RefusalName, Refused};
+use shared::api::{Candidate, Explanation, Plan, RefusalName, Refused, Together};
 use shared::id::{AgentId, TaskId};
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
@@ -65,7 +65,7 @@ pub fn explain_placed(
     agent: &AgentId,
     placed: &Placed,
 ) -> Explanation {
-    let Placed { score, terms, distance_m, latency_ms, policy, profile, gap } = placed;
+    let Placed { score, terms, distance_m, latency_ms, policy, profile, gap, together } = placed;
     let profile = profile.as_ref().map_or(String::new(), |profile| format!(", profile {profile}"));
     let mut parts =
         vec![format!("load {:.2}", terms.load), format!("capacity {:.2}", terms.capacity)];
@@ -76,9 +76,13 @@ pub fn explain_placed(
     let latency = latency_ms.map_or("not measured".to_owned(), milliseconds);
     parts.push(format!("latency {:.2} ({latency})", terms.latency));
     let terms_told = parts.join(", ");
-    let certain = match gap {
-        None => "no agent that could take it scored higher".to_owned(),
-        Some(gap) => format!(
+    let compared = match (together.as_deref(), gap) {
+        (Some(Together { others, own_best }), _) => format!(
+            "together with {}: its own best, {own_best}, does more for others of them",
+            count(*others, "other task")
+        ),
+        (None, None) => "no agent that could take it scored higher".to_owned(),
+        (None, Some(gap)) => format!(
             "the search ended with the policy's budget, and no agent that could take it scored more than \
              {gap:.3} higher"
         ),
@@ -87,8 +91,8 @@ pub fn explain_placed(
         task,
         status,
         summary: format!(
-            "Placed on {agent} with score {score:.2} under policy {policy}{profile}; {certain}. Its terms, \
-             each 0 to 1: {terms_told}"
+            "Placed on {agent} with score {score:.2} under policy {policy}{profile}; {compared}. Its \
+             terms, each 0 to 1: {terms_told}"
         ),
         what_helps: Vec::new(),
         placed: Some(Candidate {

@@ -51,6 +51,13 @@ pub fn is_feasible(agent: &Agent, request: &Request<'_>, policy: &Policy) -> boo
         && LIMITING.iter().all(|filter| filter(agent, &limits).is_none())
 }
 
+/// Whether an agent that could take the task before others were given to it may take it still: what
+/// reservations change, and nothing else.
+pub(super) fn has_room(agent: &Agent, request: &Request<'_>) -> bool {
+    let filters: [Filter; 6] = [slots, cpu, memory, disk, bandwidth, device];
+    filters.iter().all(|filter| filter(agent, request).is_none())
+}
+
 /// Every reason why an agent may not take the task now, under a policy; at most one of each name.
 #[must_use]
 pub fn refusals(agent: &Agent, request: &Request<'_>, policy: &Policy) -> Vec<Refusal> {

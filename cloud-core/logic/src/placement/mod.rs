@@ -2,6 +2,7 @@
 //! choose, with an explanation of every step. Reads the fleet and never changes it; reserving is
 //! the business of whoever acts on the answer.
 
+mod batch;
 mod candidates;
 mod detail;
 mod explain;
@@ -24,6 +25,7 @@ mod tests;
 use shared::id::AgentId;
 use shared::spec::TaskSpec;
 
+pub use batch::{Batch, Choice, Gain, TOGETHER_MAX};
 pub use candidates::{Chooser, FullScan};
 pub use explain::{Waiting, explain_placed, explain_waiting, what_helps};
 pub use filter::{is_feasible, refusals};

@@ -13,7 +13,7 @@ use super::index::Index;
 use super::policy::Policy;
 use super::score::candidate;
 use crate::change::Flags;
-use crate::fleet::{Agent, Fleet};
+use crate::fleet::{Agent, Fleet, Number};
 
 /// The fleet, with the index that follows every change of it: an agent changes through
 /// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`]; a clone of that is a
@@ -105,6 +105,25 @@ impl Roster {
         self.index.check(self.fleet.numbered())
     }
 
+    /// The number of the best agent for a task, and by how much it may be beaten, see [`Index::best`].
+    pub(super) fn best_number(
+        &self,
+        request: &Request<'_>,
+        policy: &Policy,
+    ) -> Option<(Number, Option<f64>)> {
+        self.index.best(request, policy, |id| self.fleet.number(id))
+    }
+
+    /// The numbers of the `kept_max` best agents for a task with their scores, best first.
+    pub(super) fn top(
+        &self,
+        request: &Request<'_>,
+        policy: &Policy,
+        kept_max: usize,
+    ) -> Vec<(Number, f64)> {
+        self.index.top(request, policy, kept_max, |id| self.fleet.number(id))
+    }
+
     #[cfg(test)]
     pub(super) fn check_reach(&self, request: &Request<'_>, policy: &Policy) -> Result<(), String> {
         self.index.check_reach(request, policy)
@@ -119,7 +138,7 @@ impl Roster {
 
 impl Chooser for Roster {
     fn best(&self, request: &Request<'_>, policy: &Policy) -> Option<Candidate> {
-        let (number, gap) = self.index.best(request, policy, |id| self.fleet.number(id))?;
+        let (number, gap) = self.best_number(request, policy)?;
         let agent = self.fleet.at(number)?;
         Some(Candidate { gap, ..candidate(agent, request, policy) })
     }

@@ -40,6 +40,11 @@ impl<'a> Scored<'a> {
         Self { agent, score, terms, distance_m }
     }
 
+    /// The score, 0..1.
+    pub(super) fn score(&self) -> f64 {
+        self.score
+    }
+
     /// Best first: the highest score, of equal ones the smaller agent id.
     pub(super) fn ranking(&self, other: &Self) -> Ordering {
         other.score.total_cmp(&self.score).then_with(|| self.agent.id.cmp(&other.agent.id))

@@ -116,6 +116,7 @@ fn a_placed_task_says_why_there_and_what_became_of_it() {
         policy: 3,
         profile: None,
         gap: None,
+        together: None,
         offered_at: Timestamp(0),
         accepted_at: None,
         started_at: None,

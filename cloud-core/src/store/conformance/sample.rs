@@ -4,7 +4,7 @@ use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, Flags, Forgotten, IdempotencyKey, Placed,
     Progressed, TaskLife, TaskRow, Wanted, WantedRow,
 };
-use shared::api::{HistoryDocument, Terms};
+use shared::api::{HistoryDocument, Terms, Together};
 use shared::assignment::AssignmentState;
 use shared::id::{
     AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
@@ -127,6 +127,7 @@ pub fn assignment_row(task: u128, attempt: u32, agent: &str) -> AssignmentRow {
             policy: u64::MAX,
             profile: (attempt > 1).then(|| "near".to_owned()),
             gap: (attempt > 2).then_some(0.125),
+            together: Some(Box::new(Together { others: 9_999, own_best: agent_id("own-best") })),
         },
         offered_at: Timestamp(1_100),
         accepted_at: Some(Timestamp(1_200)),

@@ -2,6 +2,8 @@
 //! by looking at a part of the fleet instead. One thread; its processor time counts, so that what
 //! else the machine does is not measured. See `docs/PLACEMENT.md`.
 
+pub mod batch;
+pub mod eua;
 mod fleet;
 mod others;
 mod questions;

@@ -64,6 +64,7 @@ mod reach;
 mod row;
 mod scan;
 mod search;
+mod top;
 mod tree;
 mod upkeep;
 

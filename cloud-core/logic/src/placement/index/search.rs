@@ -20,7 +20,7 @@ use crate::fleet::Number;
 
 /// So many blocks in which nobody has all the words that are asked for, before the search stops looking
 /// into blocks to find that out: the lists of blocks by word cost about that.
-const WORDLESS_MAX: usize = 48;
+pub(super) const WORDLESS_MAX: usize = 48;
 /// So few blocks in which somebody has them are looked at one by one.
 const WORDED_FEW: usize = 64;
 
@@ -42,11 +42,11 @@ pub(super) struct Found {
 /// What is not yet opened. Compares as the search prefers: the higher bound, then the smaller id.
 /// A bound is never negative, so its bits order as it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Promise {
-    bound: u64,
-    order: Reverse<Order>,
-    is_block: bool,
-    at: u32,
+pub(super) struct Promise {
+    pub(super) bound: u64,
+    pub(super) order: Reverse<Order>,
+    pub(super) is_block: bool,
+    pub(super) at: u32,
 }
 
 /// One search under way.

@@ -1,7 +1,7 @@
 //! What a person reads about a task that waits, and that following the advice works.
 
 use proptest::prelude::*;
-use shared::api::{AgentStatus, RefusalName, Terms};
+use shared::api::{AgentStatus, RefusalName, Terms, Together};
 use shared::id::TaskId;
 use shared::spec::TaskSpec;
 use shared::task::TaskStatus;
@@ -221,6 +221,7 @@ fn a_task_that_has_a_place_is_told_why_there() {
         policy: 3,
         profile: None,
         gap: None,
+        together: None,
     };
     let told = |placed: &Placed| {
         explain_placed(TaskId(uuid::Uuid::nil()), TaskStatus::Running, &id("board-7"), placed)
@@ -237,6 +238,10 @@ fn a_task_that_has_a_place_is_told_why_there() {
     placed.terms.distance = None;
     (placed.distance_m, placed.latency_ms) = (None, None);
     assert!(told(&placed).summary.ends_with("capacity 0.80, latency 0.94 (not measured)"));
+    placed.together = Some(Box::new(Together { others: 12, own_best: id("board-3") }));
+    let stood_back = "under policy 3; together with 12 other tasks: its own best, board-3, does more \
+                      for others of them. Its terms";
+    assert!(told(&placed).summary.contains(stood_back), "{}", told(&placed).summary);
 }
 
 /// The number behind "at least" or "at most" in a piece of advice.

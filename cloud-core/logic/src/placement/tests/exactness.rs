@@ -6,7 +6,7 @@
 use shared::id::AgentId;
 use shared::time::mix;
 
-use super::super::{Chooser, FullScan, Policy, Request, Roster, is_feasible};
+use super::super::{Chooser, FullScan, Policy, Request, Roster, is_feasible, plan};
 use super::id;
 use super::scenes::{Dice, Scene};
 use crate::fleet::Fleet;
@@ -128,6 +128,9 @@ impl World {
         if found != best || bits(&found) != bits(&best) {
             return Err(format!("{found:?} instead of {best:?} for {spec:?} under {policy:?}"));
         }
+        if self.dice.once_in(4) {
+            self.check_top(&request, &policy)?;
+        }
         let Some(chosen) = found else {
             return Ok(false);
         };
@@ -141,6 +144,28 @@ impl World {
             });
         }
         Ok(true)
+    }
+}
+
+impl World {
+    /// The best few are those that the full scan would put first.
+    fn check_top(&mut self, request: &Request<'_>, policy: &Policy) -> Result<(), String> {
+        let kept_max = self.dice.pick(&[1, 2, 3, 8, 40, 5_000]);
+        let top = self.roster.top(request, policy, kept_max);
+        let told: Vec<_> = top
+            .iter()
+            .filter_map(|(number, score)| Some((self.roster.at(*number)?.id.clone(), *score)))
+            .collect();
+        let plan = plan(&self.roster, request, policy, kept_max, 0);
+        let best: Vec<_> = plan.candidates.into_iter().map(|one| (one.agent, one.score)).collect();
+        let bits = |all: &[(AgentId, f64)]| -> Vec<u64> {
+            all.iter().map(|(_, score)| score.to_bits()).collect()
+        };
+        if told != best || bits(&told) != bits(&best) {
+            let spec = request.spec;
+            return Err(format!("{told:?} instead of {best:?} for {spec:?} under {policy:?}"));
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! them, and all of it against a naive oracle over generated fleets.
 
 mod advice;
+mod batch;
 mod choosing;
 mod exactness;
 mod filters;
