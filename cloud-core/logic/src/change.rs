@@ -231,7 +231,15 @@ impl Placed {
     #[must_use]
     pub fn forgotten() -> Self {
         let terms = Terms { load: 0.0, capacity: 0.0, distance: None, latency: 0.0 };
-        Self { score: 0.0, terms, distance_m: None, latency_ms: None, policy: 0, profile: None, gap: None }
+        Self {
+            score: 0.0,
+            terms,
+            distance_m: None,
+            latency_ms: None,
+            policy: 0,
+            profile: None,
+            gap: None,
+        }
     }
 }
 

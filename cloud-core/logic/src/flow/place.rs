@@ -2,6 +2,7 @@
 //! what then happens to it: a choice is an event for `assign`, which checks it again.
 
 use shared::id::TaskId;
+use shared::spec::TaskSpec;
 
 use super::{Context, Event};
 use crate::cloud::Cloud;
@@ -18,12 +19,20 @@ pub(crate) fn wake(cloud: &mut Cloud) {
         let Some(agent) = cloud.fleet.get(&id) else {
             continue;
         };
-        let policy = &cloud.policy;
+        let (policy, groups) = (&cloud.policy, cloud.fleet.groups());
         let woken = cloud.queue.wake(|spec| {
             let policy = policy.of(spec.prefer.profile.as_deref());
-            is_feasible(agent, &Request { spec, avoid: &[] }, &policy)
+            is_feasible(agent, &Request { spec, avoid: &[], groups }, &policy)
         });
         for task in woken {
+            cloud.woken(task);
+        }
+    }
+    // Where a member of a group has gone from, or moved from, there may be room on any agent near by.
+    let thinned = cloud.fleet.take_thinned();
+    if !thinned.is_empty() {
+        let kept_apart = |spec: &TaskSpec| spec.place.groups().any(|name| thinned.contains(name));
+        for task in cloud.queue.wake(kept_apart) {
             cloud.woken(task);
         }
     }
@@ -62,7 +71,8 @@ pub(crate) fn next(cloud: &mut Cloud, context: &mut Context) -> bool {
         return true;
     }
     let avoid = Cloud::avoided(task, now);
-    let request = Request { spec: &task.row.spec, avoid: &avoid };
+    let groups = cloud.fleet.groups();
+    let request = Request { spec: &task.row.spec, avoid: &avoid, groups };
     let policy = cloud.policy.of(task.row.spec.prefer.profile.as_deref());
     match cloud.fleet.best(&request, &policy) {
         Some(candidate) => {
