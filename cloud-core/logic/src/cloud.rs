@@ -16,7 +16,7 @@ use crate::change::{AssignmentRow, Stored, TaskLife, TaskRow, Wanted};
 use crate::channel::{Channel, Channels};
 use crate::fleet::{Agent, Fleet, Signal};
 use crate::flow::submit::RecentKeys;
-use crate::placement::{Policy, Roster};
+use crate::placement::{Policy, Roster, Snapshot};
 use crate::planted::planted;
 use crate::queue::{Queue, Rank, Spot};
 use crate::settings::Settings;
@@ -257,19 +257,15 @@ impl Cloud {
         if row.state.is_ended() || !(stray || under_way(task)) {
             return;
         }
-        let needs = &task.row.spec.needs;
-        self.fleet.change(&row.agent, |agent| {
-            if planted!(ReservationForgotten) {
-                return;
-            }
-            agent.used.add(needs);
-            agent.assignments += 1;
-        });
+        if !planted!(ReservationForgotten) {
+            self.fleet.reserve(&row.agent, &task.row.spec.needs);
+        }
         if stray {
             self.strays_on.entry(row.agent.clone()).or_default().insert(row.id);
             task.strays.push(row);
             return;
         }
+        self.fleet.join_groups(&row.agent, &task.row.spec);
         // An agent that was silent before the core stopped is given its time again: how long the
         // core itself was deaf nobody knows.
         if matches!(row.state, shared::assignment::AssignmentState::Unknown { .. }) {
@@ -305,6 +301,12 @@ impl Cloud {
     #[must_use]
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// The agents as they are now, for readers on other threads.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.fleet.snapshot()
     }
 
     /// Whether an operator does not want to hear an agent any more.

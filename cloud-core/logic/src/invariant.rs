@@ -28,6 +28,7 @@ pub struct Violation {
 pub fn check(cloud: &Cloud) -> Result<(), Violation> {
     a_task_waits_or_has_an_attempt_or_is_settled(cloud)?;
     an_agent_reserves_exactly_what_its_live_assignments_need(cloud)?;
+    a_group_has_those_members_that_have_an_attempt(cloud)?;
     every_live_assignment_is_wanted_on_its_agent(cloud)?;
     a_stray_is_given_up_and_not_over(cloud)?;
     no_copy_of_an_exclusive_task_is_left_astray(cloud)?;
@@ -89,6 +90,17 @@ pub fn an_agent_reserves_exactly_what_its_live_assignments_need(
         Some((agent, _)) => violated(statement, format!("{agent} is not in the fleet")),
         None => Ok(()),
     }
+}
+
+/// Who is counted in a group, and where, are those of its tasks that have a live attempt; strays are
+/// not.
+pub fn a_group_has_those_members_that_have_an_attempt(cloud: &Cloud) -> Result<(), Violation> {
+    let held = cloud.tasks.values().filter_map(|task| {
+        let row = task.assignment.as_deref().filter(|row| !row.state.is_ended())?;
+        Some((&row.agent, &*task.row.spec))
+    });
+    let checked = cloud.fleet.check_groups(held);
+    checked.or_else(|detail| violated("a_group_has_those_members_that_have_an_attempt", detail))
 }
 
 /// A live assignment has a row in its agent's desired state: that it runs, or, while its task is

@@ -1,6 +1,8 @@
 //! The bookkeeping that every flow shares: rows change here and nowhere else, each together with
 //! the change that records it, so that what is in memory and what will be on disk never differ.
 
+use std::sync::Arc;
+
 use shared::api::AgentStatus;
 use shared::assignment::{AssignmentState, Ending, IllegalAssignmentStep, Progress};
 use shared::capacity::Resources;
@@ -119,8 +121,9 @@ impl Cloud {
             return false;
         };
         let (agent, assignment) = (row.agent.clone(), row.id);
-        let needs = task.row.spec.needs.clone();
-        self.release(&agent, &needs);
+        let spec = Arc::clone(&task.row.spec);
+        self.release(&agent, &spec.needs);
+        self.fleet.leave_groups(&agent, &spec);
         match wanted {
             Some(wanted) => self.want(&agent, assignment, wanted, context),
             None => self.unwant(&agent, assignment, context),
@@ -158,6 +161,7 @@ impl Cloud {
             return false;
         };
         if let Some(row) = task.assignment.take() {
+            self.fleet.leave_groups(&row.agent, &task.row.spec);
             self.strays_on.entry(row.agent.clone()).or_default().insert(row.id);
             task.strays.push(*row);
         }
@@ -181,9 +185,9 @@ impl Cloud {
         let mut row = task.strays.remove(at);
         // A stray is not over, so it can end.
         let _ = row.state.end(context.now.wall, ending);
-        let needs = task.row.spec.needs.clone();
+        let spec = Arc::clone(&task.row.spec);
         self.forget_stray(&row.agent, id);
-        self.release(&row.agent, &needs);
+        self.release(&row.agent, &spec.needs);
         match wanted {
             Some(wanted) => self.want(&row.agent, id, wanted, context),
             None => self.unwant(&row.agent, id, context),
@@ -214,6 +218,7 @@ impl Cloud {
         };
         task.hold_until = None;
         task.assignment = Some(Box::new(task.strays.remove(at)));
+        self.fleet.join_groups(&agent, &task.row.spec);
         self.forget_stray(&agent, id);
         self.timers.clear(&Alarm::BackOff(id.task));
         self.timers.clear(&Alarm::Avoid(id.task));
@@ -227,10 +232,7 @@ impl Cloud {
 
     /// An attempt's reservation is free again.
     fn release(&mut self, agent: &AgentId, needs: &Resources) {
-        self.fleet.change(agent, |agent| {
-            agent.used.subtract(needs);
-            agent.assignments = agent.assignments.saturating_sub(1);
-        });
+        self.fleet.release(agent, needs);
         self.freed.insert(agent.clone());
     }
 
@@ -339,12 +341,9 @@ impl Cloud {
         };
         context.change(Change::AssignmentPut(Box::new(row.clone())));
         task.strays.push(row);
-        let needs = task.row.spec.needs.clone();
+        let spec = Arc::clone(&task.row.spec);
         self.strays_on.entry(agent.clone()).or_default().insert(id);
-        self.fleet.change(agent, |agent| {
-            agent.used.add(&needs);
-            agent.assignments += 1;
-        });
+        self.fleet.reserve(agent, &spec.needs);
     }
 
     /// Whether an attempt may be one that this store forgot, of a task that still waits for its

@@ -21,6 +21,7 @@ mod planted;
 pub mod planted;
 mod queue;
 pub mod settings;
+mod shelves;
 mod specs;
 mod step;
 mod timers;

@@ -9,7 +9,7 @@ use common::{Board, World, finished, noop};
 use proptest::prelude::*;
 use shared::id::{AssignmentId, Boot, Incarnation, Revision, Sequence};
 use shared::report::{End, RefusalReason, ReportEvent, StopReason};
-use shared::spec::{Disconnect, Retry, TaskSpec};
+use shared::spec::{Disconnect, Per, Retry, Spread, TaskSpec, Together};
 use shared::task::TaskStatus;
 use shared::wire::downlink::{DesiredRow, Want};
 
@@ -87,6 +87,10 @@ fn event(what: u8) -> ReportEvent {
     }
 }
 
+fn kept_apart(max: u32, together: Together) -> Spread {
+    Spread { group: "web".to_owned(), max, together }
+}
+
 /// A world with boards that are moved about in it.
 struct Game {
     world: World,
@@ -158,6 +162,12 @@ impl Game {
             disconnect: Disconnect { lost_after_s, replace, ..Disconnect::default() },
             deadline_s,
             ..noop()
+        };
+        let mut spec = spec;
+        spec.place.spread = match cpu_millis % 5 {
+            0 => vec![kept_apart(1, Together::Per(Per::Agent))],
+            1 => vec![kept_apart(2, Together::WithinM(500.0))],
+            _ => Vec::new(),
         };
         let (task, effects) = self.world.submit(spec);
         self.tasks.push(task);

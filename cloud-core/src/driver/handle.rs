@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cloud_core_logic::change::IdempotencyKey;
-use cloud_core_logic::fleet::Fleet;
 use cloud_core_logic::input::Operation;
-use cloud_core_logic::placement::Policy;
+use cloud_core_logic::placement::{Policy, Snapshot};
 use cloud_core_logic::{Answer, NewTask};
 use shared::id::{AgentId, TaskId};
 use shared::spec::TaskSpec;
@@ -51,8 +50,8 @@ impl CoreBusy {
 /// An immutable look at the fleet.
 #[derive(Debug, Clone)]
 pub struct FleetView {
-    /// The agents.
-    pub fleet: Fleet,
+    /// The agents. The core goes on meanwhile, and copies what it changes of them.
+    pub fleet: Snapshot,
     /// The placement policy in force.
     pub policy: Policy,
     /// Until when nothing is placed because the agents of a core that was put back to a backup have

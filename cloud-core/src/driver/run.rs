@@ -340,7 +340,7 @@ impl Run {
             now.wall.plus_ms(i64::try_from(at.since_ms(now.mono)).unwrap_or(i64::MAX))
         };
         let fleet = Arc::new(FleetView {
-            fleet: cloud.fleet().clone(),
+            fleet: cloud.snapshot(),
             policy: cloud.policy().clone(),
             recovering_until: cloud.recovering_until().map(wall),
         });

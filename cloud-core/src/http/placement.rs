@@ -28,7 +28,7 @@ pub async fn plan(
     let profile = spec.prefer.profile.as_deref();
     view.policy.check_profile(profile).map_err(|problem| body::invalid(vec![problem]))?;
     let plan: Plan = blocking(move || {
-        let request = Request { spec: &spec, avoid: &[] };
+        let request = Request { groups: view.fleet.groups(), ..Request::of(&spec) };
         placement::plan(&view.fleet, &request, &view.policy, CANDIDATES_MAX, EXAMPLES_MAX)
     })
     .await?;
@@ -57,7 +57,8 @@ fn waiting(input: &PlacementInput, view: &TaskView) -> Explanation {
     let (task, TaskView { fleet: view, held_until }) = (&input.task, view);
     let waiting =
         Waiting { task: task.summary.id, status: task.summary.status, not_before: task.not_before };
-    let request = Request { spec: &task.spec, avoid: &input.refused_by };
+    let (spec, avoid, groups) = (&task.spec, &input.refused_by, view.fleet.groups());
+    let request = Request { spec, avoid, groups };
     let now = placement::explain_waiting(waiting, &view.fleet, &request, &view.policy);
     let now = explain::held_back(now, view.recovering_until, *held_until);
     explain::after_attempts(task, now)

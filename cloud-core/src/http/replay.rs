@@ -50,7 +50,7 @@ pub async fn replay(
     let reader = state.core.reader();
     let told = blocking(move || {
         let recorded = recorded(reader.as_ref(), usize::try_from(last).unwrap_or(usize::MAX))?;
-        let told = placement::replay(view.fleet.clone(), &recorded, &view.policy, &other);
+        let told = placement::replay((*view.fleet).clone(), &recorded, &view.policy, &other);
         Ok::<PolicyReplay, StoreError>(told)
     });
     Ok(HttpResponse::Ok().json(told.await?.map_err(ApiError::from)?))

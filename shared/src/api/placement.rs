@@ -58,6 +58,8 @@ pub enum RefusalName {
     Runtime,
     /// It holds as many assignments as it may.
     Slots,
+    /// As many of a group as may be together are there, or nobody can tell whether they are.
+    Spread,
 }
 
 impl RefusalName {
@@ -89,6 +91,7 @@ impl RefusalName {
             Self::Device => "device",
             Self::Runtime => "runtime",
             Self::Slots => "slots",
+            Self::Spread => "spread",
         }
     }
 }

@@ -21,6 +21,10 @@ pub use parse::parse;
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// The longest that a task may set for anything, in seconds.
 const YEAR_S: u64 = 366 * 24 * 3600;
+/// The most rules by which a task keeps its groups apart.
+pub const SPREAD_MAX: usize = 4;
+/// The longest name of a group, in bytes.
+const GROUP_BYTES_MAX: usize = 63;
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 /// The longest name of a profile of the placement policy, in bytes.
@@ -128,6 +132,80 @@ pub struct Place {
     pub avoid_agents: Vec<AgentId>,
     /// Taints of an agent that do not keep this task away.
     pub tolerate: Vec<String>,
+    /// How few of a group may be together. The task belongs to every group that it names here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = SPREAD_MAX)))]
+    pub spread: Vec<Spread>,
+}
+
+/// At most so many tasks of a group in one region, in one zone, on one agent, or within a distance,
+/// this one included. It is held when this task is placed: those that are placed later hold
+/// what they ask for themselves, so all of a group should ask for the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Spread {
+    /// The name of the group.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = GROUP_BYTES_MAX)))]
+    pub group: String,
+    /// The most of it that may be together, at least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+    pub max: u32,
+    /// What being together means.
+    #[serde(flatten)]
+    pub together: Together,
+}
+
+/// When two tasks are together. An agent of which it cannot be told takes none of those that ask.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Together {
+    /// Their agents have this in common.
+    Per(Per),
+    /// Their agents are at most so many metres apart, along the great circle.
+    WithinM(#[cfg_attr(feature = "schema", schemars(range(min = 0, max = 20_040_000)))] f64),
+}
+
+/// What two agents may have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// Their region.
+    Region,
+    /// Their zone: the value of the label `zone`.
+    Zone,
+    /// They are the same agent.
+    Agent,
+}
+
+impl Per {
+    /// Every choice with its name on the wire.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("region", Self::Region), ("zone", Self::Zone), ("agent", Self::Agent)];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Region => "region",
+            Self::Zone => "zone",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// The label that says in which zone an agent is.
+pub const ZONE_LABEL: &str = "zone";
+
+impl Place {
+    /// The groups that the task belongs to, each once.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        let first = |(at, rule): &(usize, &Spread)| {
+            self.spread[..*at].iter().all(|earlier| earlier.group != rule.group)
+        };
+        self.spread.iter().enumerate().filter(first).map(|(_, rule)| rule.group.as_str())
+    }
 }
 
 /// A point and how far from it is still near.

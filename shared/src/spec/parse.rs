@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::{
-    Disconnect, Exec, NAME_BYTES_MAX, Near, PROFILE_BYTES_MAX, Place, Preference, RUN_BYTES_MAX,
-    Reconcile, Retry, Run, TaskSpec, YEAR_S,
+    Disconnect, Exec, GROUP_BYTES_MAX, NAME_BYTES_MAX, Near, PROFILE_BYTES_MAX, Per, Place,
+    Preference, RUN_BYTES_MAX, Reconcile, Retry, Run, SPREAD_MAX, Spread, TaskSpec, Together,
+    YEAR_S,
 };
 use crate::border::{Fields, Problem, Problems, choice, describe, text_of};
 use crate::capacity::Resources;
@@ -205,6 +206,11 @@ fn place(mut fields: Fields<'_>, problems: &mut Problems) -> Place {
         agents: agents(&mut fields, "agents", problems),
         avoid_agents: agents(&mut fields, "avoid_agents", problems),
         tolerate: fields.texts("tolerate", LABELS_MAX, WORD_BYTES_MAX, problems),
+        spread: fields
+            .list("spread", SPREAD_MAX, problems)
+            .into_iter()
+            .filter_map(|(pointer, value)| spread(value, pointer, problems))
+            .collect(),
     };
     fields.finish(problems);
     place
@@ -252,6 +258,33 @@ fn expression(value: &Value, pointer: String, problems: &mut Problems) -> Option
         _ => {}
     }
     Some(Expression { key, op, values })
+}
+
+fn spread(value: &Value, pointer: String, problems: &mut Problems) -> Option<Spread> {
+    let mut fields = Fields::of(value, pointer.clone(), problems)?;
+    let group = fields.text("group", GROUP_BYTES_MAX, problems);
+    if fields.raw("group").is_none() || group.as_deref() == Some("") {
+        problems.add(format!("{pointer}/group"), "must name the group, for example \"web\"");
+    }
+    let max = fields.integer("max", 1..=1_000_000, problems).unwrap_or(1);
+    let (has_per, has_distance) = (fields.raw("per").is_some(), fields.raw("within_m").is_some());
+    let per = choice(&mut fields, "per", &Per::ALL, problems);
+    let within_m = fields.number("within_m", 0.0..=20_040_000.0, problems);
+    fields.finish(problems);
+    let together = match (has_per, has_distance) {
+        (true, false) => Together::Per(per?),
+        (false, true) => Together::WithinM(within_m?),
+        (true, true) => {
+            problems.add(pointer, "must hold one of `per` and `within_m`, not both");
+            return None;
+        }
+        (false, false) => {
+            let detail = "must say how far apart: `per` (region, zone or agent) or `within_m`";
+            problems.add(pointer, detail);
+            return None;
+        }
+    };
+    Some(Spread { group: group?, max: u32::try_from(max).ok()?, together })
 }
 
 fn agents(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Vec<AgentId> {

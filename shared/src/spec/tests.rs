@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Reconcile, Run, TaskSpec, parse};
+use super::{Per, Reconcile, Run, TaskSpec, Together, parse};
 use crate::border::Problem;
 
 fn problems(document: &Value) -> Vec<Problem> {
@@ -15,6 +15,11 @@ fn problem(field: &str, value: Value) -> (String, String) {
     let found = problems(&json!({"run": {"noop": {}}, field: value}));
     assert_eq!(found.len(), 1, "{found:?}");
     (found[0].pointer.clone(), found[0].detail.clone())
+}
+
+/// The one problem of a rule that keeps a group apart.
+fn spread(rule: Value) -> (String, String) {
+    problem("where", json!({"spread": [rule]}))
 }
 
 #[test]
@@ -46,7 +51,9 @@ fn everything_a_task_can_say_is_kept() {
             "expressions": [{"key": "os", "op": "in", "values": ["debian", "ubuntu"]}],
             "arch": ["aarch64", "x86_64"],
             "agents": [], "avoid_agents": ["board-9"],
-            "tolerate": ["maintenance-window"]
+            "tolerate": ["maintenance-window"],
+            "spread": [{"group": "air", "max": 2, "per": "zone"},
+                {"group": "air", "max": 1, "within_m": 500}]
         },
         "prefer": {"load": 30, "capacity": 40, "distance": 20, "latency": 10, "profile": "near"},
         "priority": 50,
@@ -61,6 +68,10 @@ fn everything_a_task_can_say_is_kept() {
     assert_eq!(spec.timeout_s, None, "null is no limit, absent is the default");
     assert_eq!(spec.place.near.expect("near").within_m, Some(50_000.0));
     assert_eq!(spec.needs.device("camera"), 1);
+    let within = Together::WithinM(500.0);
+    assert_eq!(spec.place.spread[0].together, Together::Per(Per::Zone));
+    assert_eq!((spec.place.spread[1].max, spec.place.spread[1].together), (1, within));
+    assert!(spec.place.groups().eq(["air"]));
     assert_eq!(spec.prefer.profile.as_deref(), Some("near"));
     // The hash of a task under a key is of this text, also for one that an earlier core took.
     let plain = TaskSpec::new(Run::Noop {});
@@ -68,6 +79,8 @@ fn everything_a_task_can_say_is_kept() {
         serde_json::to_string(&plain.prefer).expect("serialize"),
         r#"{"load":null,"capacity":null,"distance":null,"latency":null}"#
     );
+    let place = serde_json::to_value(&plain.place).expect("serialize");
+    assert!(place.get("spread").is_none(), "{place}");
     // What is stored and shown reads back as the same task.
     let again = serde_json::to_value(&spec).expect("serialize");
     assert_eq!(parse(&again).expect("a task"), spec);
@@ -107,6 +120,26 @@ fn each_wrong_field_is_named_with_what_to_write_instead() {
             "/where/expressions/0/values",
             "at least one value",
         ),
+        (spread(json!({"max": 1, "per": "zone"})), "/where/spread/0/group", "must name the group"),
+        (spread(json!({"group": null, "per": "zone"})), "/where/spread/0/group", "must name"),
+        (spread(json!({"group": "a", "max": 0, "per": "zone"})), "/where/spread/0/max", "from 1"),
+        (
+            spread(json!({"group": "a", "per": "zones"})),
+            "/where/spread/0/per",
+            "did you mean `zone`?",
+        ),
+        (spread(json!({"group": "a", "within_m": -1})), "/where/spread/0/within_m", "from 0 to"),
+        (
+            spread(json!({"group": "a", "max": 1})),
+            "/where/spread/0",
+            "`per` (region, zone or agent)",
+        ),
+        (
+            spread(json!({"group": "a", "per": "zone", "within_m": 5})),
+            "/where/spread/0",
+            "one of `per` and `within_m`, not both",
+        ),
+        (problem("where", json!({"spread": [1, 2, 3, 4, 5]})), "/where/spread", "at most 4"),
         (problem("where", json!({"agents": ["a/b"]})), "/where/agents/0", "`/` is not allowed"),
         (problem("prefer", json!({"load": -1})), "/prefer/load", "from 0 to 1000"),
         (problem("prefer", json!({"profile": 1})), "/prefer/profile", "must be a text, not 1"),
@@ -184,6 +217,10 @@ fn hostile() -> impl Strategy<Value = Value> {
         "labels",
         "devices",
         "agents",
+        "spread",
+        "group",
+        "max",
+        "per",
         "x",
     ]);
     leaf.prop_recursive(5, 60, 6, move |inner| {

@@ -1,6 +1,7 @@
 //! The agents the core knows: what they are, whether they can be heard, what they measure.
 
 pub mod agent;
+mod ids;
 pub mod liveness;
 mod numbered;
 pub mod signal;

@@ -1,42 +1,64 @@
 //! All agents, by id. Each has a number besides, by which an index over them can be kept.
 //!
-//! Agents are kept behind `Arc`, so that a reader takes an immutable snapshot of the whole fleet
-//! without stopping the core: changing an agent that a snapshot still holds copies that one agent.
+//! A reader takes an immutable snapshot of the whole fleet without stopping the core: ids and agents
+//! are shared, a few thousand at a time, until they change. Changing an agent that a snapshot still holds copies that
+//! one agent, and the list of those beside it.
 
-use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use shared::id::AgentId;
 
 use super::agent::Agent;
+use super::ids::Ids;
 use crate::lookup::{Lookup, hash};
+use crate::shelves::Shelves;
 
 /// The number of an agent: dense, given in the order of arrival, and never given again.
 pub(crate) type Number = u32;
 
+/// Agents that are shared, or copied, together.
+const TOGETHER: usize = 64;
+
+type Agents = Shelves<[Option<Arc<Agent>>; TOGETHER]>;
+
 /// All agents, by id.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Fleet {
-    /// In order of their ids.
-    numbers: BTreeMap<AgentId, Number>,
-    /// The same numbers, found faster.
-    lookup: Lookup,
-    /// By number; nobody where one was taken out.
-    agents: Vec<Option<Arc<Agent>>>,
+    ids: Ids,
+    /// The same ids, found faster. A snapshot has none: it would have to be copied.
+    lookup: Option<Lookup>,
+    /// By number; nobody where one was taken out, or has not come yet.
+    agents: Agents,
+    /// How many numbers were given.
+    given: Number,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        let lookup = Some(Lookup::default());
+        Self { ids: Ids::default(), lookup, agents: Agents::default(), given: 0 }
+    }
 }
 
 impl Fleet {
+    /// The fleet as it is now, for readers: shared, not copied.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let (ids, agents) = (self.ids.clone(), self.agents.clone());
+        Self { ids, lookup: None, agents, given: self.given }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.numbers.len()
+        self.ids.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
+        self.ids.len() == 0
     }
 
     /// One of them.
@@ -52,25 +74,40 @@ impl Fleet {
 
     /// Those behind `after`, by id: a page of the list.
     pub fn after<'a>(&'a self, after: Option<&AgentId>) -> impl Iterator<Item = &'a Agent> {
-        let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
-        self.numbers.range((from, Unbounded)).filter_map(|(_, number)| self.at(*number))
+        let from = after.map_or(Unbounded, Excluded);
+        self.ids.from(from).filter_map(|(_, number)| self.at(number))
+    }
+
+    /// All ids, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &AgentId> {
+        self.ids.from(Unbounded).map(|(id, _)| id)
+    }
+
+    /// How many numbers were given: each is below this.
+    pub(crate) fn given(&self) -> Number {
+        self.given
     }
 
     /// Adds one, or replaces it; says its number.
     pub(crate) fn put(&mut self, agent: Agent) -> Number {
-        let known = self.number(&agent.id);
-        let Self { numbers, lookup, agents } = self;
-        // As many as fit into memory have numbers that fit into one.
-        let number = known.unwrap_or(agents.len() as Number);
-        let id = agent.id.clone();
-        let agent = Some(Arc::new(agent));
-        match agents.get_mut(number as usize) {
-            Some(known) => *known = agent,
-            None => agents.push(agent),
+        let number = self.number(&agent.id).unwrap_or_else(|| self.welcome(&agent.id));
+        if let Some(place) = self.place(number) {
+            *place = Some(Arc::new(agent));
         }
-        if known.is_none() {
-            lookup.insert(hash(id.as_str()), number, hash_in(agents));
-            numbers.insert(id, number);
+        number
+    }
+
+    /// A number for an id that has none.
+    fn welcome(&mut self, id: &AgentId) -> Number {
+        // As many as fit into memory have numbers that fit into one.
+        let number = self.given;
+        self.given += 1;
+        if number as usize / TOGETHER == self.agents.len() {
+            self.agents.push([const { None }; TOGETHER]);
+        }
+        self.ids.insert(id.clone(), number);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.insert(hash(id.as_str()), number, hash_in(&self.agents));
         }
         number
     }
@@ -81,57 +118,75 @@ impl Fleet {
         number: Number,
         how: impl FnOnce(&mut Agent) -> R,
     ) -> Option<(&Agent, R)> {
-        let agent = self.agents.get_mut(number as usize)?.as_mut()?;
+        let agent = self.place(number)?.as_mut()?;
         let answer = how(Arc::make_mut(agent));
         Some((agent, answer))
     }
 
     /// Takes one out; says its number.
     pub(crate) fn remove(&mut self, id: &AgentId) -> Option<Number> {
-        let number = self.numbers.remove(id)?;
-        self.lookup.remove(hash(id.as_str()), number, hash_in(&self.agents));
-        self.agents[number as usize] = None;
+        let number = self.ids.remove(id)?;
+        if let Some(lookup) = &mut self.lookup {
+            lookup.remove(hash(id.as_str()), number, hash_in(&self.agents));
+        }
+        *self.place(number)? = None;
         Some(number)
     }
 
     /// The one with a number.
     pub(crate) fn at(&self, number: Number) -> Option<&Agent> {
-        self.agents.get(number as usize)?.as_deref()
+        at(&self.agents, number)
+    }
+
+    fn place(&mut self, number: Number) -> Option<&mut Option<Arc<Agent>>> {
+        let number = number as usize;
+        self.agents.get_mut(number / TOGETHER)?.get_mut(number % TOGETHER)
     }
 
     /// All of them with their numbers, by id.
     pub(crate) fn numbered(&self) -> impl Iterator<Item = (Number, &Agent)> {
-        self.numbers.values().filter_map(|number| Some((*number, self.at(*number)?)))
+        self.ids.from(Unbounded).filter_map(|(_, number)| Some((number, self.at(number)?)))
     }
 
     /// All of them with their numbers, by number.
     pub(crate) fn by_number(&self) -> impl Iterator<Item = (Number, &Agent)> {
-        let all = self.agents.iter().enumerate();
-        all.filter_map(|(number, agent)| Some((number as Number, agent.as_deref()?)))
+        (0..self.given).filter_map(|number| Some((number, self.at(number)?)))
     }
 
     /// All numbers, by id.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = Number> {
-        self.numbers.values().copied()
+        self.ids.from(Unbounded).map(|(_, number)| number)
+    }
+
+    /// One of them, with its number.
+    pub(crate) fn numbered_one(&self, id: &AgentId) -> Option<(Number, &Agent)> {
+        let number = self.number(id)?;
+        Some((number, self.at(number)?))
     }
 
     /// The number of one.
     pub(crate) fn number(&self, id: &AgentId) -> Option<Number> {
-        let is = |number| self.at(number).is_some_and(|agent| agent.id == *id);
-        self.lookup.find(hash(id.as_str()), is)
+        let Some(lookup) = &self.lookup else {
+            return self.ids.get(id);
+        };
+        lookup.find(hash(id.as_str()), |number| self.at(number).is_some_and(|one| one.id == *id))
     }
 
     /// The numbers of those next to an id.
     pub(crate) fn beside(&self, id: &AgentId) -> [Option<Number>; 2] {
-        let before = self.numbers.range((Unbounded, Excluded(id))).next_back();
-        let after = self.numbers.range((Excluded(id), Unbounded)).next();
-        [before, after].map(|beside| beside.map(|(_, number)| *number))
+        let after = self.ids.from(Excluded(id)).next();
+        [self.ids.before(id), after.map(|(_, number)| number)]
     }
 }
 
 /// The hash of the id of each.
-fn hash_in(agents: &[Option<Arc<Agent>>]) -> impl Fn(Number) -> u64 {
-    |number| agents[number as usize].as_ref().map_or(0, |agent| hash(agent.id.as_str()))
+fn hash_in(agents: &Agents) -> impl Fn(Number) -> u64 {
+    |number| at(agents, number).map_or(0, |agent| hash(agent.id.as_str()))
+}
+
+fn at(agents: &Agents, number: Number) -> Option<&Agent> {
+    let number = number as usize;
+    agents.get(number / TOGETHER)?[number % TOGETHER].as_deref()
 }
 
 impl FromIterator<Agent> for Fleet {

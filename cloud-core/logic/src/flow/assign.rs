@@ -25,7 +25,7 @@ pub(crate) fn assign(
     };
     let spec = task.row.spec.clone();
     let avoid = Cloud::avoided(task, context.now.mono);
-    let request = Request { spec: &spec, avoid: &avoid };
+    let request = Request { spec: &spec, avoid: &avoid, groups: cloud.fleet.groups() };
     // A choice may have been made on an older picture of the fleet: it is only a proposal.
     let profile = cloud.policy.profile_of(&spec);
     let policy = cloud.policy.of(profile);
@@ -73,10 +73,8 @@ pub(crate) fn assign(
     if let Some(task) = cloud.tasks.get_mut(&id) {
         task.assignment = Some(Box::new(row));
     }
-    cloud.fleet.change(&chosen.agent, |agent| {
-        agent.used.add(&spec.needs);
-        agent.assignments += 1;
-    });
+    cloud.fleet.reserve(&chosen.agent, &spec.needs);
+    cloud.fleet.join_groups(&chosen.agent, &spec);
     cloud.want(&chosen.agent, assignment, Wanted::Run, context);
     cloud.timers.set(Alarm::Offer(id), context.now.mono + cloud.settings.offer_timeout_ms);
     cloud.wake_class_of(id);

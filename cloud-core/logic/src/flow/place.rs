@@ -25,12 +25,20 @@ pub(crate) fn wake(cloud: &mut Cloud) {
         let Some(agent) = cloud.fleet.get(&id) else {
             continue;
         };
-        let policy = &cloud.policy;
+        let (policy, groups) = (&cloud.policy, cloud.fleet.groups());
         let woken = cloud.queue.wake(|spec| {
             let policy = policy.of(policy.profile_of(spec));
-            is_feasible(agent, &Request { spec, avoid: &[] }, &policy)
+            is_feasible(agent, &Request { spec, avoid: &[], groups }, &policy)
         });
         for task in woken {
+            cloud.woken(task);
+        }
+    }
+    // Where a member of a group has gone from, or moved from, there may be room on any agent near by.
+    let thinned = cloud.fleet.take_thinned();
+    if !thinned.is_empty() {
+        let kept_apart = |spec: &TaskSpec| spec.place.groups().any(|name| thinned.contains(name));
+        for task in cloud.queue.wake(kept_apart) {
             cloud.woken(task);
         }
     }
@@ -51,8 +59,9 @@ pub(crate) fn next(cloud: &mut Cloud, most: usize, context: &mut Context) -> usi
         return 0;
     }
     let (taken, next) = take(cloud, most.min(TOGETHER_MAX), context);
+    let groups = cloud.fleet.groups();
     let requests: Vec<Request<'_>> =
-        next.iter().map(|one| Request { spec: &one.spec, avoid: &one.avoid }).collect();
+        next.iter().map(|one| Request { spec: &one.spec, avoid: &one.avoid, groups }).collect();
     let profile = next.first().and_then(|first| cloud.policy.profile_of(&first.spec));
     let policy = cloud.policy.of(profile);
     let Batch { choices, gain } = cloud.fleet.place_together(&requests, &policy, policy.batch);
@@ -97,8 +106,10 @@ fn take(cloud: &mut Cloud, mut most: usize, context: &Context) -> (usize, Vec<Ne
             continue;
         };
         let profile = cloud.policy.profile_of(&one.spec);
+        // One of a group changes where the next of it may go.
+        let kept_apart = !one.spec.place.spread.is_empty();
         match first {
-            Some(first) if cloud.policy.profile_of(&first) != profile => {
+            Some(first) if kept_apart || cloud.policy.profile_of(&first) != profile => {
                 cloud.retry(id);
                 break;
             }
@@ -107,7 +118,7 @@ fn take(cloud: &mut Cloud, mut most: usize, context: &Context) -> (usize, Vec<Ne
                 // In turn means one at a time, and where agents are filled up there is no other way.
                 let policy = cloud.policy.of(profile);
                 let in_turn = policy.packing || policy.batch == BatchStrategy::Greedy;
-                most = if in_turn { taken + 1 } else { most };
+                most = if in_turn || kept_apart { taken + 1 } else { most };
             }
         }
         taken += 1;

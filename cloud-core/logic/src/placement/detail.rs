@@ -1,11 +1,13 @@
 //! What is wrong with one agent, in a sentence with figures: what it has beside what is asked for.
 
 use shared::geo::Position;
+use shared::spec::{Per, Spread, Together};
 use shared::time::Timestamp;
 
 use super::Request;
-use super::refusal::Refusal;
-use super::words::{any_of, count, durations, lengths, milliseconds};
+use super::groups::zone;
+use super::refusal::{Crowded, Refusal};
+use super::words::{any_of, count, durations, length, lengths, milliseconds};
 use crate::fleet::Agent;
 
 /// The sentence for one refusal of an agent.
@@ -69,7 +71,34 @@ pub(super) fn detail(refusal: &Refusal, agent: &Agent, request: &Request<'_>) ->
         Refusal::Slots { held, held_max } => {
             format!("holds {}, at most {held_max} at once", count((*held).into(), "assignment"))
         }
+        Refusal::Spread(rules) => {
+            let told = rules.iter().map(|crowded| self::crowded(crowded, agent));
+            told.collect::<Vec<_>>().join("; ")
+        }
     }
+}
+
+/// "2 of group web are in its zone east, at most 1 allowed".
+fn crowded(crowded: &Crowded, agent: &Agent) -> String {
+    let Spread { group, max, together } = &crowded.rule;
+    let Some(held) = crowded.together else {
+        let lacks = match together {
+            Together::Per(Per::Region) => "no region",
+            Together::Per(_) => "no label zone",
+            Together::WithinM(_) => "no known position",
+        };
+        return format!("it has {lacks}, so nobody can tell it apart from others of group {group}");
+    };
+    let place = match together {
+        Together::Per(Per::Region) => {
+            format!("in its region {}", agent.facts.region.as_deref().unwrap_or_default())
+        }
+        Together::Per(Per::Zone) => format!("in its zone {}", zone(agent).unwrap_or_default()),
+        Together::Per(Per::Agent) => "on it".to_owned(),
+        Together::WithinM(within_m) => format!("within {} of it", length(*within_m)),
+    };
+    let are = if held == 1 { "is" } else { "are" };
+    format!("{held} of group {group} {are} {place}, at most {max} allowed")
 }
 
 /// A place as people write it: latitude first, about a metre exact.

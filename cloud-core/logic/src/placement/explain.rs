@@ -9,9 +9,9 @@ use shared::time::Timestamp;
 use super::Request;
 use super::plan::plan;
 use super::policy::Policy;
+use super::snapshot::Snapshot;
 use super::words::{count, length, milliseconds};
 use crate::change::Placed;
-use crate::fleet::Fleet;
 
 /// The most candidates an explanation shows.
 const CANDIDATES_MAX: usize = 10;
@@ -35,11 +35,11 @@ pub struct Waiting {
 #[must_use]
 pub fn explain_waiting(
     waiting: Waiting,
-    fleet: &Fleet,
+    snapshot: &Snapshot,
     request: &Request<'_>,
     policy: &Policy,
 ) -> Explanation {
-    let plan = plan(fleet, request, policy, CANDIDATES_MAX, EXAMPLES_MAX);
+    let plan = plan(snapshot, request, policy, CANDIDATES_MAX, EXAMPLES_MAX);
     let mut summary = waits(&plan, waiting.not_before);
     if let (Some(asked), None) = (&request.spec.prefer.profile, &plan.profile) {
         let version = plan.policy;
@@ -235,5 +235,8 @@ fn predicate(reason: RefusalName) -> (&'static str, &'static str) {
         RefusalName::Device => ("lacks a free device", "lack a free device"),
         RefusalName::Runtime => ("cannot run this kind of task", "cannot run this kind of task"),
         RefusalName::Slots => ("holds all it may", "hold all they may"),
+        RefusalName::Spread => {
+            ("has too many of a group near by", "have too many of a group near by")
+        }
     }
 }

@@ -9,7 +9,7 @@ use shared::geo::distance_m;
 use super::Request;
 use super::limits::Limits;
 use super::policy::Policy;
-use super::refusal::Refusal;
+use super::refusal::{Crowded, Refusal};
 use crate::fleet::Agent;
 
 type Filter = fn(&Agent, &Request<'_>) -> Option<Refusal>;
@@ -17,7 +17,7 @@ type Limiting = fn(&Agent, &Limits<'_>) -> Option<Refusal>;
 
 /// Every filter that is always on. The order has no meaning but speed: what is cheap or refuses often
 /// comes first.
-const FILTERS: [Filter; 18] = [
+const FILTERS: [Filter; 19] = [
     offline,
     suspect,
     cordoned,
@@ -36,6 +36,7 @@ const FILTERS: [Filter; 18] = [
     device,
     not_listed,
     avoided,
+    spread,
 ];
 
 /// Every filter of a limit. What computes on the sphere comes last.
@@ -199,6 +200,17 @@ fn taint(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
 fn not_listed(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
     let listed = &request.spec.place.agents;
     (!listed.is_empty() && !listed.contains(&agent.id)).then_some(Refusal::NotListed)
+}
+
+/// Of each rule, how many are together with what would be on the agent.
+fn spread(agent: &Agent, request: &Request<'_>) -> Option<Refusal> {
+    let broken = request.spec.place.spread.iter().filter_map(|rule| {
+        let together = request.groups.together(rule, agent);
+        let passes = together.is_some_and(|together| together < u64::from(rule.max));
+        (!passes).then(|| Crowded { rule: rule.clone(), together })
+    });
+    let broken: Vec<Crowded> = broken.collect();
+    (!broken.is_empty()).then_some(Refusal::Spread(broken))
 }
 
 /// The task's own list comes first: that one does not pass by waiting.

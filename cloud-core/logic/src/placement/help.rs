@@ -2,13 +2,14 @@
 //! wait. Written for the agent that is nearest to passing, with the figure it takes; where nothing
 //! in the whole fleet fits, it says so and names what there is instead.
 
-use std::collections::BTreeSet;
-
 use shared::border::nearest;
+use shared::id::AgentId;
+use shared::spec::{Per, Spread, Together};
 
 use super::Request;
 use super::detail::degrees;
-use super::refusal::Refusal;
+use super::refusal::{Crowded, Refusal};
+use super::vocabulary::Vocabulary;
 use super::words::any_of;
 use crate::fleet::{Agent, Fleet};
 
@@ -18,6 +19,7 @@ pub(super) fn help(
     agent: &Agent,
     request: &Request<'_>,
     fleet: &Fleet,
+    vocabulary: &dyn Vocabulary,
 ) -> String {
     let id = &agent.id;
     match refusal {
@@ -31,11 +33,11 @@ pub(super) fn help(
         Refusal::NotListed => not_listed(agent, request, fleet),
         Refusal::AvoidedByTask => format!("take {id} off where.avoid_agents"),
         Refusal::RefusedBefore => format!("wait until {id} is asked again"),
-        Refusal::Arch => arch(agent, request, fleet),
-        Refusal::Label => label(agent, request, fleet),
+        Refusal::Arch => arch(agent, request, vocabulary),
+        Refusal::Label => label(agent, request, vocabulary),
         Refusal::Expression => expression(agent, request),
         Refusal::Taint => taint(agent, request),
-        Refusal::Region => region(agent, request, fleet),
+        Refusal::Region => region(agent, request, vocabulary),
         Refusal::TooFar { distance_m, .. } => {
             // Rounded up: what is advised must be enough.
             format!("raise where.near.within_m to at least {:.0} for {id}", distance_m.ceil())
@@ -52,13 +54,34 @@ pub(super) fn help(
         Refusal::Cpu(_) | Refusal::Memory(_) | Refusal::Disk(_) | Refusal::Bandwidth(_) => {
             amount(refusal)
         }
-        Refusal::Device(_) => devices(refusal, fleet),
+        Refusal::Device(_) => devices(refusal, vocabulary),
         Refusal::Runtime => {
             format!("update {id} to a version that can run `{}`", request.spec.run.kind())
+        }
+        Refusal::Spread(rules) => {
+            rules.iter().map(|crowded| apart(crowded, agent)).collect::<Vec<_>>().join("; ")
         }
         Refusal::Slots { held_max: 0, .. } => format!("let {id} take assignments"),
         Refusal::Slots { held_max, .. } => {
             format!("wait until an assignment of {id} is over, or let it hold more than {held_max}")
+        }
+    }
+}
+
+fn apart(crowded: &Crowded, agent: &Agent) -> String {
+    let (Spread { group, together, .. }, id) = (&crowded.rule, &agent.id);
+    match (crowded.together, together) {
+        (Some(held), _) => {
+            let more = held + 1;
+            format!(
+                "wait until one of group {group} is over, add an agent elsewhere, or raise max in \
+                 where.spread to {more}"
+            )
+        }
+        (None, Together::Per(Per::Region)) => format!("give {id} a region"),
+        (None, Together::Per(_)) => format!("give {id} a label zone"),
+        (None, Together::WithinM(_)) => {
+            format!("give {id} a position (its latitude and longitude)")
         }
     }
 }
@@ -86,15 +109,14 @@ fn amount(refusal: &Refusal) -> String {
     refusal.shortages().into_iter().map(advice).collect::<Vec<_>>().join("; ")
 }
 
-fn devices(refusal: &Refusal, fleet: &Fleet) -> String {
+fn devices(refusal: &Refusal, vocabulary: &dyn Vocabulary) -> String {
     let advice = |(name, shortage): (&str, &shared::capacity::Shortage)| {
         let needed = shortage.needed;
         if needed <= shortage.capacity {
             return format!("wait until {needed} {name} are free");
         }
-        let known =
-            words_of(fleet, |agent| agent.facts.capacity.devices.keys().map(String::as_str));
-        if known.contains(name) {
+        let known = vocabulary.devices();
+        if known.binary_search(&name).is_ok() {
             format!("add an agent with {needed} {name}, or ask for fewer in needs.devices")
         } else {
             format!("no agent has a device {name}{}", instead(name, &known))
@@ -107,7 +129,7 @@ fn not_listed(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
     let listed = &request.spec.place.agents;
     match listed.iter().find(|id| fleet.get(id).is_none()) {
         Some(missing) => {
-            let known = words_of(fleet, |agent| [agent.id.as_str()]);
+            let known: Vec<&str> = fleet.ids().map(AgentId::as_str).collect();
             format!(
                 "where.agents lists {missing}, but there is no such agent{}",
                 instead(missing.as_str(), &known)
@@ -117,25 +139,24 @@ fn not_listed(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
     }
 }
 
-fn arch(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
+fn arch(agent: &Agent, request: &Request<'_>, vocabulary: &dyn Vocabulary) -> String {
     let asked = &request.spec.place.arch;
-    let known = words_of(fleet, |agent| [agent.facts.arch.as_str()]);
-    if asked.iter().any(|arch| known.contains(arch.as_str())) {
+    let known = vocabulary.architectures();
+    if asked.iter().any(|arch| known.binary_search(&arch.as_str()).is_ok()) {
         format!("allow {} in where.arch", agent.facts.arch)
     } else {
-        let there: Vec<&str> = known.into_iter().collect();
         format!(
             "no agent is {}: allow {} in where.arch, or add such an agent",
             any_of(asked),
-            any_of(&there)
+            any_of(&known)
         )
     }
 }
 
-fn region(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
+fn region(agent: &Agent, request: &Request<'_>, vocabulary: &dyn Vocabulary) -> String {
     let asked = &request.spec.place.regions;
-    let known = words_of(fleet, |agent| agent.facts.region.as_deref());
-    let populated = asked.iter().any(|region| known.contains(region.as_str()));
+    let known = vocabulary.regions();
+    let populated = asked.iter().any(|region| known.binary_search(&region.as_str()).is_ok());
     match (&agent.facts.region, asked.first()) {
         (_, Some(first)) if !populated => {
             format!("no agent is in {}{}", any_of(asked), instead(first, &known))
@@ -145,19 +166,16 @@ fn region(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
     }
 }
 
-fn label(agent: &Agent, request: &Request<'_>, fleet: &Fleet) -> String {
+fn label(agent: &Agent, request: &Request<'_>, vocabulary: &dyn Vocabulary) -> String {
     let asked = &request.spec.place.labels;
     let held =
         |agent: &Agent, key: &str, value: &String| agent.facts.labels.get(key) == Some(value);
-    let nowhere = asked.iter().find(|(key, value)| !fleet.iter().any(|one| held(one, key, value)));
+    let nowhere = asked.iter().find(|(key, value)| !vocabulary.has_label(key, value));
     if let Some((key, value)) = nowhere {
-        let known = words_of(fleet, |agent| agent.facts.labels.get(key).map(String::as_str));
+        let known = vocabulary.values(key);
         let there = match known.is_empty() {
             true => String::new(),
-            false => {
-                let there: Vec<&str> = known.into_iter().collect();
-                format!(" (there is {key}={})", any_of(&there))
-            }
+            false => format!(" (there is {key}={})", any_of(&known)),
         };
         return format!(
             "no agent has label {key}={value}{there}: label one, or drop it from where.labels"
@@ -196,20 +214,11 @@ fn taint(agent: &Agent, request: &Request<'_>) -> String {
     format!("add {} to where.tolerate", taints.join(" and "))
 }
 
-/// Every word of a kind that the fleet knows.
-fn words_of<'a, I>(fleet: &'a Fleet, words: impl Fn(&'a Agent) -> I) -> BTreeSet<&'a str>
-where
-    I: IntoIterator<Item = &'a str>,
-{
-    fleet.iter().flat_map(words).collect()
-}
-
 /// What to write instead of a word that the fleet does not know.
-fn instead(wrong: &str, known: &BTreeSet<&str>) -> String {
-    let there: Vec<&str> = known.iter().copied().collect();
-    match nearest(wrong, there.iter().copied()) {
+fn instead(wrong: &str, known: &[&str]) -> String {
+    match nearest(wrong, known.iter().copied()) {
         Some(near) => format!("; did you mean {near}?"),
-        None if there.is_empty() => String::new(),
-        None => format!("; there is {}", any_of(&there)),
+        None if known.is_empty() => String::new(),
+        None => format!("; there is {}", any_of(known)),
     }
 }

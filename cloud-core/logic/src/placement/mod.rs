@@ -7,6 +7,7 @@ mod candidates;
 mod detail;
 mod explain;
 mod filter;
+mod groups;
 mod help;
 mod index;
 mod limits;
@@ -16,7 +17,9 @@ mod refusal;
 mod replay;
 mod roster;
 mod score;
+mod snapshot;
 mod terms;
+mod vocabulary;
 mod words;
 
 #[cfg(test)]
@@ -29,12 +32,14 @@ pub use batch::{Batch, Choice, Gain, TOGETHER_MAX};
 pub use candidates::{Chooser, FullScan};
 pub use explain::{Waiting, explain_placed, explain_waiting, what_helps};
 pub use filter::{is_feasible, refusals};
+pub use groups::Groups;
 pub use plan::plan;
 pub use policy::{Policy, Weights};
 pub use refusal::Refusal;
 pub use replay::{Recorded, replay};
 pub use roster::Roster;
 pub use score::candidate;
+pub use snapshot::Snapshot;
 
 /// What is to be placed.
 #[derive(Debug, Clone, Copy)]
@@ -43,4 +48,14 @@ pub struct Request<'a> {
     pub spec: &'a TaskSpec,
     /// Agents that have just refused this task. Not for ever: waiting helps against it.
     pub avoid: &'a [AgentId],
+    /// Who is in the groups that the task is to be kept apart from.
+    pub groups: &'a Groups,
+}
+
+impl<'a> Request<'a> {
+    /// To place a task that no agent has refused, and that keeps apart from nobody.
+    #[must_use]
+    pub fn of(spec: &'a TaskSpec) -> Self {
+        Self { spec, avoid: &[], groups: &groups::NO_GROUPS }
+    }
 }

@@ -5,6 +5,7 @@
 use shared::api::RefusalName;
 use shared::capacity::{Resource, Shortage};
 use shared::geo::{Position, distance_m};
+use shared::spec::Spread;
 
 use super::Request;
 
@@ -82,6 +83,18 @@ pub enum Refusal {
         /// The most it holds at once.
         held_max: u32,
     },
+    /// Too many of a group are together with it, or nobody can tell. Never empty.
+    Spread(Vec<Crowded>),
+}
+
+/// A rule that keeps a group apart, where it does not hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Crowded {
+    /// The rule.
+    pub rule: Spread,
+    /// How many are together already; `None` when the agent has no region, zone or position by which
+    /// to tell.
+    pub together: Option<u64>,
 }
 
 /// What is short would be enough if nothing else were on the agent.
@@ -122,6 +135,7 @@ impl Refusal {
             Self::Device(_) => RefusalName::Device,
             Self::Runtime => RefusalName::Runtime,
             Self::Slots { .. } => RefusalName::Slots,
+            Self::Spread(_) => RefusalName::Spread,
         }
     }
 
@@ -142,6 +156,8 @@ impl Refusal {
             | Self::Bandwidth(shortage) => can_come_free(shortage),
             Self::Device(shortages) => shortages.iter().all(can_come_free),
             Self::Slots { held_max, .. } => *held_max > 0,
+            // Members end, or are placed elsewhere.
+            Self::Spread(rules) => rules.iter().all(|crowded| crowded.together.is_some()),
             Self::Cordoned
             | Self::Draining
             | Self::Quarantined

@@ -51,9 +51,12 @@ pub fn replay(
 ) -> PolicyReplay {
     let other = &Policy { version: in_force.version, ..other.clone() };
     let mut roster = Roster::from(fleet);
+    recorded
+        .iter()
+        .filter(|one| one.live)
+        .for_each(|one| roster.join_groups(&one.agent, &one.spec));
     let mut tally = Tally::default();
     for one in recorded {
-        let request = Request { spec: &one.spec, avoid: &[] };
         let profile = one.spec.prefer.profile.as_deref();
         if profile.is_some() && other.profile_of(&one.spec).is_none() {
             tally.unknown_profiles.extend(profile.map(str::to_owned));
@@ -66,7 +69,10 @@ pub fn replay(
                 agent.used.subtract(&one.spec.needs);
                 agent.assignments = agent.assignments.saturating_sub(1);
             });
+            roster.leave_groups(&one.agent, &one.spec);
         }
+        let groups = roster.groups().clone();
+        let request = Request { groups: &groups, ..Request::of(&one.spec) };
         let before = roster.best(&request, &in_force);
         let after =
             if *in_force == *other { before.clone() } else { roster.best(&request, &other) };
@@ -78,6 +84,7 @@ pub fn replay(
         });
         if let Some(agent) = held {
             roster.change(&one.agent, |changed| *changed = agent);
+            roster.join_groups(&one.agent, &one.spec);
         }
         tally.take(one, before, after, gain);
     }

@@ -1,27 +1,32 @@
 //! The roster: the fleet together with the index over it, so that neither is ever without the other.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use shared::api::{AgentStatus, Candidate};
 use shared::capacity::Resources;
 use shared::geo::Position;
 use shared::id::AgentId;
+use shared::spec::TaskSpec;
 
 use super::Request;
 use super::candidates::Chooser;
+use super::groups::{Groups, Membership};
 use super::index::Index;
 use super::policy::Policy;
 use super::score::candidate;
+use super::snapshot::Snapshot;
 use crate::change::Flags;
 use crate::fleet::{Agent, Fleet, Number};
 
 /// The fleet, with the index that follows every change of it: an agent changes through
-/// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`]; a clone of that is a
-/// snapshot without the index.
+/// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`].
 #[derive(Debug, Default)]
 pub struct Roster {
     fleet: Fleet,
     index: Index,
+    members: Membership,
 }
 
 /// What of an agent an ordinary heartbeat leaves as it is.
@@ -57,7 +62,7 @@ impl Deref for Roster {
 impl From<Fleet> for Roster {
     fn from(fleet: Fleet) -> Self {
         let index = Index::new(&fleet);
-        Self { fleet, index }
+        Self { fleet, index, members: Membership::default() }
     }
 }
 
@@ -69,6 +74,7 @@ impl Roster {
         let [before, after] = self.fleet.beside(&id);
         if let Some(agent) = self.fleet.at(number) {
             self.index.put(number, agent, before, after);
+            self.members.follow(number, agent);
         }
         if self.index.has_outgrown() {
             self.index = Index::new(&self.fleet);
@@ -79,6 +85,7 @@ impl Roster {
     pub fn remove(&mut self, id: &AgentId) -> bool {
         let number = self.fleet.remove(id);
         number.into_iter().for_each(|number| self.index.remove(number));
+        self.members.remove(id);
         number.is_some()
     }
 
@@ -93,8 +100,58 @@ impl Roster {
             self.index.measure(number, agent);
         } else {
             self.index.refresh(number, agent);
+            self.members.follow(number, agent);
         }
         Some(answer)
+    }
+
+    /// Reserves room on an agent.
+    pub fn reserve(&mut self, id: &AgentId, needs: &Resources) {
+        self.change(id, |agent| {
+            agent.used.add(needs);
+            agent.assignments += 1;
+        });
+    }
+
+    /// Frees room that was reserved on an agent.
+    pub fn release(&mut self, id: &AgentId, needs: &Resources) {
+        self.change(id, |agent| {
+            agent.used.subtract(needs);
+            agent.assignments = agent.assignments.saturating_sub(1);
+        });
+    }
+
+    /// A task has an attempt on an agent: from now on it counts in its groups.
+    pub fn join_groups(&mut self, id: &AgentId, spec: &TaskSpec) {
+        if let Some((number, agent)) = self.fleet.numbered_one(id) {
+            self.members.join(spec, number, agent);
+        }
+    }
+
+    /// The attempt is over, or given up: it counts no more.
+    pub fn leave_groups(&mut self, id: &AgentId, spec: &TaskSpec) {
+        if let Some((number, agent)) = self.fleet.numbered_one(id) {
+            self.members.leave(spec, number, agent);
+        }
+    }
+
+    /// Who is in which group.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        self.members.groups()
+    }
+
+    /// Takes the groups of which members have gone or moved since it was last asked.
+    pub fn take_thinned(&mut self) -> BTreeSet<Arc<str>> {
+        self.members.take_thinned()
+    }
+
+    /// The fleet as it is now, for readers. Costs some thousands of steps for a million agents, and
+    /// leaves them shared: what changes while somebody holds it is copied, once.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let groups = self.groups().clone();
+        Snapshot::new(self.fleet.snapshot(), self.index.survey(), groups)
     }
 
     /// Whether the index is that of the fleet.
@@ -122,6 +179,27 @@ impl Roster {
         kept_max: usize,
     ) -> Vec<(Number, f64)> {
         self.index.top(request, policy, kept_max, |id| self.fleet.number(id))
+    }
+
+    /// Whether the groups have exactly the members that these tasks on these agents make, each where
+    /// its agent is.
+    ///
+    /// # Errors
+    /// Says what is not as it should be.
+    pub fn check_groups<'a>(
+        &self,
+        held: impl Iterator<Item = (&'a AgentId, &'a TaskSpec)>,
+    ) -> Result<(), String> {
+        let mut anew = Membership::default();
+        for (id, spec) in held {
+            if let Some((number, agent)) = self.fleet.numbered_one(id) {
+                anew.join(spec, number, agent);
+            }
+        }
+        match self.members.same_as(&anew) {
+            true => Ok(()),
+            false => Err(format!("{:?}, not {:?}", self.members, anew)),
+        }
     }
 
     #[cfg(test)]

@@ -130,7 +130,7 @@ impl Bench {
     ) -> (f64, String) {
         let policy = Policy::default();
         let fleet = fleet(self.agents, &self.spread, &mut Dice::new(7));
-        let requests: Vec<_> = specs.iter().map(|spec| Request { spec, avoid: &[] }).collect();
+        let requests: Vec<_> = specs.iter().map(Request::of).collect();
         let (mut least_ms, mut told) = (f64::INFINITY, String::new());
         for _ in 0..RUNS {
             let mut roster = Roster::from(fleet.clone());

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod eua;
+mod explain;
 mod fleet;
 mod others;
 mod questions;
@@ -49,6 +50,7 @@ pub fn cities() -> Measured {
     let spread = Spread::cities();
     let mut bench = Bench::new(agents, "cities", spread, &mut measured);
     bench.upkeep(&mut measured);
+    explain::measure(&mut bench, &mut measured);
     bench.questions(KINDS, &mut measured);
     others::compare(&bench.roster, &bench.spread, &mut bench.dice, &mut measured);
     measured
@@ -149,7 +151,7 @@ impl Bench {
         let mut times = Vec::new();
         for question in 0..count {
             let (spec, policy) = kind.ask(&self.spread, &mut self.dice);
-            let request = Request { spec: &spec, avoid: &[] };
+            let request = Request::of(&spec);
             if question < COMPARED {
                 let best = FullScan(&self.roster).best(&request, &policy);
                 assert_eq!(self.roster.best(&request, &policy), best, "{}", kind.name());

@@ -60,7 +60,7 @@ fn full_scan(
         .map(|_| {
             let (spec, policy) = kind.ask(spread, dice);
             let begun = now_us();
-            FullScan(roster).best(&Request { spec: &spec, avoid: &[] }, &policy);
+            FullScan(roster).best(&Request::of(&spec), &policy);
             now_us() - begun
         })
         .collect();
@@ -82,7 +82,7 @@ fn one(
     let mut missed = 0;
     for _ in 0..count {
         let (spec, policy) = kind.ask(spread, dice);
-        let Some(best) = roster.best(&Request { spec: &spec, avoid: &[] }, &policy) else {
+        let Some(best) = roster.best(&Request::of(&spec), &policy) else {
             continue;
         };
         let begun = now_us();
@@ -118,7 +118,7 @@ fn choose(
     sample: &Sample,
     dice: &mut Dice,
 ) -> Option<Candidate> {
-    let request = Request { spec, avoid: &[] };
+    let request = Request::of(spec);
     // A stride without a divisor in common with the length meets everybody once.
     let stride = (1..).map(|_| dice.below(agents.len()).max(1));
     let stride = stride.take(1_000).find(|stride| divisor(*stride, agents.len()) == 1).unwrap_or(1);

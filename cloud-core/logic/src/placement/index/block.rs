@@ -4,7 +4,7 @@
 use super::ahead::ask_for;
 use super::dictionary::{TAINT, Token};
 use super::query::Query;
-use super::row::{Device, NOWHERE, Order, Row, Vital};
+use super::row::{Device, NOWHERE, Order, Row, Vital, standing};
 use crate::fleet::Number;
 
 /// The agents of a block: as many as a word has bits.
@@ -44,6 +44,8 @@ pub(super) struct Block {
     pub(super) number: Column<Number>,
     pub(super) order: Column<Order>,
     pub(super) large: Vec<Large>,
+    /// Lanes with each kind of [`standing`].
+    pub(super) standing: [u64; standing::COUNT],
 }
 
 /// Amounts that no column holds.
@@ -155,8 +157,8 @@ pub(super) fn lanes_of(mut mask: u64) -> impl Iterator<Item = usize> {
 }
 
 impl Block {
-    pub(super) fn new(parent: u32, with_places: bool) -> Box<Self> {
-        Box::new(Self {
+    pub(super) fn new(parent: u32, with_places: bool) -> Self {
+        Self {
             parent,
             place: 0,
             taken: 0,
@@ -173,7 +175,8 @@ impl Block {
             number: [0; LANES],
             order: [0; LANES],
             large: Vec::new(),
-        })
+            standing: [0; standing::COUNT],
+        }
     }
 
     /// Asks memory for what a question looks at: its places are elsewhere.
@@ -241,6 +244,9 @@ impl Block {
     pub(super) fn set(&mut self, lane: usize, vital: &Vital) {
         let bit = 1 << lane;
         self.ready = if vital.ready { self.ready | bit } else { self.ready & !bit };
+        for (place, lanes) in self.standing.iter_mut().enumerate() {
+            *lanes = *lanes & !bit | u64::from(vital.standing >> place & 1) << lane;
+        }
         if let Some(at) = &mut self.at {
             (0..3).for_each(|axis| at[axis][lane] = vital.at[axis]);
         }
@@ -281,6 +287,11 @@ impl Block {
         let (capacity, free) = self.amounts(lane);
         Vital {
             ready: self.ready >> lane & 1 == 1,
+            standing: self
+                .standing
+                .iter()
+                .enumerate()
+                .fold(0, |all, (place, lanes)| all | ((lanes >> lane & 1) as u8) << place),
             at: match &self.at {
                 Some(at) => std::array::from_fn(|axis| at[axis][lane]),
                 None => NOWHERE,

@@ -157,6 +157,7 @@ impl Bounds {
         let placed = self.have_places();
         Vital {
             ready: !self.are_empty(),
+            standing: 0,
             at: if placed { std::array::from_fn(middle) } else { NOWHERE },
             load: most[LOAD].max(0.0),
             latency_ms: -most[LATENCY],

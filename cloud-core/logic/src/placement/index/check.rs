@@ -80,7 +80,7 @@ impl Index {
             if tree.kept == Kept::ByRoom && query.is_somewhere() {
                 continue;
             }
-            for block in &tree.blocks {
+            for block in tree.blocks.iter() {
                 let mask = candidates(
                     block,
                     &query,

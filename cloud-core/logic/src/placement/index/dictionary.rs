@@ -2,9 +2,12 @@
 //! of run, devices, taints) becomes a token, exactly one per word, so that asking for a word is
 //! comparing numbers and never a guess.
 
+use std::sync::Arc;
+
 use shared::wire::uplink::Facts;
 
 use crate::lookup::{Lookup, hash};
+use crate::shelves::Shelves;
 
 /// A word. Taints are told apart by [`TAINT`], so that they stand behind all others.
 pub(super) type Token = u32;
@@ -27,12 +30,14 @@ enum Kind {
     Taint,
 }
 
-/// Every word of the fleet. One that no agent has any more stays until the index is built anew.
+/// Every word of the fleet. One that no agent has any more stays until the index is built anew. A
+/// clone shares all words with the original; one that is new to either is put into a copy of the
+/// lookup, once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dictionary {
     /// By token.
-    words: Vec<Word>,
-    lookup: Lookup,
+    words: Shelves<Word>,
+    lookup: Arc<Lookup>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,8 +81,9 @@ impl Dictionary {
         for (name, &count) in &facts.capacity.devices {
             if count > 0 {
                 let device = self.learn(Kind::Device, name);
-                let most = &mut self.words[device as usize].most;
-                *most = count.max(*most);
+                if count > self.most(device) {
+                    self.words[device as usize].most = count;
+                }
             }
         }
         spell(facts, |kind, text| Some(self.learn(kind, text))).unwrap_or_default()
@@ -93,6 +99,13 @@ impl Dictionary {
         words.iter().for_each(|word| self.word_mut(*word).agents += 1);
     }
 
+    /// So many more agents have each word, by token without [`TAINT`].
+    pub(super) fn take_all(&mut self, agents: &[u32]) {
+        for (at, agents) in agents.iter().enumerate().filter(|(_, agents)| **agents > 0) {
+            self.words[at].agents += agents;
+        }
+    }
+
     /// An agent does not have these words any more.
     pub(super) fn give_back(&mut self, words: &[Token]) {
         words.iter().for_each(|word| self.word_mut(*word).agents -= 1);
@@ -101,6 +114,32 @@ impl Dictionary {
     /// How many agents have a word.
     pub(super) fn agents(&self, word: Token) -> usize {
         self.words[(word & !TAINT) as usize].agents as usize
+    }
+
+    /// Every architecture that some agent has.
+    pub(super) fn all_arch(&self) -> impl Iterator<Item = (&str, Token)> {
+        self.all(Kind::Arch)
+    }
+
+    /// Every region.
+    pub(super) fn all_regions(&self) -> impl Iterator<Item = (&str, Token)> {
+        self.all(Kind::Region)
+    }
+
+    /// Every kind of device.
+    pub(super) fn all_devices(&self) -> impl Iterator<Item = (&str, Token)> {
+        self.all(Kind::Device)
+    }
+
+    /// Every value of a label.
+    pub(super) fn all_values(&self, key: &str) -> impl Iterator<Item = (&str, Token)> {
+        self.label_key(key).into_iter().flat_map(|key| self.all(Kind::Label(key)))
+    }
+
+    fn all(&self, kind: Kind) -> impl Iterator<Item = (&str, Token)> {
+        let there = self.words.iter().enumerate();
+        let there = there.filter(move |(_, word)| word.kind == kind && word.agents > 0);
+        there.map(|(at, word)| (&*word.text, at as Token))
     }
 
     pub(super) fn label_key(&self, key: &str) -> Option<Token> {
@@ -156,7 +195,8 @@ impl Dictionary {
         }
         let at = self.words.len() as Token;
         let words = &self.words;
-        self.lookup.insert(hash_of(kind, text), at, |at| words[at as usize].hash());
+        let lookup = Arc::make_mut(&mut self.lookup);
+        lookup.insert(hash_of(kind, text), at, |at| words[at as usize].hash());
         self.words.push(Word { kind, text: text.into(), agents: 0, most: 0 });
         if kind == Kind::Taint { at | TAINT } else { at }
     }

@@ -52,6 +52,8 @@
 //! fleet has doubled it is packed anew.
 
 mod ahead;
+mod apart;
+mod asked;
 mod block;
 mod bounds;
 mod check;
@@ -64,17 +66,19 @@ mod reach;
 mod row;
 mod scan;
 mod search;
+mod survey;
 mod top;
 mod tree;
 mod upkeep;
 
 use shared::id::AgentId;
 
-use self::dictionary::Dictionary;
+use self::dictionary::{Dictionary, TAINT};
 use self::pack::Kept;
 use self::query::Query;
 use self::row::{Measured, Order, Row, Vital, devices};
 use self::search::{Found, Member, Search};
+pub(super) use self::survey::Survey;
 use self::tree::{Tree, parts_of};
 use super::Request;
 use super::policy::Policy;
@@ -117,9 +121,11 @@ impl Index {
         let mut rows: Vec<Row> = Vec::with_capacity(fleet.len());
         // In the order in which they came, which is the order in which they stand in memory.
         let mut row_of = Vec::new();
+        let mut agents_with: Vec<u32> = Vec::new();
         for (number, agent) in fleet.by_number() {
             let words = dictionary.words(&agent.facts);
-            dictionary.take(&words);
+            agents_with.resize(dictionary.len(), 0);
+            words.iter().for_each(|word| agents_with[(word & !TAINT) as usize] += 1);
             row_of.resize(number as usize + 1, 0);
             row_of[number as usize] = rows.len();
             rows.push(Row {
@@ -131,6 +137,7 @@ impl Index {
             });
             set_member(&mut members, number, agent);
         }
+        dictionary.take_all(&agents_with);
         // In the lower half, evenly, so that as many again find room behind the last one.
         let count = rows.len();
         let step = ((1_u64 << 31) / (count as u64 + 1)).max(1) as Order;
@@ -179,6 +186,11 @@ impl Index {
             tree.remove(number);
             tree.insert(row.clone());
         }
+    }
+
+    /// All agents as they are now, to be counted: shared, not copied.
+    pub(super) fn survey(&self) -> Survey {
+        Survey::new(self.by_place.blocks.clone(), self.dictionary.clone())
     }
 
     /// Follows what has changed of an agent: anything but its words (labels, architecture, region,

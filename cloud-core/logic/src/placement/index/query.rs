@@ -10,8 +10,10 @@ use super::super::Request;
 use super::super::limits::Limits;
 use super::super::policy::Policy;
 use super::super::terms::{Weighing, free_share, reference};
+use super::apart::Apart;
 use super::bounds::{LATENCY_MS_REF, LATENCY_WORTH, LOAD_WORTH, SHARE_WORTH};
 use super::dictionary::{Dictionary, Token};
+use super::search::Member;
 use crate::fleet::Number;
 
 /// Nodes and blocks that are opened in a microsecond, about. A budget is counted in them: deciding knows
@@ -39,7 +41,7 @@ pub(super) struct Query<'a> {
     pub(super) devices: Vec<Count>,
     /// Of each of these lists, one word.
     pub(super) required: Vec<Vec<Token>>,
-    /// None of these words.
+    /// None of these words, which are in order.
     pub(super) barred: Vec<Token>,
     /// No taint but these.
     pub(super) tolerated: Vec<Token>,
@@ -47,6 +49,8 @@ pub(super) struct Query<'a> {
     pub(super) avoided: Vec<Number>,
     /// How many nodes and blocks may be opened before what was found is enough.
     pub(super) opens_max: usize,
+    /// How far from others of its groups; the words and agents of it are among those above.
+    pub(super) apart: Apart,
 }
 
 /// An area with the circle round it.
@@ -157,11 +161,18 @@ impl<'a> Query<'a> {
             words.one_of(limits.regions.iter().filter_map(|word| dictionary.region(word)))?;
         }
         words.one_of(dictionary.runtime(request.spec.run.kind()))?;
+        let mut apart = Apart::of(request, dictionary);
+        for list in std::mem::take(&mut apart.required) {
+            words.one_of(list)?;
+        }
+        words.barred.append(&mut apart.full);
+        words.barred.sort_unstable();
         // What every agent has need not be sought.
         let had_by_all = |word: &Token| dictionary.agents(*word) == agents;
         words.required.retain(|words| !words.iter().any(had_by_all));
         let avoided = place.avoid_agents.iter().chain(request.avoid);
         let mut avoided: Vec<Number> = avoided.filter_map(number).collect();
+        avoided.append(&mut apart.full_agents);
         avoided.sort_unstable();
         let tolerated = place.tolerate.iter();
         let (weighing, amounts) = (Weighing::of(request, policy), amounts(needs));
@@ -184,6 +195,19 @@ impl<'a> Query<'a> {
             tolerated: tolerated.filter_map(|word| dictionary.taint(word)).collect(),
             avoided,
             opens_max: policy.budget_us.map_or(usize::MAX, |us| OPENS_PER_US * us as usize),
+            apart,
+        })
+    }
+
+    /// Whether the place of an agent is one that may be: what no column tells, and is asked last.
+    pub(super) fn admits(&self, member: Option<&Member>) -> bool {
+        let (area, apart) = (&self.area, &self.apart);
+        if area.is_none() && apart.crowds.is_empty() {
+            return true;
+        }
+        member.and_then(|member| member.position).is_some_and(|position| {
+            area.as_ref().is_none_or(|within| within.area.contains(position))
+                && !apart.is_crowded(position.unit_vector())
         })
     }
 

@@ -16,8 +16,10 @@ pub(super) type Order = u32;
 /// What changes while an agent works.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Vital {
-    /// It may be given something at all: it is online, nobody keeps it out, and it has a slot free.
+    /// It may be given something at all: nothing of its standing is in the way.
     pub(super) ready: bool,
+    /// What is in the way, one bit for each of [`standing`].
+    pub(super) standing: u8,
     /// The point of the unit sphere where it is; infinitely far away when nobody knows.
     pub(super) at: [f64; 3],
     /// The load term of its score.
@@ -69,15 +71,43 @@ impl Measured {
 /// Where nobody knows.
 pub(super) const NOWHERE: [f64; 3] = [f64::INFINITY; 3];
 
+/// What keeps an agent from being given anything, whatever is asked for: the places of bits.
+pub(super) mod standing {
+    use super::{Agent, AgentStatus};
+
+    pub(in super::super) const OFFLINE: usize = 0;
+    pub(in super::super) const SUSPECT: usize = 1;
+    pub(in super::super) const CORDONED: usize = 2;
+    pub(in super::super) const DRAINING: usize = 3;
+    pub(in super::super) const QUARANTINED: usize = 4;
+    /// It holds as many assignments as it may.
+    pub(in super::super) const FULL: usize = 5;
+    /// It may hold none.
+    pub(in super::super) const SHUT: usize = 6;
+    pub(in super::super) const COUNT: usize = 7;
+
+    pub(super) fn of(agent: &Agent) -> u8 {
+        let (status, flags, held_max) = (agent.status, agent.flags, agent.facts.tasks_max);
+        let holds: [(usize, bool); COUNT] = [
+            (OFFLINE, status == AgentStatus::Offline),
+            (SUSPECT, status == AgentStatus::Suspect),
+            (CORDONED, flags.cordoned),
+            (DRAINING, flags.draining),
+            (QUARANTINED, flags.quarantined),
+            (FULL, agent.assignments >= held_max),
+            (SHUT, held_max == 0),
+        ];
+        holds.into_iter().fold(0, |standing, (place, holds)| standing | u8::from(holds) << place)
+    }
+}
+
 impl Vital {
     pub(super) fn of(agent: &Agent) -> Self {
-        let flags = agent.flags;
-        let kept_out = flags.cordoned || flags.draining || flags.quarantined;
         let (capacity, used) = (agent.facts.capacity.scalars(), agent.used.scalars());
+        let standing = standing::of(agent);
         Self {
-            ready: agent.status == AgentStatus::Online
-                && !kept_out
-                && agent.assignments < agent.facts.tasks_max,
+            ready: standing == 0,
+            standing,
             at: agent.facts.position.map_or(NOWHERE, |place| place.unit_vector()),
             load: load_term(agent),
             latency_ms: agent.signal.latency_ms().unwrap_or(f64::INFINITY),

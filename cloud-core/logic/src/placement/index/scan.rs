@@ -15,9 +15,12 @@ use super::reach::{NEVER, each, too_far};
 /// How many lanes are scored at once; of those, none is passed by alone.
 pub(super) const ABREAST: usize = 8;
 
+/// Of more words that are barred, those of a block are sought among them, not they in the block.
+const BARRED_FEW: usize = 32;
+
 /// Lanes whose value passes.
 #[inline]
-fn lanes_where<T: Copy>(column: &Column<T>, passes: impl Fn(T) -> bool) -> u64 {
+pub(super) fn lanes_where<T: Copy>(column: &Column<T>, passes: impl Fn(T) -> bool) -> u64 {
     let (eights, _) = column.as_chunks::<8>();
     eights.iter().rev().fold(0, |mask, eight| {
         let mut flags = [0; 8];
@@ -69,8 +72,16 @@ pub(super) fn worded(block: &Block, query: &Query<'_>, mut mask: u64) -> u64 {
 
 /// Those of some lanes that may take the task as far as other words, devices and latency go.
 pub(super) fn candidates(block: &Block, query: &Query<'_>, mut mask: u64) -> u64 {
-    for word in &query.barred {
-        mask &= !block.words.lanes(*word);
+    if query.barred.len() <= BARRED_FEW {
+        for word in &query.barred {
+            mask &= !block.words.lanes(*word);
+        }
+    } else {
+        for (word, lanes) in block.words.from(0) {
+            if query.barred.binary_search(&word).is_ok() {
+                mask &= !lanes;
+            }
+        }
     }
     if query.tolerated.is_empty() {
         mask &= !block.tainted;

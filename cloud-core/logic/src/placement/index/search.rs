@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
     }
 
     /// Takes the best of some lanes, if it is better than the best so far. First what all of them
-    /// score at most; exact scores, and outlines of areas, of as few as can be.
+    /// score at most; exact scores, outlines of areas and distances from others, of as few as can be.
     fn choose(&mut self, block: &Block, mut mask: u64) {
         let mut promised = [NEVER; LANES];
         for from in (0..LANES).step_by(ABREAST).filter(|from| mask >> from & 0xff != 0) {
@@ -263,11 +263,6 @@ impl<'a> Search<'a> {
     }
 
     fn is_inside(&self, number: Number) -> bool {
-        let Some(within) = &self.query.area else {
-            return true;
-        };
-        let member = self.members[number as usize].as_ref();
-        let position = member.and_then(|member| member.position);
-        position.is_some_and(|position| within.area.contains(position))
+        self.query.admits(self.members[number as usize].as_ref())
     }
 }

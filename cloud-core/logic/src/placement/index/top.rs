@@ -203,10 +203,6 @@ impl Top<'_> {
     }
 
     fn is_inside(&self, number: Number) -> bool {
-        let Some(within) = &self.query.area else {
-            return true;
-        };
-        let position = self.members[number as usize].as_ref().and_then(|member| member.position);
-        position.is_some_and(|position| within.area.contains(position))
+        self.query.admits(self.members[number as usize].as_ref())
     }
 }

@@ -10,6 +10,7 @@ use super::pack::{Item, Kept, divide};
 use super::query::Query;
 use super::row::Row;
 use crate::fleet::Number;
+use crate::shelves::Shelves;
 
 /// No node, no slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -39,8 +40,7 @@ pub(super) struct Node {
 pub(super) struct Tree {
     pub(super) kept: Kept,
     pub(super) nodes: Vec<Node>,
-    #[expect(clippy::vec_box, reason = "a vector that grows would hold the room of twice as many")]
-    pub(super) blocks: Vec<Box<Block>>,
+    pub(super) blocks: Shelves<Block>,
     /// [`NONE`] while nobody has come.
     pub(super) root: u32,
     /// Where each agent is, by its number: block and lane in one.
@@ -83,7 +83,7 @@ impl Tree {
         let mut tree = Self {
             kept,
             nodes: Vec::new(),
-            blocks: Vec::with_capacity(rows.len() / PACKED_LANES + 1),
+            blocks: Shelves::default(),
             root: NONE,
             slots: vec![NONE; slots],
             risen: 0,

@@ -7,9 +7,11 @@ use shared::spec::TaskSpec;
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
 
-use super::super::{Policy, Request, Waiting, explain_placed, explain_waiting, plan, what_helps};
+use super::super::{Policy, Request, Waiting, explain_placed, explain_waiting, what_helps};
 use super::worlds::any_world;
-use super::{agent, area, changed, fleet, id, melbourne, near, request, signal, sydney, task};
+use super::{
+    agent, area, changed, fleet, id, melbourne, near, plan, request, signal, snapshot, sydney, task,
+};
 use crate::change::Placed;
 use crate::fleet::Agent;
 
@@ -194,7 +196,7 @@ fn a_task_that_waits_is_told_why() {
     let fleet = fleet([busy, away]);
     let spec = task(|spec| spec.place.near = near(melbourne(), Some(50_000.0)));
     let told = |not_before| {
-        explain_waiting(waiting(not_before), &fleet, &request(&spec), &Policy::default())
+        explain_waiting(waiting(not_before), &snapshot(&fleet), &request(&spec), &Policy::default())
     };
     let explanation = told(None);
     assert_eq!(
@@ -255,7 +257,7 @@ proptest! {
     #[test]
     fn following_the_figures_of_the_advice_gives_a_place(world in any_world()) {
         let plan = |spec: &TaskSpec| {
-            let request = Request { spec, avoid: &world.avoid };
+            let request = Request { avoid: &world.avoid, ..Request::of(spec) };
             plan(&world.fleet, &request, &Policy::default(), 1, 1)
         };
         let before = plan(&world.spec);

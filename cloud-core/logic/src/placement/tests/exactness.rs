@@ -3,10 +3,12 @@
 //! soak-placement` millions, from seeds that nobody has tried (`AMBIT_SOAK`: how many worlds of each
 //! scene; `AMBIT_SOAK_SEED`: the first).
 
+use shared::api::Plan;
 use shared::id::AgentId;
+use shared::spec::TaskSpec;
 use shared::time::mix;
 
-use super::super::{Chooser, FullScan, Policy, Request, Roster, is_feasible, plan};
+use super::super::{Chooser, FullScan, Policy, Request, Roster, Snapshot, is_feasible, plan};
 use super::id;
 use super::scenes::{Dice, Scene};
 use crate::fleet::Fleet;
@@ -15,6 +17,14 @@ use crate::lookup::hash;
 /// Worlds of each scene, and questions in each world.
 const WORLDS: u64 = 16;
 const QUESTIONS: u64 = 1_000;
+
+/// What somebody was told, who still holds the fleet as it was.
+struct Held {
+    snapshot: Snapshot,
+    spec: TaskSpec,
+    policy: Policy,
+    plan: Plan,
+}
 
 /// A fleet under way.
 struct World {
@@ -25,6 +35,9 @@ struct World {
     joined: u64,
     /// Of every answer, down to its bits.
     answers: u64,
+    held: Option<Held>,
+    /// What has a place, and where.
+    placed: Vec<(AgentId, TaskSpec)>,
 }
 
 impl World {
@@ -36,8 +49,16 @@ impl World {
             6 => 300 + dice.below(700),
             _ => 900 + dice.below(1_200),
         };
-        let mut world =
-            Self { scene, dice, roster: Roster::default(), names: vec![], joined: 0, answers: 0 };
+        let mut world = Self {
+            scene,
+            dice,
+            roster: Roster::default(),
+            names: vec![],
+            joined: 0,
+            answers: 0,
+            held: None,
+            placed: vec![],
+        };
         if world.dice.once_in(2) {
             // All at once, packed.
             let fleet: Fleet = (0..size).map(|_| world.newcomer()).collect();
@@ -72,18 +93,22 @@ impl World {
 
     /// Something happens.
     fn go_on(&mut self) {
-        let what = self.dice.below(12);
+        let what = self.dice.below(14);
         if what == 0 {
             return self.join();
+        }
+        if what > 11 {
+            return self.end();
         }
         let Some(who) = self.somebody() else {
             return;
         };
-        let Self { scene, dice, roster, names, .. } = self;
+        let Self { scene, dice, roster, names, placed, .. } = self;
         match what {
             1 => {
                 assert!(roster.remove(&who));
                 names.retain(|name| *name != who);
+                placed.retain(|(agent, _)| *agent != who);
             }
             2 => {
                 // It says hello, as something else.
@@ -111,15 +136,54 @@ impl World {
         }
     }
 
+    /// Something that has a place is over.
+    fn end(&mut self) {
+        let count = self.placed.len() as u64;
+        if count > 0 {
+            let (agent, spec) = self.placed.swap_remove(self.dice.below(count) as usize);
+            self.roster.release(&agent, &spec.needs);
+            self.roster.leave_groups(&agent, &spec);
+        }
+    }
+
+    /// A plan, of the fleet as it is; and one of the fleet as it was, which must not have changed.
+    fn explain(&mut self, request: &Request<'_>, policy: &Policy) -> Result<(), String> {
+        let most = [self.dice.pick(&[0, 1, 10]), self.dice.pick(&[0, 1, 5])];
+        let snapshot = self.roster.snapshot();
+        let counted = plan(&snapshot, request, policy, most[0], most[1]);
+        let scanned = FullScan(&self.roster).plan(request, policy, most[0], most[1]);
+        if counted != scanned {
+            let spec = request.spec;
+            return Err(format!("{counted:#?}, not {scanned:#?}, for {spec:?} under {policy:?}"));
+        }
+        if let Some(Held { snapshot, spec, policy, plan: told }) = &self.held {
+            let again = plan(snapshot, &told_of(snapshot, spec), policy, 3, 3);
+            if again != *told {
+                return Err(format!("{again:#?} of what was {told:#?}"));
+            }
+        }
+        if self.held.is_none() || self.dice.once_in(4) {
+            let (spec, policy) = (request.spec.clone(), policy.clone());
+            let plan = plan(&snapshot, &told_of(&snapshot, &spec), &policy, 3, 3);
+            self.held = Some(Held { snapshot, spec, policy, plan });
+        }
+        Ok(())
+    }
+
     /// One question, and what follows from the answer.
     fn ask(&mut self) -> Result<bool, String> {
         let spec = self.scene.task(&self.names, &mut self.dice);
         let policy = self.scene.policy(&mut self.dice);
         let avoid: Vec<AgentId> =
             (0..self.dice.pick(&[0, 0, 0, 2])).filter_map(|_| self.somebody()).collect();
-        let request = Request { spec: &spec, avoid: &avoid };
+        // A world goes on while it is asked.
+        let groups = self.roster.groups().clone();
+        let request = Request { spec: &spec, avoid: &avoid, groups: &groups };
         if self.dice.once_in(4) {
             self.roster.check_reach(&request, &policy)?;
+        }
+        if self.dice.once_in(8) {
+            self.explain(&request, &policy)?;
         }
         let found = self.roster.best(&request, &policy);
         let best = FullScan(&self.roster).best(&request, &policy);
@@ -138,10 +202,9 @@ impl World {
         let terms = [Some(chosen.score), chosen.distance_m, chosen.latency_ms].map(bits);
         self.answers = terms.into_iter().fold(self.answers ^ hash(chosen.agent.as_str()), mix);
         if self.dice.once_in(2) {
-            self.roster.change(&chosen.agent, |agent| {
-                agent.used.add(&spec.needs);
-                agent.assignments += 1;
-            });
+            self.roster.reserve(&chosen.agent, &spec.needs);
+            self.roster.join_groups(&chosen.agent, &spec);
+            self.placed.push((chosen.agent, spec));
         }
         Ok(true)
     }
@@ -156,7 +219,7 @@ impl World {
             .iter()
             .filter_map(|(number, score)| Some((self.roster.at(*number)?.id.clone(), *score)))
             .collect();
-        let plan = plan(&self.roster, request, policy, kept_max, 0);
+        let plan = plan(&self.roster.snapshot(), request, policy, kept_max, 0);
         let best: Vec<_> = plan.candidates.into_iter().map(|one| (one.agent, one.score)).collect();
         let bits = |all: &[(AgentId, f64)]| -> Vec<u64> {
             all.iter().map(|(_, score)| score.to_bits()).collect()
@@ -167,6 +230,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn told_of<'a>(snapshot: &'a Snapshot, spec: &'a TaskSpec) -> Request<'a> {
+    Request { groups: snapshot.groups(), ..Request::of(spec) }
 }
 
 fn worlds() -> (u64, u64) {
@@ -192,7 +259,7 @@ fn decided_alike_by_every_build() {
     assert_eq!(answers, GOLDEN, "{answers:#x}");
 }
 
-const GOLDEN: u64 = 0x1d73_4298_4b5b_acce;
+const GOLDEN: u64 = 0x3560_4f7d_90e2_d38f;
 
 /// With a budget, what is found is one that may take the task, and nobody is further above it than
 /// it says; where it says nothing, nobody is.
@@ -206,7 +273,8 @@ fn within_a_budget_the_gap_holds() {
             let spec = scene.task(&world.names, &mut world.dice);
             let exact = scene.policy(&mut world.dice);
             let policy = Policy { budget_us: Some(world.dice.pick(&[1, 2, 4])), ..exact.clone() };
-            let request = Request { spec: &spec, avoid: &[] };
+            let groups = world.roster.groups().clone();
+            let request = Request { groups: &groups, ..Request::of(&spec) };
             let best = FullScan(&world.roster).best(&request, &exact);
             let found = world.roster.best(&request, &policy);
             assert_eq!(found.is_some(), best.is_some(), "{scene:?}: {spec:?}");
@@ -240,7 +308,8 @@ fn play(scene: Scene) {
                 Err(told) => panic!("{scene:?}, seed {seed}, question {question}: {told}"),
             }
             if question % 100 == 0 {
-                let checked = world.roster.check();
+                let placed = world.placed.iter().map(|(agent, spec)| (agent, spec));
+                let checked = world.roster.check().and(world.roster.check_groups(placed));
                 assert_eq!(checked, Ok(()), "{scene:?}, seed {seed}, question {question}");
             }
         }

@@ -96,7 +96,7 @@ fn avoided() {
     passes(&agent("a"), &spec);
     let told = refused(&agent("b"), &request(&spec), RefusalName::Avoided);
     says(told, "the task avoids it", false);
-    let again = Request { spec: &spec, avoid: &[id("a"), id("b")] };
+    let again = Request { avoid: &[id("a"), id("b")], ..Request::of(&spec) };
     let told = refused(&agent("a"), &again, RefusalName::Avoided);
     says(told, "it has just refused this task", true);
     // The user's word outlasts the agent's.

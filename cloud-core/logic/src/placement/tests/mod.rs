@@ -14,14 +14,14 @@ mod scenes;
 mod scores;
 mod worlds;
 
-use shared::api::AgentStatus;
+use shared::api::{AgentStatus, Plan};
 use shared::capacity::Resources;
 use shared::geo::{Area, Position};
 use shared::id::AgentId;
 use shared::spec::{Near, Run, TaskSpec};
 use shared::wire::uplink::{Facts, Load};
 
-use super::Request;
+use super::{FullScan, Policy, Request, Roster, Snapshot};
 use crate::change::Flags;
 use crate::fleet::{Agent, Fleet, Signal};
 
@@ -102,7 +102,7 @@ fn near(position: Position, within_m: Option<f64>) -> Option<Near> {
 }
 
 fn request(spec: &TaskSpec) -> Request<'_> {
-    Request { spec, avoid: &[] }
+    Request::of(spec)
 }
 
 /// The box between two corners.
@@ -110,4 +110,21 @@ fn area(west: f64, south: f64, east: f64, north: f64) -> Area {
     let ring = [[west, south], [east, south], [east, north], [west, north], [west, south]];
     Area::from_geojson(&serde_json::json!({"type": "Polygon", "coordinates": [ring]}))
         .expect("an area")
+}
+
+fn snapshot(fleet: &Fleet) -> Snapshot {
+    Roster::from(fleet.clone()).snapshot()
+}
+
+/// A plan, and that the full scan makes the same.
+fn plan(
+    fleet: &Fleet,
+    request: &Request<'_>,
+    policy: &Policy,
+    candidates_max: usize,
+    examples_max: usize,
+) -> Plan {
+    let plan = super::plan(&snapshot(fleet), request, policy, candidates_max, examples_max);
+    assert_eq!(plan, FullScan(fleet).plan(request, policy, candidates_max, examples_max));
+    plan
 }

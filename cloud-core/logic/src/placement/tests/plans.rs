@@ -2,8 +2,10 @@
 
 use shared::api::{AgentStatus, RefusalName};
 
-use super::super::{Policy, Request, plan};
-use super::{agent, changed, fleet, id, melbourne, near, position, request, signal, sydney, task};
+use super::super::{Policy, Request};
+use super::{
+    agent, changed, fleet, id, melbourne, near, plan, position, request, signal, sydney, task,
+};
 use crate::fleet::Agent;
 
 fn at(name: &str, latitude: f64, longitude: f64) -> Agent {
@@ -99,7 +101,7 @@ fn of_the_full_those_that_may_become_free_are_the_better_examples() {
 #[test]
 fn an_agent_that_just_refused_is_refused_for_now() {
     let (spec, avoid) = (task(|_| {}), [id("a")]);
-    let asked = Request { spec: &spec, avoid: &avoid };
+    let asked = Request { avoid: &avoid, ..Request::of(&spec) };
     let plan = plan(&fleet([agent("a"), agent("b")]), &asked, &Policy::default(), 9, 9);
     assert_eq!(plan.chosen, Some(id("b")));
     let refused = &plan.refused[0];

@@ -7,9 +7,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shared::api::AgentStatus;
 
-use super::super::{Chooser, FullScan, Policy, Request, candidate, is_feasible, plan, refusals};
+use super::super::{Chooser, FullScan, Policy, Request, candidate, is_feasible, refusals};
 use super::worlds::{World, any_world, hostile_policy, sane_policy};
-use super::{oracle, signal};
+use super::{oracle, plan, signal};
 use crate::fleet::Agent;
 
 /// The agents that may take the task with their scores, best first.

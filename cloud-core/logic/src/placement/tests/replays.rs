@@ -18,9 +18,10 @@ fn task_id(number: usize) -> TaskId {
     TaskId(Uuid::from_u128(number as u128))
 }
 
-fn best(fleet: &Fleet, spec: &TaskSpec, policy: &Policy) -> Option<AgentId> {
+fn best(roster: &Roster, spec: &TaskSpec, policy: &Policy) -> Option<AgentId> {
     let policy = policy.of(spec.prefer.profile.as_deref());
-    FullScan(fleet).best(&Request { spec, avoid: &[] }, &policy).map(|best| best.agent)
+    let request = Request { groups: roster.groups(), ..Request::of(spec) };
+    FullScan(roster).best(&request, &policy).map(|best| best.agent)
 }
 
 /// A fleet with some work on it, and what is remembered of that: half of it is over.
@@ -40,6 +41,7 @@ fn at_work(scene: Scene, dice: &mut Dice, policy: &Policy) -> (Fleet, Vec<Record
                 agent.used.add(&spec.needs);
                 agent.assignments += 1;
             });
+            roster.join_groups(&agent, &spec);
         }
         let (task, spec) = (task_id(number), Arc::new(spec));
         recorded.push(Recorded { task, spec, agent, live });
@@ -76,7 +78,9 @@ fn what_differs_is_what_full_scans_say_and_under_the_same_policy_nothing() {
         let told = replay(fleet.clone(), &recorded, &in_force, &other);
         let mut expected = BTreeMap::new();
         for one in &recorded {
-            let mut without = fleet.clone();
+            let mut without = Roster::from(fleet.clone());
+            let others = recorded.iter().filter(|other| other.live && other.task != one.task);
+            others.for_each(|other| without.join_groups(&other.agent, &other.spec));
             if let Some(mut agent) = without.get(&one.agent).cloned().filter(|_| one.live) {
                 agent.used.subtract(&one.spec.needs);
                 agent.assignments -= 1;

@@ -6,7 +6,7 @@ use shared::api::{AgentStatus, PolicyProfile, ProfileFilters, ProfileWeights};
 use shared::geo::{Area, Position};
 use shared::id::AgentId;
 use shared::label::{Expression, Operator};
-use shared::spec::{Exec, Near, Preference, Run, TaskSpec};
+use shared::spec::{Exec, Near, Per, Preference, Run, Spread, TaskSpec, Together};
 use shared::time::mix;
 
 use super::super::{Policy, Weights};
@@ -149,6 +149,9 @@ impl Scene {
         }
         let labels = &mut agent.facts.labels;
         labels.insert("os".to_owned(), dice.pick(&["debian", "alpine"]).to_owned());
+        if !dice.once_in(4) {
+            labels.insert("zone".to_owned(), format!("zone-{}", dice.below(60)));
+        }
         match self {
             Self::RareLabels => {
                 labels.insert("serial".to_owned(), name.to_owned());
@@ -286,6 +289,9 @@ impl Scene {
             if dice.once_in(6) {
                 spec.place.latency_ms_max = Some(dice.pick(&[0.0, 10.0, 100.0]));
             }
+            if dice.once_in(4) {
+                spec.place.spread = (0..1 + dice.below(2)).map(|_| self.spread(dice)).collect();
+            }
             if dice.once_in(3) {
                 let mut weight = || dice.once_in(2).then(|| dice.pick(&[0, 1, 30, 1_000]));
                 spec.prefer = Preference {
@@ -297,6 +303,17 @@ impl Scene {
                 };
             }
         })
+    }
+
+    fn spread(self, dice: &mut Dice) -> Spread {
+        let together = match dice.below(5) {
+            0 => Together::Per(Per::Region),
+            1 => Together::Per(Per::Zone),
+            2 => Together::Per(Per::Agent),
+            _ => Together::WithinM(dice.pick(&[0.0, 500.0, 20_000.0, 3e6])),
+        };
+        let group = dice.pick(&["web", "db", "cache"]).to_owned();
+        Spread { group, max: dice.pick(&[1, 1, 2, 9]), together }
     }
 
     fn area(self, dice: &mut Dice) -> Area {

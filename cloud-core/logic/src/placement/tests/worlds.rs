@@ -26,7 +26,7 @@ pub struct World {
 
 impl World {
     pub fn request(&self) -> Request<'_> {
-        Request { spec: &self.spec, avoid: &self.avoid }
+        Request { avoid: &self.avoid, ..Request::of(&self.spec) }
     }
 }
 
@@ -183,6 +183,7 @@ fn place() -> impl Strategy<Value = Place> {
             agents,
             avoid_agents,
             tolerate,
+            spread: Vec::new(),
         },
     )
 }

@@ -101,7 +101,7 @@ impl Instance {
     /// What the core comes to, and how long that takes, in milliseconds.
     fn placed(&self, how: BatchStrategy) -> (Served, f64) {
         let roster = Roster::from(self.fleet.clone());
-        let requests: Vec<_> = self.tasks.iter().map(|spec| Request { spec, avoid: &[] }).collect();
+        let requests: Vec<_> = self.tasks.iter().map(Request::of).collect();
         let begun = now_us();
         let batch = roster.place_together(&requests, &self.policy, how);
         let took_ms = (now_us() - begun) / 1e3;
@@ -117,7 +117,7 @@ impl Instance {
     /// Who covers whom, and what that scores.
     fn edges(&self) -> Vec<Vec<Edge>> {
         let edges = |spec: &TaskSpec| {
-            let request = Request { spec, avoid: &[] };
+            let request = Request::of(spec);
             let covers = self
                 .fleet
                 .iter()
