@@ -16,7 +16,7 @@ use crate::change::{AssignmentRow, Stored, TaskLife, TaskRow, Wanted};
 use crate::channel::{Channel, Channels};
 use crate::fleet::{Agent, Fleet, Signal};
 use crate::flow::submit::RecentKeys;
-use crate::placement::{Policy, Roster, Snapshot};
+use crate::placement::{Policy, Repack, Repacked, Repacking, Roster, Snapshot};
 use crate::planted::planted;
 use crate::queue::{Queue, Rank, Spot};
 use crate::settings::Settings;
@@ -285,6 +285,22 @@ impl Cloud {
     /// it believes under way, and are first to have their time to say so.
     pub(crate) fn patient_until(&self) -> Monotonic {
         if self.recovering { self.recovered_at } else { Monotonic(0) }
+    }
+
+    /// Work to be done beside the core, on any thread, when there is some: the index of a large fleet
+    /// is packed anew. Decides nothing; what comes of it goes to [`Cloud::end_repack`].
+    pub fn begin_repack(&mut self) -> Option<Repack> {
+        self.fleet.begin_repack()
+    }
+
+    /// Takes what came of that work.
+    pub fn end_repack(&mut self, packed: Repacked) -> Repacking {
+        self.fleet.end_repack(packed)
+    }
+
+    /// Nothing came of it; it is begun anew.
+    pub fn abandon_repack(&mut self) {
+        self.fleet.abandon_repack();
     }
 
     /// When to step with a tick, at the latest; a moment that has passed means at once.

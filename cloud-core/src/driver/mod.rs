@@ -6,6 +6,7 @@ mod handle;
 mod history;
 mod logs;
 mod outbound;
+mod repack;
 mod run;
 mod speak;
 #[cfg(test)]

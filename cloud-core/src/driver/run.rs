@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView};
 use super::history::History;
 use super::logs::Logs;
+use super::repack::Packing;
 use super::{DriverError, Outbound, Status, speak};
 use crate::export::TraceLane;
 use crate::observe::{
@@ -69,6 +70,7 @@ pub(super) struct Run {
     uncounted: bool,
     /// When the last round ended.
     rested: Monotonic,
+    packing: Packing,
     /// Whether agents spoke and were not listened to for so long that their silence says nothing.
     deaf: bool,
 }
@@ -101,6 +103,7 @@ impl Run {
             last_reply: 0,
             counting_at: Instant::now(),
             uncounted: true,
+            packing: Packing::default(),
         }
     }
 
@@ -190,6 +193,7 @@ impl Run {
             self.speak(outcome, looks, now);
             self.uncounted = true;
         }
+        self.packing.look(&mut self.inside.cloud).await;
         self.keep_logs();
         self.count();
         self.rested = self.inside.clock.now().mono;

@@ -15,10 +15,14 @@ use super::candidates::Chooser;
 use super::groups::{Groups, Membership};
 use super::index::Index;
 use super::policy::Policy;
+use super::repack::{Notes, Repack, Repacked, Repacking, take_over};
 use super::score::candidate;
 use super::snapshot::Snapshot;
 use crate::change::Flags;
 use crate::fleet::{Agent, Fleet, Number};
+
+/// A fleet of so many agents is packed where it stands; a larger one beside the core.
+const PACKED_AT_ONCE_MAX: usize = 20_000;
 
 /// The fleet, with the index that follows every change of it: an agent changes through
 /// [`Roster::put`], [`Roster::change`] and nothing else. Reads as a [`Fleet`].
@@ -27,6 +31,8 @@ pub struct Roster {
     fleet: Fleet,
     index: Index,
     members: Membership,
+    /// Who changes while the index is packed elsewhere.
+    notes: Notes,
 }
 
 /// What of an agent an ordinary heartbeat leaves as it is.
@@ -62,7 +68,7 @@ impl Deref for Roster {
 impl From<Fleet> for Roster {
     fn from(fleet: Fleet) -> Self {
         let index = Index::new(&fleet);
-        Self { fleet, index, members: Membership::default() }
+        Self { fleet, index, members: Membership::default(), notes: Notes::default() }
     }
 }
 
@@ -76,15 +82,43 @@ impl Roster {
             self.index.put(number, agent, before, after);
             self.members.follow(number, agent);
         }
-        if self.index.has_outgrown() {
+        self.notes.note(number);
+        if self.fleet.len() <= PACKED_AT_ONCE_MAX && self.index.has_outgrown() {
             self.index = Index::new(&self.fleet);
         }
+    }
+
+    /// Work to be done beside the core, when the index is worth packing anew and nobody is at it. What
+    /// comes of it goes to [`Roster::end_repack`].
+    pub fn begin_repack(&mut self) -> Option<Repack> {
+        let worth = self.fleet.len() > PACKED_AT_ONCE_MAX && self.index.has_outgrown();
+        (worth && !self.notes.are_taken()).then(|| self.repack())
+    }
+
+    /// The same, worth while or not.
+    pub(super) fn repack(&mut self) -> Repack {
+        self.notes.begin();
+        Repack::new(self.fleet.snapshot())
+    }
+
+    /// Takes what came of packing. It may not be all: more may have come meanwhile than is to be
+    /// replayed here.
+    pub fn end_repack(&mut self, packed: Repacked) -> Repacking {
+        take_over(&mut self.index, &self.fleet, &mut self.notes, packed)
+    }
+
+    /// Nothing came of packing.
+    pub fn abandon_repack(&mut self) {
+        self.notes.end();
     }
 
     /// Forgets an agent; `false` when there is none of this id.
     pub fn remove(&mut self, id: &AgentId) -> bool {
         let number = self.fleet.remove(id);
-        number.into_iter().for_each(|number| self.index.remove(number));
+        number.into_iter().for_each(|number| {
+            self.index.remove(number);
+            self.notes.note(number);
+        });
         self.members.remove(id);
         number.is_some()
     }
@@ -96,6 +130,7 @@ impl Roster {
         let number = self.fleet.number(id)?;
         let before = Standing::of(self.fleet.at(number)?);
         let (agent, answer) = self.fleet.change(number, how)?;
+        self.notes.note(number);
         if before == Standing::of(agent) {
             self.index.measure(number, agent);
         } else {

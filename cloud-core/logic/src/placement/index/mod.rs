@@ -149,12 +149,18 @@ impl Index {
         Self { dictionary, members, by_place, by_room, count, packed: count, packed_words, step }
     }
 
-    /// Whether so many agents, or words, have come since it was packed that packing it anew is worth
-    /// while: as many as there were, so that each costs what packing one does.
+    /// Whether so many agents, or words, have come or moved since it was packed that packing it anew is
+    /// worth while: as many as there were, so that each costs what packing one does.
     pub(crate) fn has_outgrown(&self) -> bool {
         let doubled = |now: usize, packed: usize, least: usize| now >= 2 * packed.max(least);
         doubled(self.count, self.packed, REPACKED_MIN)
             || doubled(self.dictionary.len(), self.packed_words, 64 * REPACKED_MIN)
+            || self.by_room.moved >= self.packed.max(REPACKED_MIN)
+    }
+
+    /// Whether an agent is in it.
+    pub(crate) fn has(&self, number: Number) -> bool {
+        self.by_place.slot(number).is_some()
     }
 
     /// Adds an agent, or follows everything that has changed of it. `before` and `after` are those

@@ -8,7 +8,9 @@ use shared::id::AgentId;
 use shared::spec::TaskSpec;
 use shared::time::mix;
 
-use super::super::{Chooser, FullScan, Policy, Request, Roster, Snapshot, is_feasible, plan};
+use super::super::{
+    Chooser, FullScan, Policy, Repacked, Repacking, Request, Roster, Snapshot, is_feasible, plan,
+};
 use super::id;
 use super::scenes::{Dice, Scene};
 use crate::fleet::Fleet;
@@ -35,6 +37,9 @@ struct World {
     joined: u64,
     /// Of every answer, down to its bits.
     answers: u64,
+    /// How many questions were asked, and an index that is packed meanwhile.
+    asked: u64,
+    packed: Option<Repacked>,
     held: Option<Held>,
     /// What has a place, and where.
     placed: Vec<(AgentId, TaskSpec)>,
@@ -56,6 +61,8 @@ impl World {
             names: vec![],
             joined: 0,
             answers: 0,
+            asked: 0,
+            packed: None,
             held: None,
             placed: vec![],
         };
@@ -170,8 +177,23 @@ impl World {
         Ok(())
     }
 
+    /// The index is packed anew: one step of it, from the beginning to the end.
+    fn repack(&mut self) {
+        self.packed = match self.packed.take() {
+            None => Some(self.roster.repack().work()),
+            Some(packed) => match self.roster.end_repack(packed) {
+                Repacking::GoesOn(more) => Some(more.work()),
+                Repacking::Done(_) => None,
+            },
+        };
+    }
+
     /// One question, and what follows from the answer.
     fn ask(&mut self) -> Result<bool, String> {
+        self.asked += 1;
+        if self.asked.is_multiple_of(23) {
+            self.repack();
+        }
         let spec = self.scene.task(&self.names, &mut self.dice);
         let policy = self.scene.policy(&mut self.dice);
         let avoid: Vec<AgentId> =
