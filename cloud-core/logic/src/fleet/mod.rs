@@ -8,6 +8,5 @@ pub mod signal;
 
 pub use agent::Agent;
 pub use liveness::Liveness;
-pub use numbered::Fleet;
-pub(crate) use numbered::Number;
+pub use numbered::{Fleet, Number};
 pub use signal::Signal;

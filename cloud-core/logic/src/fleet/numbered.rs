@@ -15,7 +15,7 @@ use crate::lookup::{Lookup, hash};
 use crate::shelves::Shelves;
 
 /// The number of an agent: dense, given in the order of arrival, and never given again.
-pub(crate) type Number = u32;
+pub type Number = u32;
 
 /// Agents that are shared, or copied, together.
 const TOGETHER: usize = 64;
@@ -164,8 +164,9 @@ impl Fleet {
         Some((number, self.at(number)?))
     }
 
-    /// The number of one.
-    pub(crate) fn number(&self, id: &AgentId) -> Option<Number> {
+    /// The number of one: it keeps it as long as it is there.
+    #[must_use]
+    pub fn number(&self, id: &AgentId) -> Option<Number> {
         let Some(lookup) = &self.lookup else {
             return self.ids.get(id);
         };

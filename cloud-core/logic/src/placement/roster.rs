@@ -127,7 +127,15 @@ impl Roster {
     /// else it says of itself in a hello goes through [`Roster::put`]. `None` when there is none of
     /// this id.
     pub fn change<R>(&mut self, id: &AgentId, how: impl FnOnce(&mut Agent) -> R) -> Option<R> {
-        let number = self.fleet.number(id)?;
+        self.change_numbered(self.fleet.number(id)?, how)
+    }
+
+    /// The same, for who knows the agent's number already, see [`Fleet::number`].
+    pub fn change_numbered<R>(
+        &mut self,
+        number: Number,
+        how: impl FnOnce(&mut Agent) -> R,
+    ) -> Option<R> {
         let before = Standing::of(self.fleet.at(number)?);
         let (agent, answer) = self.fleet.change(number, how)?;
         self.notes.note(number);

@@ -9,6 +9,9 @@ mod fleet;
 mod others;
 mod questions;
 
+use std::time::Instant;
+
+use cloud_core_logic::fleet::Agent;
 use cloud_core_logic::placement::{Chooser, FullScan, Request, Roster};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -80,6 +83,12 @@ fn now_us() -> f64 {
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
+/// Processor time of this process, in µs.
+fn process_us() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
 /// The middle one, and the one that one in a hundred is above.
 fn percentiles(values: &mut [f64]) -> [f64; 2] {
     values.sort_by(f64::total_cmp);
@@ -98,20 +107,33 @@ impl Bench {
     fn new(agents: u64, name: &str, spread: Spread, measured: &mut Measured) -> Self {
         let mut dice = Dice::new(7);
         let fleet = fleet(agents as usize, &spread, &mut dice);
-        let begun = now_us();
+        // Of all threads: a large fleet is packed on two.
+        let (begun, since) = (process_us(), Instant::now());
         let roster = Roster::from(fleet);
-        let built_s = (now_us() - begun) / 1e6;
+        let built_s = (process_us() - begun) / 1e6;
         let title = format!("{agents} agents, {name}");
+        let waited_s = since.elapsed().as_secs_f64();
+        measured.note(format!("{title}: built after {waited_s:.2} s on two threads"));
         measured.row(Row::small(format!("{title}: index built"), "s", built_s, 1.0, 0.25));
         let bytes = roster.index_bytes() as f64 / agents as f64;
         measured.row(Row::small(format!("{title}: index"), "B per agent", bytes, 180.0, 110.0));
         Self { title, spread, dice, roster }
     }
 
-    /// Heartbeats in no order, each of an agent that is found by its id.
+    /// Heartbeats in no order, of agents that are known by their numbers, or found by their ids.
     fn upkeep(&mut self, measured: &mut Measured) {
+        for (known, by_id) in [("by number", false), ("found by id", true)] {
+            let rate = self.heartbeats(by_id);
+            let title = format!("{}: heartbeats, agents {known}", self.title);
+            measured.row(Row::large(title, "M/s", rate, 3.0, 10.0));
+        }
+    }
+
+    /// Applies them; millions in a second.
+    fn heartbeats(&mut self, by_id: bool) -> f64 {
         let count = knob::number("AMBIT_BENCH_PLACEMENT_HEARTBEATS", HEARTBEATS);
         let ids: Vec<_> = self.roster.iter().map(|agent| agent.id.clone()).collect();
+        let numbers: Vec<_> = ids.iter().filter_map(|id| self.roster.number(id)).collect();
         let mut spent_us = 0.0;
         for _ in 0..count / 1_000 {
             let dice = &mut self.dice;
@@ -120,15 +142,19 @@ impl Bench {
                 .collect();
             let begun = now_us();
             for (agent, load, rtt_ms) in beats {
-                self.roster.change(&ids[agent], |agent| {
+                let measure = |agent: &mut Agent| {
                     agent.signal.measure_load(load);
                     agent.signal.measure_rtt(rtt_ms);
-                });
+                };
+                if by_id {
+                    self.roster.change(&ids[agent], measure);
+                } else {
+                    self.roster.change_numbered(numbers[agent], measure);
+                }
             }
             spent_us += now_us() - begun;
         }
-        let title = format!("{}: heartbeats", self.title);
-        measured.row(Row::large(title, "M/s", count as f64 / spent_us, 3.0, 10.0));
+        count as f64 / spent_us
     }
 
     fn questions(&mut self, kinds: &[(Kind, Bounds)], measured: &mut Measured) {
