@@ -9,8 +9,6 @@ mod fleet;
 mod others;
 mod questions;
 
-use std::time::Instant;
-
 use cloud_core_logic::fleet::Agent;
 use cloud_core_logic::placement::{Chooser, FullScan, Request, Roster};
 use rustix::time::{ClockId, clock_gettime};
@@ -83,12 +81,6 @@ fn now_us() -> f64 {
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
-/// Processor time of this process, in µs.
-fn process_us() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
-}
-
 /// The middle one, and the one that one in a hundred is above.
 fn percentiles(values: &mut [f64]) -> [f64; 2] {
     values.sort_by(f64::total_cmp);
@@ -107,13 +99,10 @@ impl Bench {
     fn new(agents: u64, name: &str, spread: Spread, measured: &mut Measured) -> Self {
         let mut dice = Dice::new(7);
         let fleet = fleet(agents as usize, &spread, &mut dice);
-        // Of all threads: a large fleet is packed on two.
-        let (begun, since) = (process_us(), Instant::now());
+        let begun = now_us();
         let roster = Roster::from(fleet);
-        let built_s = (process_us() - begun) / 1e6;
+        let built_s = (now_us() - begun) / 1e6;
         let title = format!("{agents} agents, {name}");
-        let waited_s = since.elapsed().as_secs_f64();
-        measured.note(format!("{title}: built after {waited_s:.2} s on two threads"));
         measured.row(Row::small(format!("{title}: index built"), "s", built_s, 1.0, 0.25));
         let bytes = roster.index_bytes() as f64 / agents as f64;
         measured.row(Row::small(format!("{title}: index"), "B per agent", bytes, 180.0, 110.0));

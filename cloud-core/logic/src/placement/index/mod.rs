@@ -86,8 +86,6 @@ use crate::fleet::{Agent, Fleet, Number};
 
 /// A word that at most so many blocks have leads straight to them.
 const RARE_BLOCKS: usize = 64;
-/// So many agents are packed on two threads.
-const TWO_THREADS_MIN: usize = 20_000;
 /// A fleet of fewer agents is not worth packing anew.
 const REPACKED_MIN: usize = 256;
 
@@ -144,7 +142,7 @@ impl Index {
         for (rank, number) in fleet.numbers().enumerate() {
             rows[row_of[number as usize]].order = (rank as Order + 1).saturating_mul(step);
         }
-        let [by_place, by_room] = both_trees(&rows);
+        let [by_place, by_room] = [Kept::ByPlace, Kept::ByRoom].map(|kept| Tree::new(&rows, kept));
         let packed_words = dictionary.len();
         Self { dictionary, members, by_place, by_room, count, packed: count, packed_words, step }
     }
@@ -304,21 +302,6 @@ impl Index {
     pub(crate) fn bytes(&self) -> usize {
         self.by_place.bytes() + self.by_room.bytes()
     }
-}
-
-/// Both trees over the same agents, for many of them on two threads: neither knows of the other.
-fn both_trees(rows: &[Row]) -> [Tree; 2] {
-    let tree = |kept| Tree::new(rows, kept);
-    std::thread::scope(|scope| {
-        let helper = std::thread::Builder::new();
-        let other = (rows.len() >= TWO_THREADS_MIN)
-            .then(|| helper.spawn_scoped(scope, || tree(Kept::ByRoom)).ok())
-            .flatten();
-        let by_place = tree(Kept::ByPlace);
-        // Where there is no other thread, or it came to nothing, this one does it.
-        let by_room = other.and_then(|other| other.join().ok());
-        [by_place, by_room.unwrap_or_else(|| tree(Kept::ByRoom))]
-    })
 }
 
 fn set_member(members: &mut Vec<Option<Member>>, number: Number, agent: &Agent) {
