@@ -34,7 +34,7 @@ fn every_promise_holds_in_fresh_worlds() {
             swept.seeds
         );
     }
-    let missing = swept.coverage.missing(swept.seeds);
+    let missing = swept.coverage.missing();
     let enough = swept.seeds >= sweep::COVERED_SEEDS_MIN;
     assert!(missing.is_empty() || !enough, "never exercised: {missing:?}");
 }

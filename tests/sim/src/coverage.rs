@@ -139,10 +139,6 @@ impl Default for Coverage {
     }
 }
 
-/// What comes up in one of some hundred or thousand worlds, and from how many on it must have.
-const RARE: &[Kind] = &[Kind::OutboxFull, Kind::OutcomeToldAgain];
-const RARE_SEEDS_MIN: u64 = 20_000;
-
 impl Coverage {
     pub fn count(&mut self, kind: Kind) {
         self.kinds[kind as usize] += 1;
@@ -171,16 +167,9 @@ impl Coverage {
         faults.chain(kinds)
     }
 
-    /// Kinds that never came up, in so many worlds: of those that come up less than once in a hundred,
-    /// only where there were enough to say so.
-    pub fn missing(&self, seeds: u64) -> Vec<String> {
-        let rare =
-            |name: &str| Kind::ALL.iter().any(|(kind, own)| *own == name && RARE.contains(kind));
-        let counts = |name: &str| seeds >= RARE_SEEDS_MIN || !rare(name);
-        self.all()
-            .filter(|(name, count)| *count == 0 && counts(name))
-            .map(|(name, _)| name)
-            .collect()
+    /// Kinds that never came up.
+    pub fn missing(&self) -> Vec<String> {
+        self.all().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
     }
 
     /// A table in two columns.

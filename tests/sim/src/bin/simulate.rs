@@ -136,7 +136,7 @@ fn tell(swept: &Swept) -> ExitCode {
         print!("{}", report::explain(*seed, Cut::default()));
         return ExitCode::FAILURE;
     }
-    let missing = swept.coverage.missing(swept.seeds);
+    let missing = swept.coverage.missing();
     if swept.seeds >= sweep::COVERED_SEEDS_MIN && !missing.is_empty() {
         println!("never exercised: {}", missing.join(", "));
         return ExitCode::FAILURE;
