@@ -127,7 +127,8 @@ fn agent_settings(chance: &mut Chance) -> AgentSettings {
     AgentSettings {
         running_max: chance.percent(30).then_some(few),
         outbox_window: chance.pick(&[3, 20, 1_000]),
-        outbox_max: if chance.percent(20) { 30 } else { 200_000 },
+        // So few that the ends of all that a board may hold just fit.
+        outbox_max: if chance.percent(20) { 20 } else { 200_000 },
         held_max: if chance.percent(20) { 6 } else { 2_000 },
         cloned_ms: chance.pick(&[5_000, 300_000]),
         inventory_part: chance.pick(&[1, 2, 1_000]),
