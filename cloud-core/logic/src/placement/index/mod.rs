@@ -67,7 +67,6 @@ mod row;
 mod scan;
 mod search;
 mod survey;
-mod top;
 mod tree;
 mod upkeep;
 
@@ -260,41 +259,58 @@ impl Index {
         policy: &Policy,
         number: impl Fn(&AgentId) -> Option<Number>,
     ) -> Option<(Number, Option<f64>)> {
-        self.search(request, policy, number).map(|(found, gap)| (found.number, gap))
+        let (found, gap) = self.search(request, policy, 1, number)?;
+        found.first().map(|found| (found.number, gap))
+    }
+
+    /// The `kept_max` best agents for a task with their scores, best first: those that would be found
+    /// one after the other if each that is found were taken out. Fewer where fewer may take it. What
+    /// competing tasks are placed by.
+    pub(crate) fn top(
+        &self,
+        request: &Request<'_>,
+        policy: &Policy,
+        kept_max: usize,
+        number: impl Fn(&AgentId) -> Option<Number>,
+    ) -> Vec<(Number, f64)> {
+        let found = self.search(request, policy, kept_max.max(1), number);
+        let found = found.map_or_else(Vec::new, |(found, _)| found);
+        found.iter().map(|found| (found.number, found.score)).collect()
     }
 
     fn search(
         &self,
         request: &Request<'_>,
         policy: &Policy,
+        kept_max: usize,
         number: impl Fn(&AgentId) -> Option<Number>,
-    ) -> Option<(Found, Option<f64>)> {
+    ) -> Option<(Vec<Found>, Option<f64>)> {
         let query = Query::new(request, policy, &self.dictionary, self.count, &number)?;
+        let search_of = |tree| Search::new(tree, &query, &self.members, kept_max);
+        let mut search = search_of(&self.by_place);
+        let lists = &self.by_place.lists;
+        let blocks = |words: &&Vec<dictionary::Token>| -> usize {
+            words.iter().map(|word| lists.count(*word)).sum()
+        };
+        let rarest = query.required.iter().min_by_key(blocks);
         let listed = &request.spec.place.agents;
         if !listed.is_empty() {
             let slots = listed.iter().filter_map(|id| self.by_place.slot(number(id)?));
-            let found = Search::new(&self.by_place, &query, &self.members).best_of(slots);
-            return found.map(|found| (found, None));
-        }
-        let blocks = |words: &&Vec<dictionary::Token>| -> usize {
-            words.iter().map(|word| self.by_place.lists.count(*word)).sum()
-        };
-        if let Some(rarest) = query.required.iter().min_by_key(blocks)
-            && blocks(&rarest) <= RARE_BLOCKS
-        {
-            let lists = &self.by_place.lists;
+            search.agents(slots.collect());
+        } else if let Some(rarest) = rarest.filter(|words| blocks(words) <= RARE_BLOCKS) {
             let blocks = rarest.iter().flat_map(|word| lists.with(*word)).map(|(at, _)| at);
-            let found = Search::new(&self.by_place, &query, &self.members).best_among(blocks);
-            return found.map(|found| (found, None));
+            search.blocks(blocks.collect());
+        } else {
+            if !query.is_somewhere() {
+                search = search_of(&self.by_room);
+            }
+            if !search.all() {
+                search = search_of(&self.by_place);
+                search.all_with_words();
+            }
         }
-        let tree = if query.is_somewhere() { &self.by_place } else { &self.by_room };
-        let mut search = Search::new(tree, &query, &self.members);
-        let (mut found, finished) = search.best();
-        if !finished {
-            search = Search::new(&self.by_place, &query, &self.members);
-            found = search.best_with_words(found);
-        }
-        found.map(|found| (found, search.gap()))
+        let gap = search.gap();
+        Some((search.found(), gap))
     }
 
     /// Bytes that searching and upkeep touch.

@@ -15,12 +15,12 @@ use super::query::Query;
 use super::reach::{NEVER, reach};
 use super::row::Order;
 use super::scan::{ABREAST, at_most, candidates, roomy, scores, worded};
-use super::tree::{NONE, Tree};
+use super::tree::{NONE, Tree, parts_of};
 use crate::fleet::Number;
 
 /// So many blocks in which nobody has all the words that are asked for, before the search stops looking
 /// into blocks to find that out: the lists of blocks by word cost about that.
-pub(super) const WORDLESS_MAX: usize = 48;
+const WORDLESS_MAX: usize = 48;
 /// So few blocks in which somebody has them are looked at one by one.
 const WORDED_FEW: usize = 64;
 
@@ -42,21 +42,22 @@ pub(super) struct Found {
 /// What is not yet opened. Compares as the search prefers: the higher bound, then the smaller id.
 /// A bound is never negative, so its bits order as it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Promise {
-    pub(super) bound: u64,
-    pub(super) order: Reverse<Order>,
-    pub(super) is_block: bool,
-    pub(super) at: u32,
+struct Promise {
+    bound: u64,
+    order: Reverse<Order>,
+    is_block: bool,
+    at: u32,
 }
 
-/// One search under way.
+/// One search under way: for the best agent, or the best few.
 pub(super) struct Search<'a> {
     tree: &'a Tree,
     query: &'a Query<'a>,
     members: &'a [Option<Member>],
-    best: Option<Found>,
-    /// The score to reach.
-    least: f64,
+    /// The best so far, best first.
+    kept: Vec<Found>,
+    /// How many are asked for: above 0.
+    kept_max: usize,
     /// Nodes and blocks that were opened.
     opened: usize,
     /// How much more somebody may score where not all was looked at.
@@ -68,48 +69,70 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(tree: &'a Tree, query: &'a Query<'a>, members: &'a [Option<Member>]) -> Self {
-        Self {
-            tree,
-            query,
-            members,
-            best: None,
-            least: 0.0,
-            opened: 0,
-            gap: None,
-            wordless: 0,
-            worded: None,
-        }
+    pub(super) fn new(
+        tree: &'a Tree,
+        query: &'a Query<'a>,
+        members: &'a [Option<Member>],
+        kept_max: usize,
+    ) -> Self {
+        let kept = Vec::with_capacity(kept_max.min(64));
+        let (opened, gap, wordless, worded) = (0, None, 0, None);
+        Self { tree, query, members, kept, kept_max, opened, gap, wordless, worded }
     }
 
-    /// The best of all agents, and whether the search came to its end: it gives up when too many
-    /// blocks were looked into for words that never meet.
-    pub(super) fn best(&mut self) -> (Option<Found>, bool) {
-        let finished = self.run(|search| search.wordless <= WORDLESS_MAX);
-        (self.best, finished)
+    /// What was found, best first.
+    pub(super) fn found(self) -> Vec<Found> {
+        self.kept
     }
 
-    /// The best of all agents, given the best so far; knows beforehand which blocks have an agent
-    /// with all the words that are asked for.
-    pub(super) fn best_with_words(&mut self, so_far: Option<Found>) -> Option<Found> {
-        self.best = so_far;
-        self.least = so_far.map_or(0.0, |found| found.score);
+    /// How much more than the last one found somebody may score; `None` when nobody does.
+    pub(super) fn gap(&self) -> Option<f64> {
+        self.gap
+    }
+
+    /// Looks at all agents. Gives up when too many blocks were looked into for words that never meet,
+    /// and says so: what was found then is not to be used.
+    #[must_use]
+    pub(super) fn all(&mut self) -> bool {
+        self.run(|search| search.wordless <= WORDLESS_MAX)
+    }
+
+    /// Looks at all agents, and knows beforehand which blocks have one with all the words that are
+    /// asked for. In the tree that has the lists.
+    pub(super) fn all_with_words(&mut self) {
         let worded = self.tree.lists.meeting(&self.query.required, self.tree.blocks.len());
         let some = worded.iter().enumerate().filter(|(_, lanes)| **lanes != 0);
         let few: Vec<u32> = some.map(|(at, _)| at as u32).take(WORDED_FEW + 1).collect();
         if few.len() <= WORDED_FEW {
-            return self.best_among(few.into_iter());
+            return self.blocks(few);
         }
         self.worded = Some(worded);
         self.run(|_| true);
-        self.best
+    }
+
+    /// Looks at some blocks.
+    pub(super) fn blocks(&mut self, mut blocks: Vec<u32>) {
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks.into_iter().for_each(|block| self.look_at(block));
+    }
+
+    /// Looks at some agents.
+    pub(super) fn agents(&mut self, mut slots: Vec<u32>) {
+        // Whoever is listed twice is there once.
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            let (block, lane) = parts_of(slot);
+            self.look_at_lanes(&self.tree.blocks[block as usize], 1 << lane);
+        }
     }
 
     /// Opens what promises most until that promises too little, or `goes_on` says no; false then.
     fn run(&mut self, goes_on: impl Fn(&Self) -> bool) -> bool {
         let mut open = BinaryHeap::with_capacity(64);
         if self.tree.root != NONE {
-            self.open(self.tree.root, &mut |promise| open.push(promise));
+            self.open(self.tree.root, &mut open);
         }
         while let Some(promise) = open.pop() {
             if !self.could_win(&promise) {
@@ -118,9 +141,9 @@ impl<'a> Search<'a> {
             if !goes_on(self) {
                 return false;
             }
-            if let Some(best) = self.best.filter(|_| self.opened >= self.query.opens_max) {
+            if let Some(last) = self.last().filter(|_| self.opened >= self.query.opens_max) {
                 // What promises most is the most that anybody left can score.
-                self.gap = Some(f64::from_bits(promise.bound) - best.score);
+                self.gap = Some(f64::from_bits(promise.bound) - last.score);
                 return true;
             }
             self.opened += 1;
@@ -131,40 +154,26 @@ impl<'a> Search<'a> {
             if promise.is_block {
                 self.look_at(promise.at);
             } else {
-                self.open(promise.at, &mut |promise| open.push(promise));
+                self.open(promise.at, &mut open);
             }
         }
         true
     }
 
-    /// How much more than the best found somebody may score; `None` when it is the best.
-    pub(super) fn gap(&self) -> Option<f64> {
-        self.gap
+    /// The last of those found, once they are as many as are asked for: who is to be found now has
+    /// to be better.
+    #[inline]
+    fn last(&self) -> Option<&Found> {
+        self.kept.last().filter(|_| self.kept.len() == self.kept_max)
     }
 
-    /// The best of some blocks.
-    pub(super) fn best_among(&mut self, blocks: impl Iterator<Item = u32>) -> Option<Found> {
-        blocks.for_each(|block| self.look_at(block));
-        self.best
-    }
-
-    /// The best of some agents.
-    pub(super) fn best_of(&mut self, slots: impl Iterator<Item = u32>) -> Option<Found> {
-        for slot in slots {
-            let (block, lane) = super::tree::parts_of(slot);
-            self.look_at_lanes(&self.tree.blocks[block as usize], 1 << lane);
-        }
-        self.best
-    }
-
-    /// Whether anything behind a promise could be better than the best so far: a higher bound, or
-    /// the same and an id that is not larger.
+    /// Whether anything behind a promise could be better than what was found: a higher bound, or the
+    /// same and an id that is not larger.
     fn could_win(&self, promise: &Promise) -> bool {
-        let Some(best) = &self.best else {
-            return true;
-        };
         let bound = f64::from_bits(promise.bound);
-        bound > best.score || (bound == best.score && promise.order.0 <= best.order)
+        self.last().is_none_or(|last| {
+            bound > last.score || (bound == last.score && promise.order.0 <= last.order)
+        })
     }
 
     /// Asks memory for what stands behind a promise.
@@ -176,8 +185,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Calls `push` with every child of a node that could win.
-    fn open(&self, node: u32, push: &mut impl FnMut(Promise)) {
+    /// Adds every child of a node that could win.
+    fn open(&self, node: u32, open: &mut BinaryHeap<Promise>) {
         let node = &self.tree.nodes[node as usize];
         node.ask_for(self.query);
         let reach = reach(&node.bounds, self.query);
@@ -192,7 +201,7 @@ impl<'a> Search<'a> {
                 at: node.children[child],
             };
             if self.could_win(&promise) {
-                push(promise);
+                open.push(promise);
             }
         }
     }
@@ -222,8 +231,8 @@ impl<'a> Search<'a> {
         self.choose(block, candidates(block, self.query, mask));
     }
 
-    /// Takes the best of some lanes, if it is better than the best so far. First what all of them
-    /// score at most; exact scores, outlines of areas and distances from others, of as few as can be.
+    /// Takes those of some lanes that are better than what was found. First what all of them score at
+    /// most; exact scores, outlines of areas and distances from others, of as few as can be.
     fn choose(&mut self, block: &Block, mut mask: u64) {
         let mut promised = [NEVER; LANES];
         for from in (0..LANES).step_by(ABREAST).filter(|from| mask >> from & 0xff != 0) {
@@ -231,27 +240,34 @@ impl<'a> Search<'a> {
             promised[from..from + ABREAST].copy_from_slice(&eight);
         }
         while let Some(lane) = lanes_of(mask).max_by(|a, b| promised[*a].total_cmp(&promised[*b])) {
-            if promised[lane] < self.least {
+            if promised[lane] < self.last().map_or(0.0, |last| last.score) {
                 return;
             }
             mask &= !(1 << lane);
             let from = lane / ABREAST * ABREAST;
             let score = scores(block, self.query, from)[lane - from];
             let (number, order) = (block.number[lane], block.order[lane]);
-            let found = Found { score, order, number };
-            if score >= self.least && self.is_better(&found) && self.is_inside(number) {
-                self.least = score;
-                self.best = Some(found);
-            }
+            self.offer(Found { score, order, number });
         }
     }
 
-    /// Better than the best so far: the higher score; of equal ones the smaller id.
+    /// Keeps one that may take the task if it is better than the last one found.
+    fn offer(&mut self, found: Found) {
+        let is_better = |other: &Found| self.is_better(&found, other);
+        if found.score < 0.0 || !self.last().is_none_or(is_better) {
+            return;
+        }
+        if !self.query.admits(self.members[found.number as usize].as_ref()) {
+            return;
+        }
+        let place = self.kept.partition_point(|other| !self.is_better(&found, other));
+        self.kept.truncate(self.kept_max - 1);
+        self.kept.insert(place, found);
+    }
+
+    /// The higher score; of equal ones the smaller id.
     #[inline]
-    fn is_better(&self, one: &Found) -> bool {
-        let Some(other) = &self.best else {
-            return true;
-        };
+    fn is_better(&self, one: &Found, other: &Found) -> bool {
         if one.score != other.score {
             return one.score > other.score;
         }
@@ -260,9 +276,5 @@ impl<'a> Search<'a> {
         }
         let id = |found: &Found| self.members[found.number as usize].as_ref().map(|one| &one.id);
         id(one) < id(other)
-    }
-
-    fn is_inside(&self, number: Number) -> bool {
-        self.query.admits(self.members[number as usize].as_ref())
     }
 }
