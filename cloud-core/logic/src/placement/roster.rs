@@ -91,7 +91,8 @@ impl Roster {
     /// Work to be done beside the core, when the index is worth packing anew and nobody is at it. What
     /// comes of it goes to [`Roster::end_repack`].
     pub fn begin_repack(&mut self) -> Option<Repack> {
-        let worth = self.fleet.len() > PACKED_AT_ONCE_MAX && self.index.has_outgrown();
+        let large = self.fleet.len() > PACKED_AT_ONCE_MAX;
+        let worth = large && (self.index.has_outgrown() || self.index.is_worn());
         (worth && !self.notes.are_taken()).then(|| self.repack())
     }
 

@@ -48,8 +48,10 @@
 //! where nothing changes ([`upkeep`]). Few agents hold an extreme, so few columns are ever asked again
 //! who holds it now. In the tree that is kept by room, some of those that rise above their block move
 //! to a better one. Newcomers go where they strain the bounds least, full blocks are divided with
-//! their neighbours, full nodes become two ([`growth`]). An agent is right wherever it stands. When a
-//! fleet has doubled it is packed anew.
+//! their neighbours, full nodes become two ([`growth`]). An agent is right wherever it stands; but
+//! those who were alike when they were packed do not stay so, and blocks promise ever more than one
+//! of theirs holds. So a large fleet is packed anew, beside the core, when each agent has changed
+//! twice, and any when it has doubled.
 
 mod ahead;
 mod apart;
@@ -102,6 +104,8 @@ pub(crate) struct Index {
     packed: usize,
     packed_words: usize,
     step: Order,
+    /// What was measured, reserved and freed since then.
+    changes: usize,
 }
 
 impl Default for Index {
@@ -143,16 +147,31 @@ impl Index {
         }
         let [by_place, by_room] = [Kept::ByPlace, Kept::ByRoom].map(|kept| Tree::new(&rows, kept));
         let packed_words = dictionary.len();
-        Self { dictionary, members, by_place, by_room, count, packed: count, packed_words, step }
+        Self {
+            dictionary,
+            members,
+            by_place,
+            by_room,
+            count,
+            packed: count,
+            packed_words,
+            step,
+            changes: 0,
+        }
     }
 
-    /// Whether so many agents, or words, have come or moved since it was packed that packing it anew is
-    /// worth while: as many as there were, so that each costs what packing one does.
+    /// Whether so many agents, or words, have come since it was packed that packing it anew is worth
+    /// while: as many as there were, so that each costs what packing one does.
     pub(crate) fn has_outgrown(&self) -> bool {
         let doubled = |now: usize, packed: usize, least: usize| now >= 2 * packed.max(least);
         doubled(self.count, self.packed, REPACKED_MIN)
             || doubled(self.dictionary.len(), self.packed_words, 64 * REPACKED_MIN)
-            || self.by_room.moved >= self.packed.max(REPACKED_MIN)
+    }
+
+    /// Whether those who were packed together have become so different since that packing them anew is
+    /// worth while: each has changed twice, on average.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.changes >= 2 * self.count.max(REPACKED_MIN)
     }
 
     /// Whether an agent is in it.
@@ -199,6 +218,7 @@ impl Index {
     /// Follows what has changed of an agent: anything but its words (labels, architecture, region,
     /// kinds of run, kinds of devices, taints), which is what it says of itself in a hello.
     pub(crate) fn refresh(&mut self, number: Number, agent: &Agent) {
+        self.changes += 1;
         let vital = Vital::of(agent);
         let devices = match agent.facts.capacity.devices.is_empty() {
             true => Vec::new(),
@@ -218,6 +238,7 @@ impl Index {
 
     /// Follows what an agent has measured, when nothing else has changed.
     pub(crate) fn measure(&mut self, number: Number, agent: &Agent) {
+        self.changes += 1;
         let measured = Measured::of(agent);
         for tree in [&mut self.by_place, &mut self.by_room] {
             tree.measure(number, &measured);

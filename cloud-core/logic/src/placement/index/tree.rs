@@ -47,8 +47,6 @@ pub(super) struct Tree {
     pub(super) slots: Vec<u32>,
     /// How many have risen above their bounds since one of them moved.
     pub(super) risen: u32,
-    /// How many have moved.
-    pub(super) moved: usize,
     /// Where each word is. Only in the tree that is kept by place.
     pub(super) lists: Lists,
     /// For filling blocks.
@@ -89,7 +87,6 @@ impl Tree {
             root: NONE,
             slots: vec![NONE; slots],
             risen: 0,
-            moved: 0,
             lists: Lists::default(),
             gathered: Gathered::default(),
         };

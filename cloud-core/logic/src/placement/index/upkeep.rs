@@ -77,7 +77,6 @@ impl Tree {
 
     /// Moves an agent that has become better than those about it to where it strains no bounds.
     fn move_up(&mut self, number: Number, measured: &Measured) {
-        self.moved += 1;
         if let Some(mut row) = self.remove(number) {
             (row.vital.load, row.vital.latency_ms) = (measured.load, measured.latency_ms);
             self.insert(row);
