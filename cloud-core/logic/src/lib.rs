@@ -32,3 +32,4 @@ pub use effect::{Answer, Effect, Outcome, Taken};
 pub use flow::submit::KEYS_MAX;
 pub use input::{Input, NewTask, ReplyTo, Submission, Submissions};
 pub use settings::Settings;
+pub use step::Watch;

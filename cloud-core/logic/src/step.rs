@@ -20,6 +20,20 @@ const ALARMS_PER_STEP: usize = 4_096;
 /// this many tasks: the checks walk over all of them.
 const CHECKED_TASKS_MAX: usize = 256;
 
+/// Who is told how far a step has come. Decides nothing: the logic has no clock, and whoever has one
+/// can tell by it how long a placement takes.
+pub trait Watch {
+    /// The first of the tasks that are to be placed is looked at next.
+    fn placing(&mut self) {}
+
+    /// So many tasks had their turn together: for each the best agent was sought and, if there is
+    /// one, reserved.
+    fn placed(&mut self, _tasks: usize) {}
+}
+
+/// Nobody watches.
+impl Watch for () {}
+
 impl Cloud {
     /// Takes one input. See [`Cloud::step_batch`].
     pub fn step(&mut self, input: Input, now: Now) -> Outcome {
@@ -29,6 +43,16 @@ impl Cloud {
     /// Takes a batch of inputs in order, at one moment. The changes are to be committed in one
     /// transaction; then, and only then, the effects are to be done.
     pub fn step_batch(&mut self, inputs: impl IntoIterator<Item = Input>, now: Now) -> Outcome {
+        self.step_watched(inputs, now, &mut ())
+    }
+
+    /// The same, while somebody watches.
+    pub fn step_watched(
+        &mut self,
+        inputs: impl IntoIterator<Item = Input>,
+        now: Now,
+        watch: &mut impl Watch,
+    ) -> Outcome {
         let mut context = Context::new(now);
         for input in inputs {
             self.take(input, &mut context);
@@ -42,6 +66,7 @@ impl Cloud {
             self.drain(&mut context);
         }
         place::wake(self);
+        watch.placing();
         let mut left = self.settings.placements_per_step;
         while left > 0 {
             let tried = place::next(self, left, &mut context);
@@ -50,6 +75,7 @@ impl Cloud {
             }
             left = left.saturating_sub(tried);
             self.drain(&mut context);
+            watch.placed(tried);
         }
         dispatch::run(self, &mut context);
         if cfg!(debug_assertions) && self.tasks.len() <= CHECKED_TASKS_MAX {

@@ -9,6 +9,7 @@ mod outbound;
 mod repack;
 mod run;
 mod speak;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,7 @@ use super::handle::{Ask, CoreBusy, FleetView, KeyMark, LookSlot, Slot, TaskView}
 use super::history::History;
 use super::logs::Logs;
 use super::repack::Packing;
+use super::stopwatch::Stopwatch;
 use super::{DriverError, Outbound, Status, speak};
 use crate::export::TraceLane;
 use crate::observe::{
@@ -184,8 +185,9 @@ impl Run {
             }
             let count = inputs.len();
             let begun = Instant::now();
-            let outcome = self.inside.cloud.step_batch(inputs, now);
-            self.inside.metrics.record(BatchDecided { took: begun.elapsed() });
+            let Inside { cloud, metrics, .. } = &mut self.inside;
+            let outcome = cloud.step_watched(inputs, now, &mut Stopwatch::new(metrics));
+            metrics.record(BatchDecided { took: begun.elapsed() });
             if let Wait::Stop = self.commit(&outcome.changes, count).await? {
                 return Ok(Wait::Stop);
             }

@@ -32,7 +32,7 @@ use logs::LogMetrics;
 pub use logs::{LogsDropped, LogsGivenUp, LogsKept, LogsNotKept, LogsPruned};
 pub use process::ProcessMetrics;
 use stages::StageMetrics;
-pub use stages::{BatchDecided, Queued, StagePassed};
+pub use stages::{BatchDecided, PlacementsTried, Queued, StagePassed};
 use throttle::Throttle;
 use traces::TraceMetrics;
 pub use traces::{ExportFailed, ExportRecovered, TraceEnded, TraceFate};

@@ -27,10 +27,18 @@ struct QueueLabel {
     queue: &'static str,
 }
 
+/// The upper bounds of the buckets of placements, in microseconds: fine where placements are, so that
+/// a percentile is worth something.
+const PLACEMENT_BUCKETS_US: [u32; 27] = [
+    1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 300, 500,
+    1_000, 3_000, 10_000,
+];
+
 /// The metrics of the stages.
 #[derive(Debug)]
 pub(super) struct StageMetrics {
     decide_duration: Histogram,
+    placement_duration: Histogram,
     placement_wait: Histogram,
     accept_wait: Histogram,
     report_delay: Family<WordLabel, Histogram, fn() -> Histogram>,
@@ -51,6 +59,9 @@ impl StageMetrics {
     pub(super) fn new() -> Self {
         Self {
             decide_duration: Histogram::new(exponential_buckets(0.000_01, 2.0, 18)),
+            placement_duration: Histogram::new(
+                PLACEMENT_BUCKETS_US.map(|bound_us| f64::from(bound_us) / 1e6),
+            ),
             placement_wait: waits(),
             accept_wait: waits(),
             report_delay: Family::new_with_constructor(waits),
@@ -67,6 +78,9 @@ impl StageMetrics {
         let help = "Time to decide what is committed together, placement included";
         let decide = self.decide_duration.clone();
         registry.register_with_unit("decide_duration", help, Unit::Seconds, decide);
+        let help = "Time to seek the best agent for a task and to reserve it; of tasks placed together, each its share";
+        let placement = self.placement_duration.clone();
+        registry.register_with_unit("placement_duration", help, Unit::Seconds, placement);
         let help = "From the moment a task waits for a place to the moment it has one";
         let wait = self.placement_wait.clone();
         registry.register_with_unit("placement_wait", help, Unit::Seconds, wait);
@@ -121,6 +135,26 @@ impl Event for BatchDecided {
     fn record(self, metrics: &Metrics) {
         metrics.inner.stages.decide_duration.observe(self.took.as_secs_f64());
         tracing::trace!(took_us = self.took.as_micros() as u64, "decided");
+    }
+}
+
+/// Tasks had their turn together, whether agents were found for them or not.
+#[derive(Debug, Clone, Copy)]
+pub struct PlacementsTried {
+    /// How many.
+    pub tasks: usize,
+    /// How long all of them took.
+    pub took: Duration,
+}
+
+impl Event for PlacementsTried {
+    fn record(self, metrics: &Metrics) {
+        let Self { tasks, took } = self;
+        let each = took.as_secs_f64() / tasks.max(1) as f64;
+        for _ in 0..tasks {
+            metrics.inner.stages.placement_duration.observe(each);
+        }
+        tracing::trace!(tasks, took_us = took.as_micros() as u64, "placed");
     }
 }
 

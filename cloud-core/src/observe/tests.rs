@@ -39,6 +39,7 @@ fn everything() -> String {
     let (agent, assignment): (AgentId, _) = ("a".parse().expect("id"), assignment());
     let trace = TraceId::of_task(assignment.task);
     metrics.record(BatchDecided { took });
+    metrics.record(PlacementsTried { tasks: 2, took: Duration::from_micros(90) });
     metrics.record(BatchCommitted { inputs: 2, changes: 5, took });
     metrics.record(InputTaken { kind: "submit" });
     metrics.record(MessageDropped::received(DropCause::WrongSeal, "a", &"why"));
@@ -85,6 +86,8 @@ fn every_event_and_gauge_is_exported_under_its_name() {
         "ambit_placement_batch_score_more_total 1.5",
         "ambit_commit_duration_seconds_count 1",
         "ambit_decide_duration_seconds_count 1",
+        "ambit_placement_duration_seconds_bucket{le=\"0.00004\"} 0",
+        "ambit_placement_duration_seconds_bucket{le=\"0.00005\"} 2",
         "ambit_placement_wait_seconds_sum 0.02",
         "ambit_accept_wait_seconds_sum 0.03",
         "ambit_report_delay_seconds_sum{event=\"started\"} 0.04",
