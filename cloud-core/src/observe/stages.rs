@@ -30,8 +30,8 @@ struct QueueLabel {
 /// The upper bounds of the buckets of placements, in microseconds: fine where placements are, so that
 /// a percentile is worth something.
 const PLACEMENT_BUCKETS_US: [u32; 27] = [
-    1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 300, 500,
-    1_000, 3_000, 10_000,
+    1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 300,
+    500, 1_000, 3_000, 10_000,
 ];
 
 /// The metrics of the stages.

@@ -20,6 +20,7 @@ mod resync;
 mod returning;
 mod round_trips;
 mod sample;
+mod sides;
 mod silence;
 mod simulate;
 mod start;
@@ -66,6 +67,7 @@ const PLACEMENT: &[Benchmark] = &[
     ("placement-few", placement::few),
     ("placement-batch", placement::batch::measure),
     ("placement-eua", placement::eua::measure),
+    ("placement-running", placement::running::measure),
 ];
 
 const HELP: &str = "\
@@ -75,7 +77,7 @@ bench offline|speed|placement
 bench --only NAME[,NAME]
     measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, batches,
     latency, round-trips, processes, agent, memory, start, history; placement-cities,
-    placement-uniform, placement-few, placement-batch, placement-eua
+    placement-uniform, placement-few, placement-batch, placement-eua, placement-running
 ";
 
 /// Runs the benchmarks that are asked for.
@@ -84,9 +86,10 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     let words: Vec<String> = arguments.collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        // Parts of `return` and of `prune` that are processes of their own.
+        // Parts of `return`, `prune` and `placement-running` that are processes of their own.
         ["core-side", rest @ ..] => returning::core_side::main(rest),
-        ["agents-side", rest @ ..] => returning::agents_side::main(rest),
+        ["agents-side", rest @ ..] => sides::agents::main(rest),
+        ["running-side", rest @ ..] => placement::running::core_side::main(rest),
         ["prune-side", rest @ ..] => prune::main(rest),
         ["note", rest @ ..] => latency::note(rest),
         ["offline"] => run(OFFLINE.iter().copied()),

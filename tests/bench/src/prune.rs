@@ -22,7 +22,7 @@ use tests::Scratch;
 use crate::figure::{Measured, Row};
 use crate::knob;
 use crate::process::memory_kib;
-use crate::returning::Side;
+use crate::sides::Side;
 
 /// Tasks in one message of the core.
 const BATCH: usize = 200;

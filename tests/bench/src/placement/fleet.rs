@@ -94,6 +94,29 @@ pub fn fleet(count: usize, spread: &Spread, dice: &mut Dice) -> Fleet {
 }
 
 fn agent(name: usize, spread: &Spread, dice: &mut Dice) -> Agent {
+    let facts = facts(spread, dice);
+    let used = Resources {
+        cpu_millis: facts.capacity.cpu_millis / 8 * dice.below(8) as u64,
+        memory_mib: facts.capacity.memory_mib / 8 * dice.below(8) as u64,
+        ..Resources::default()
+    };
+    let mut signal = Signal::default();
+    signal.measure_load(load(dice));
+    signal.measure_rtt(5.0 + 200.0 * dice.part() * dice.part());
+    Agent {
+        id: format!("agent-{name:07}").parse().expect("an agent id"),
+        facts,
+        flags: Default::default(),
+        status: if dice.below(50) == 0 { AgentStatus::Offline } else { AgentStatus::Online },
+        signal,
+        used,
+        assignments: 0,
+        last_seen: None,
+    }
+}
+
+/// What a board is: one of several sizes, at a place of its own.
+pub fn facts(spread: &Spread, dice: &mut Dice) -> Facts {
     let mut labels = Labels::new();
     labels.insert("os".to_owned(), dice.pick(&["debian", "alpine", "ubuntu"]).to_owned());
     labels.insert("model".to_owned(), format!("m{}", dice.below(20)));
@@ -110,33 +133,16 @@ fn agent(name: usize, spread: &Spread, dice: &mut Dice) -> Agent {
         bandwidth_kbps: 100_000,
         devices: devices.into_iter().filter(|_| dice.below(5) == 0).collect(),
     };
-    let used = Resources {
-        cpu_millis: capacity.cpu_millis / 8 * dice.below(8) as u64,
-        memory_mib: capacity.memory_mib / 8 * dice.below(8) as u64,
-        ..Resources::default()
-    };
-    let mut signal = Signal::default();
-    signal.measure_load(load(dice));
-    signal.measure_rtt(5.0 + 200.0 * dice.part() * dice.part());
-    Agent {
-        id: format!("agent-{name:07}").parse().expect("an agent id"),
-        facts: Facts {
-            version: "0.1.0".to_owned(),
-            position: Some(spread.place(dice)),
-            region: Some(format!("r{}", dice.below(20))),
-            labels,
-            taints: ["reserved".to_owned()].into_iter().filter(|_| dice.below(20) == 0).collect(),
-            arch: dice.pick(&["aarch64", "x86_64", "arm"]).to_owned(),
-            capacity,
-            tasks_max: 32,
-            runtimes: vec!["exec".to_owned(), "noop".to_owned()],
-        },
-        flags: Default::default(),
-        status: if dice.below(50) == 0 { AgentStatus::Offline } else { AgentStatus::Online },
-        signal,
-        used,
-        assignments: 0,
-        last_seen: None,
+    Facts {
+        version: "0.1.0".to_owned(),
+        position: Some(spread.place(dice)),
+        region: Some(format!("r{}", dice.below(20))),
+        labels,
+        taints: ["reserved".to_owned()].into_iter().filter(|_| dice.below(20) == 0).collect(),
+        arch: dice.pick(&["aarch64", "x86_64", "arm"]).to_owned(),
+        capacity,
+        tasks_max: 32,
+        runtimes: vec!["exec".to_owned(), "noop".to_owned()],
     }
 }
 

@@ -5,9 +5,10 @@
 pub mod batch;
 pub mod eua;
 mod explain;
-mod fleet;
+pub mod fleet;
 mod others;
 mod questions;
+pub mod running;
 
 use cloud_core_logic::fleet::Agent;
 use cloud_core_logic::placement::{Chooser, FullScan, Repacking, Request, Roster};

@@ -8,11 +8,7 @@
 //! started again, and all links come up at one moment. All is in sync when every agent is online,
 //! nothing is left to report, and nothing that is wanted is left to be applied.
 
-pub mod agents_side;
 pub mod core_side;
-mod crowd;
-mod frame;
-mod side;
 
 use std::time::Duration;
 
@@ -22,9 +18,7 @@ use tests::Scratch;
 use crate::figure::{Measured, Row};
 use crate::knob;
 use crate::process::memory_kib;
-use side::Status;
-
-pub use side::Side;
+use crate::sides::{Side, Status};
 
 /// Tasks of each agent: two end while the core is away, one is called off, the rest go on.
 const TASKS: usize = 4;

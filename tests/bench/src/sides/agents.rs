@@ -14,17 +14,19 @@ use shared::time::{Monotonic, mix};
 use shared::wire::Topic;
 use shared_runtime::clock::Clock;
 
-use super::crowd::{Board, IDLE, Out, Traffic, index_of, join_token, socket};
+use super::board::{Board, IDLE, Kind, Out, Traffic, index_of, join_token, socket};
 use super::frame;
 use super::side::Status;
+use super::tally::Tally;
+use crate::placement::fleet::Spread;
 
 /// Messages that wait to be written before the agents wait.
 const OUTGOING_MAX: usize = 65_536;
 /// How often a socket is tried that nobody listens on.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Words: the folder, how many agents, and within how many milliseconds of each other their links
-/// come up.
+/// Words: the folder, how many agents, within how many milliseconds of each other their links come
+/// up, and `cities` if they are a fleet in cities.
 pub fn main(words: &[&str]) -> ExitCode {
     let number = |at: usize| words.get(at).and_then(|word| word.parse::<usize>().ok());
     let (Some(folder), Some(agents)) = (words.first(), number(1)) else {
@@ -35,7 +37,11 @@ pub fn main(words: &[&str]) -> ExitCode {
     connect(path.clone(), events.clone());
     hear_words(events.clone());
     let spread_ms = number(2).unwrap_or(0) as u64;
-    let mut crowd = Crowd::new(agents, spread_ms, path, events);
+    let kind = match words.get(3) {
+        Some(&"cities") => Kind::Cities(Spread::cities()),
+        _ => Kind::Alike,
+    };
+    let mut crowd = Crowd::new(agents, &kind, spread_ms, path, events);
     crowd.run(&arriving);
     ExitCode::SUCCESS
 }
@@ -119,32 +125,18 @@ struct Crowd {
     reports_waited: u64,
 }
 
-/// Which agents something is true of, and since when of all.
-#[derive(Default)]
-struct Tally {
-    is: Vec<bool>,
-    count: usize,
-    all_at: u64,
-}
-
-impl Tally {
-    fn set(&mut self, at: usize, is: bool, now: Monotonic) {
-        if let Some(was) = self.is.get_mut(at).filter(|was| **was != is) {
-            *was = is;
-            self.count = if is { self.count + 1 } else { self.count - 1 };
-            if self.count == self.is.len() {
-                self.all_at = now.0;
-            }
-        }
-    }
-}
-
 impl Crowd {
-    fn new(agents: usize, spread_ms: u64, path: PathBuf, events: Sender<Event>) -> Self {
+    fn new(
+        agents: usize,
+        kind: &Kind,
+        spread_ms: u64,
+        path: PathBuf,
+        events: Sender<Event>,
+    ) -> Self {
         let (clock, token) = (Clock::new(), join_token());
-        let tally = || Tally { is: vec![false; agents], ..Tally::default() };
+        let tally = || Tally::of(agents);
         Self {
-            boards: (0..agents).map(|at| Board::new(at, &token, &clock)).collect(),
+            boards: (0..agents).map(|at| Board::new(at, kind, &token, &clock)).collect(),
             clock,
             wakeups: BTreeSet::new(),
             wakeup_of: vec![None; agents],

@@ -1,6 +1,7 @@
 //! Many agents in one process: the real logic, each with a store in memory, a key of its own, and
 //! processes that only say that they run. What they send goes to whoever carries it.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use shared::wire::uplink::{Facts, Join, Reports};
 use shared::wire::{Downlink, Topic, Uplink, decode, encode};
 use shared_runtime::clock::{Clock, new_uuid_v4};
 use shared_runtime::seal::{JoinToken, Nonce, SealKey, open, seal};
+
+use crate::placement::fleet::{Dice, Spread, facts as facts_in, load};
 
 /// The most reports in one message, as agents have it.
 const ITEMS_MAX: usize = 200;
@@ -39,6 +42,25 @@ pub fn agent_id(at: usize) -> AgentId {
 /// Which agent an id is of.
 pub fn index_of(id: &AgentId) -> Option<usize> {
     id.as_str().strip_prefix("board-")?.parse().ok()
+}
+
+/// What agents are.
+#[derive(Debug)]
+pub enum Kind {
+    /// All alike; a process runs until it is told to end.
+    Alike,
+    /// Boards of several sizes in cities; of their processes every other one ends at once, the
+    /// rest after [`RUN_MS`].
+    Cities(Spread),
+}
+
+/// How long a process of the longer ones runs, in milliseconds.
+pub const RUN_MS: u64 = 1_000;
+
+/// What the agent of this number is in a fleet in cities, and what else is drawn for it.
+pub fn in_cities(at: usize, spread: &Spread) -> (Facts, Dice) {
+    let mut dice = Dice::new(at as u64);
+    (facts_in(spread, &mut dice), dice)
 }
 
 /// What takes what an agent says: a topic and a payload.
@@ -67,22 +89,36 @@ pub struct Board {
     joined: bool,
     /// The last revision that it was told of.
     wanted: Revision,
+    /// Processes that end by themselves, and when; `None` where they do not.
+    ending: Option<VecDeque<(Monotonic, AssignmentId)>>,
+    spawned: u64,
     pub traffic: Traffic,
 }
 
 impl Board {
-    pub fn new(at: usize, token: &JoinToken, clock: &Clock) -> Self {
+    pub fn new(at: usize, kind: &Kind, token: &JoinToken, clock: &Clock) -> Self {
         let (id, nonce) = (agent_id(at), Nonce::fresh());
         let mut store = MemoryStore::new(Incarnation(new_uuid_v4()));
         let stored = store.begin_boot();
-        let agent = Agent::restore(Start {
+        let (facts, load, ending) = match kind {
+            Kind::Alike => (facts(), None, None),
+            Kind::Cities(spread) => {
+                let (facts, mut dice) = in_cities(at, spread);
+                (facts, Some(load(&mut dice)), Some(VecDeque::new()))
+            }
+        };
+        let mut agent = Agent::restore(Start {
             stored,
             settings: Settings::default(),
-            facts: facts(),
+            facts,
             board: 1,
             built_at: Timestamp(0),
             now: clock.now(),
         });
+        if let Some(load) = load {
+            let measured = Input::Measured { load, disk_full: false };
+            store.commit(&agent.step(measured, clock.now()).changes);
+        }
         Self {
             agent,
             store,
@@ -92,6 +128,8 @@ impl Board {
             nonce,
             joined: false,
             wanted: Revision(0),
+            ending,
+            spawned: 0,
             traffic: Traffic::default(),
             id,
         }
@@ -134,7 +172,14 @@ impl Board {
 
     /// Steps, commits, acts; and again with what follows at once.
     pub fn step(&mut self, input: Input, clock: &Clock, out: Out<'_>) {
-        let mut pending = std::collections::VecDeque::from([input]);
+        let mut pending = VecDeque::from([input]);
+        let now = clock.now().mono;
+        let due = |ending: &mut VecDeque<(Monotonic, AssignmentId)>| {
+            ending.pop_front_if(|(at, _)| *at <= now)
+        };
+        while let Some((_, assignment)) = self.ending.as_mut().and_then(due) {
+            pending.push_back(ended(assignment, Exit::Code(0), RUN_MS));
+        }
         while let Some(input) = pending.pop_front() {
             let outcome = self.agent.step(input, clock.now());
             self.store.commit(&outcome.changes);
@@ -145,9 +190,17 @@ impl Board {
                     Effect::Spawn { assignment, .. } => {
                         let event = ProcessEvent::Started;
                         pending.push_back(Input::Process { assignment, event });
+                        self.spawned += 1;
+                        match &mut self.ending {
+                            Some(_) if self.spawned.is_multiple_of(2) => {
+                                pending.push_back(ended(assignment, Exit::Code(0), 0));
+                            }
+                            Some(ending) => ending.push_back((now + RUN_MS, assignment)),
+                            None => {}
+                        }
                     }
                     Effect::Terminate { assignment } | Effect::Kill { assignment } => {
-                        pending.push_back(ended(assignment, Exit::Signal(15)));
+                        pending.push_back(ended(assignment, Exit::Signal(15), LONG_MS));
                     }
                     _ => {}
                 }
@@ -160,7 +213,7 @@ impl Board {
         let running: Vec<AssignmentId> =
             self.agent.live().filter(|(_, state)| state.is_active()).map(|(id, _)| id).collect();
         for id in running.into_iter().take(count) {
-            self.step(ended(id, Exit::Code(0)), clock, &mut |_, _| {});
+            self.step(ended(id, Exit::Code(0), LONG_MS), clock, &mut |_, _| {});
         }
     }
 
@@ -192,7 +245,8 @@ impl Board {
 
     /// When it wants to be woken.
     pub fn next_wakeup(&self) -> Option<Monotonic> {
-        self.agent.next_wakeup()
+        let ending = self.ending.as_ref().and_then(VecDeque::front).map(|(at, _)| *at);
+        self.agent.next_wakeup().into_iter().chain(ending).min()
     }
 
     /// Whether the core knows it on this connection.
@@ -218,9 +272,12 @@ impl Board {
     }
 }
 
-fn ended(assignment: AssignmentId, exit: Exit) -> Input {
+/// How long a process that does not end by itself has run, as it is told.
+const LONG_MS: u64 = 60_000;
+
+fn ended(assignment: AssignmentId, exit: Exit, ran_ms: u64) -> Input {
     let output = Output { stdout_tail: OUTPUT.to_owned(), ..Output::default() };
-    let end = ProcessEnd { exit, started_at: None, ran_ms: Some(60_000), output };
+    let end = ProcessEnd { exit, started_at: None, ran_ms: Some(ran_ms), output };
     Input::Process { assignment, event: ProcessEvent::Ended(Box::new(end)) }
 }
 
