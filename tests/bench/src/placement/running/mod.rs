@@ -21,6 +21,8 @@ const JOINING_MS: u64 = 20_000;
 const FASTER_PERCENT: u64 = 101;
 /// How often it is looked how things stand.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long tasks that were submitted last may take to be settled.
+const SETTLING: Duration = Duration::from_secs(15);
 const MB: f64 = 1_000_000.0;
 /// 1 GiB.
 const MEMORY_MB: f64 = 1_073.741_824;
@@ -66,11 +68,12 @@ pub fn measure() -> Measured {
     let ended = Instant::now();
     let settled = settle(&mut core);
     measured.note(format!(
-        "not settled: {} halfway, {} at the end (of which {} wait for a place), 0 after {:.1} s more; \
+        "not settled: {} halfway, {} at the end (of which {} wait for a place), {} after {:.1} s more; \
          {} taken on, {} refused, {} succeeded; messages dropped: {}",
         seen.halfway,
         under_way(&seen.last.core),
         seen.last.core.get("pending"),
+        under_way(&settled),
         ended.elapsed().as_secs_f64(),
         settled.get("taken"),
         settled.get("refused"),
@@ -154,15 +157,14 @@ fn note_load(seen: &Seen, measured: &mut Measured) {
     ));
 }
 
-/// Waits until every task is settled.
+/// Waits until every task is settled, or for so long that the core is seen not to keep up.
 fn settle(core: &mut Side) -> Status {
     let begun = Instant::now();
     loop {
         let status = core.status();
-        if under_way(&status) == 0 {
+        if under_way(&status) == 0 || begun.elapsed() > SETTLING {
             return status;
         }
-        assert!(begun.elapsed() < patience(), "not settled: {status:?}");
         std::thread::sleep(LOOK);
     }
 }
