@@ -8,7 +8,7 @@ LISTEN ?= $(if $(ONCE),127.0.0.1:0,127.0.0.1:8080)
 # groups. Plain `cargo test` runs the same tests.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline bench-clone bench-placement soak-placement
+.PHONY: help build demo test lint fmt doc clean-demo sim sim-planted bench bench-offline bench-clone bench-placement bench-schedules soak-placement
 
 help:
 	@echo "make demo          build, start a whole fleet on this machine, and show it at work (Ctrl-C ends it)"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-offline what offline work costs, in one table; ONLY=name measures one figure"
 	@echo "make bench-clone   how long it takes from a fresh clone to the first task placed; builds everything"
 	@echo "make bench-placement  how fast the best agent of a million is found, and what sampling loses"
+	@echo "make bench-schedules  how fast schedules are"
 	@echo "make soak-placement   the placement index against the full scan, millions of times; WORLDS=n"
 	@echo "make lint          formatting, lints, documentation and licences, all without a warning"
 
@@ -81,6 +82,9 @@ bench-clone:
 # Needs no programs of ours. docs/PLACEMENT.md.
 bench-placement:
 	$(call BENCH,placement)
+
+bench-schedules:
+	$(call BENCH,schedules)
 
 # Worlds of each scene, a thousand questions in each; from a seed that nobody has tried, unless SEED
 # names the first.

@@ -11,8 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::id::CoreId;
-use shared_runtime::clock::{Clock, new_uuid_v4};
 use shared_runtime::link::{LinkConfigError, LinkSender};
 use shared_runtime::seal::{JoinToken, TokenError};
 use shared_runtime::secret::SecretError;
@@ -25,8 +23,8 @@ use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::export::{Exporter, HeaderError};
 use crate::http::{self, HttpError, ServerHandle};
 use crate::link::{self, Doorman, SealedSender};
-use crate::observe::{BackupTakenUp, Metrics, ProcessMetrics, Registry};
-use crate::store::{BackupError, SqliteStore, Store, StoreError, TakenUp};
+use crate::observe::{Metrics, ProcessMetrics, Registry};
+use crate::store::{BackupError, Store, StoreError};
 use data::DataFolder;
 use policy::PolicyKeeper;
 
@@ -168,13 +166,7 @@ impl App {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         registry.register_collector(Box::new(ProcessMetrics::new(&config.store_path)));
-        let (fresh, now) = (CoreId(new_uuid_v4()), Clock::new().now().wall);
-        let mut store =
-            SqliteStore::open(&config.store_path, fresh, now)?.with_events(config.events);
-        if let Some(TakenUp { taken_at, tasks }) = store.taken_up() {
-            metrics.record(BackupTakenUp { taken_at, tasks: *tasks });
-        }
-        let stored = store.load()?;
+        let (store, stored) = wiring::store(&config, &metrics)?;
 
         let embedded = matches!(config.broker, BrokerChoice::Embedded(_));
         let book = embedded.then(|| Arc::new(CredentialBook::new(Some(join_token.clone()))));
@@ -190,7 +182,9 @@ impl App {
         )
         .evicting(broker.as_deref().map(wiring::evictions));
         let (traces, exporter) = wiring::exporter(&config, &stored, store.reader(), &metrics)?;
+        let schedules = wiring::schedules(&config)?;
         let (core, uplinks, driver) = driver::start(Parts {
+            zones: Arc::clone(&schedules.zones),
             stored,
             store: Box::new(store),
             outbound: Box::new(outbound),
@@ -209,7 +203,8 @@ impl App {
         };
         let doorman = Doorman::new(credentials, join_token.clone());
         let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics));
-        let (server, http_addr) = http::start(core.clone(), registry, &config.http, gate)?;
+        let (server, http_addr) =
+            http::start(core.clone(), registry, &config.http, gate, schedules)?;
         let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         Ok(RunningApp {
             http_url: format!("{scheme}://{http_addr}"),

@@ -62,6 +62,17 @@ pub fn notice(notice: &Notice) {
         Notice::DesiredGap { applied, base } => {
             debug!(%applied, %base, "something is missing before these wishes of the core");
         }
+        Notice::ScheduleHeld { name, version } => info!(%name, version, "a schedule is held"),
+        Notice::ScheduleNotHeld { name, detail } => {
+            warn!(%name, detail, "a schedule cannot be held, and does not fire here");
+        }
+        Notice::ScheduleWithdrawn { name } => info!(%name, "a schedule is held no more"),
+        Notice::ScheduleFired { name, moment, assignment } => {
+            debug!(%name, %moment, %assignment, "a schedule fired");
+        }
+        Notice::ScheduleNotFired { name, moment, count, because } => {
+            info!(%name, %moment, count, ?because, "a schedule did not fire");
+        }
         Notice::Accepted { assignment } => debug!(%assignment, "accepted"),
         Notice::Refused { assignment, reason, detail } => {
             info!(%assignment, ?reason, detail, "refused");

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::{Timestamp, mix};
+
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -41,59 +43,80 @@ pub enum IdError {
 
 /// The longest agent id, in characters.
 pub const AGENT_ID_LENGTH_MAX: usize = 64;
+/// The longest name of a schedule, in characters.
+pub const SCHEDULE_NAME_LENGTH_MAX: usize = 128;
 
-/// Names one agent: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, the first a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AgentId(std::sync::Arc<str>);
+macro_rules! name_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(std::sync::Arc<str>);
 
-impl AgentId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for AgentId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let what = "an agent id";
-        if text.is_empty() || text.len() > AGENT_ID_LENGTH_MAX {
-            return Err(IdError::Length {
-                what,
-                max: AGENT_ID_LENGTH_MAX,
-                length: text.chars().count(),
-            });
+        impl $name {
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-        let allowed = |index: usize, c: char| {
-            c.is_ascii_alphanumeric() || (index > 0 && matches!(c, '.' | '_' | '-'))
-        };
-        match text.chars().enumerate().find(|&(index, c)| !allowed(index, c)) {
-            Some((_, character)) => Err(IdError::Character { what, character }),
-            None => Ok(Self(text.into())),
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                check_name(text, $what, $max)?;
+                Ok(Self(text.into()))
+            }
         }
-    }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
 }
 
-impl TryFrom<String> for AgentId {
-    type Error = IdError;
+name_id!(
+    /// Names one agent: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, the first a letter or digit.
+    AgentId,
+    "an agent id",
+    AGENT_ID_LENGTH_MAX
+);
+name_id!(
+    /// Names one schedule among all that there are now: 1 to 128 characters of
+    /// `A-Z a-z 0-9 . _ -`, the first a letter or digit.
+    ScheduleName,
+    "the name of a schedule",
+    SCHEDULE_NAME_LENGTH_MAX
+);
 
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
+/// Checks that a text is 1 to `max` of the characters that a name may have.
+fn check_name(text: &str, what: &'static str, max: usize) -> Result<(), IdError> {
+    if text.is_empty() || text.len() > max {
+        return Err(IdError::Length { what, max, length: text.chars().count() });
     }
-}
-
-impl From<AgentId> for String {
-    fn from(id: AgentId) -> Self {
-        id.0.to_string()
-    }
-}
-
-impl fmt::Display for AgentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    let allowed = |index: usize, c: char| {
+        c.is_ascii_alphanumeric() || (index > 0 && matches!(c, '.' | '_' | '-'))
+    };
+    match text.chars().enumerate().find(|&(index, c)| !allowed(index, c)) {
+        Some((_, character)) => Err(IdError::Character { what, character }),
+        None => Ok(()),
     }
 }
 
@@ -129,6 +152,11 @@ uuid_id!(
     /// Names one task: a UUIDv7, so ids sort by the time of submission.
     TaskId,
     "a task id"
+);
+uuid_id!(
+    /// Names one schedule for good: another that takes its name later has another.
+    ScheduleId,
+    "a schedule id"
 );
 uuid_id!(
     /// Made when an agent's database is made. A new one under the same agent id means that
@@ -221,6 +249,21 @@ impl FromStr for AssignmentId {
         let (task, attempt) = text.rsplit_once('.').ok_or_else(|| wrong.clone())?;
         let attempt = attempt.parse().map_err(|_| wrong)?;
         Ok(Self { task: task.parse()?, attempt: Attempt(attempt) })
+    }
+}
+
+impl TaskId {
+    /// The id of the task that an agent's database makes of a moment of a resident schedule: agent and
+    /// core know it without asking each other. A UUIDv7 like any other: its time is the moment's, up to
+    /// a second later, so that the firings of a fleet at one moment are told apart by their fronts.
+    #[must_use]
+    pub fn of_firing(schedule: ScheduleId, moment: Timestamp, by: Incarnation) -> Self {
+        let ((front, back), (one, other)) = (schedule.0.as_u64_pair(), by.0.as_u64_pair());
+        let word = mix(mix(front, back), mix(one, other)) ^ moment.0.cast_unsigned();
+        let (early, late) = (mix(word, 1), mix(word, 2));
+        let millis = u64::try_from(moment.0).unwrap_or(0) + early % 1_000;
+        let count = early >> 32 & 0x0fff;
+        Self(Uuid::from_u64_pair(millis << 16 | 0x7000 | count, late >> 2 | 1 << 63))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod id;
 pub mod label;
 pub mod mailbox;
 pub mod report;
+pub mod schedule;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod spec;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::AssignmentId;
+use crate::id::{AssignmentId, ScheduleId};
 use crate::time::{Stamp, Timestamp};
 
 /// One entry of an agent's outbox.
@@ -29,6 +29,32 @@ pub struct Report {
 pub enum ReportEvent {
     /// It is written to the agent's disk and will run, link or no link.
     Accepted,
+    /// A resident schedule fired: the agent made this attempt, the first of a task of its own, which
+    /// is written to its disk and will run. Its id is that of the firing
+    /// ([`crate::id::TaskId::of_firing`]).
+    Fired {
+        /// Which schedule.
+        schedule: ScheduleId,
+        /// Which version of it.
+        version: u32,
+        /// The moment that came.
+        moment: Timestamp,
+    },
+    /// Moments of a resident schedule came and made no attempt. The id is that of the first.
+    NotFired {
+        /// Which schedule.
+        schedule: ScheduleId,
+        /// Which version of it.
+        version: u32,
+        /// The first of the moments.
+        moment: Timestamp,
+        /// The last of them.
+        upto: Timestamp,
+        /// How many they are, at least.
+        count: u32,
+        /// Why.
+        because: NotFiredBecause,
+    },
     /// The agent does not take it. It never ran and never will under this attempt.
     Refused {
         /// Why.
@@ -53,6 +79,25 @@ pub struct ProgressMark {
     pub thousandths: Option<u16>,
     /// A line of text, bounded, without control characters.
     pub text: String,
+}
+
+/// Why moments of a resident schedule made no attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum NotFiredBecause {
+    /// They passed while the agent was down, or did not know the time.
+    Missed,
+    /// An earlier firing was not over.
+    Overlap,
+    /// As many firings waited as may wait.
+    QueueFull,
+    /// A later firing took its place while it waited.
+    Replaced,
+    /// The schedule was taken from the agent while it waited.
+    Withdrawn,
+    /// The agent holds as much as it may, or its disk is full.
+    NoRoom,
 }
 
 /// Why an agent refuses an assignment.

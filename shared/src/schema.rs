@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::geo::{Area, Position};
-use crate::id::{AGENT_ID_LENGTH_MAX, AgentId};
+use crate::id::{AGENT_ID_LENGTH_MAX, AgentId, SCHEDULE_NAME_LENGTH_MAX, ScheduleName};
+use crate::schedule::Day;
 use crate::time::Timestamp;
 use crate::trace::{SpanId, TraceId};
 
@@ -37,6 +38,37 @@ impl JsonSchema for AgentId {
             "type": "string",
             "pattern": format!("^[A-Za-z0-9][A-Za-z0-9._-]{{0,{rest}}}$"),
             "examples": ["board-7"],
+        })
+    }
+}
+
+impl JsonSchema for ScheduleName {
+    fn schema_name() -> Cow<'static, str> {
+        "ScheduleName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let rest = SCHEDULE_NAME_LENGTH_MAX - 1;
+        json_schema!({
+            "description": "Names one schedule.",
+            "type": "string",
+            "pattern": format!("^[A-Za-z0-9][A-Za-z0-9._-]{{0,{rest}}}$"),
+            "examples": ["nightly-report"],
+        })
+    }
+}
+
+impl JsonSchema for Day {
+    fn schema_name() -> Cow<'static, str> {
+        "Day".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A date, a day of every year, or a day of the week.",
+            "type": "string",
+            "pattern": "^(([0-9]{4}-)?[0-9]{2}-[0-9]{2}|[a-zA-Z]+day)$",
+            "examples": ["2026-12-25", "12-25", "sunday"],
         })
     }
 }

@@ -7,7 +7,10 @@ use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use shared::api::{BatchDocument, EventDocument, LogRecord, PolicyDocument, ProblemDocument};
+use shared::api::{
+    BatchDocument, EventDocument, HookCalled, LogRecord, PolicyDocument, PreviewDocument,
+    ProblemDocument,
+};
 use tests::binaries;
 use tests::port::Port;
 use tests::scratch::Scratch;
@@ -281,7 +284,11 @@ fn the_manual_of_the_api_works() {
 fn the_other_manuals_work() {
     for file in manuals() {
         if !["README.md", "docs/CLI.md", "docs/API.md"].contains(&file.as_str()) {
-            follow(&mut Reader::new(), &file);
+            let mut reader = match file.as_str() {
+                "docs/SCHEDULES.md" => Reader::with_a_board(),
+                _ => Reader::new(),
+            };
+            follow(&mut reader, &file);
         }
     }
 }
@@ -332,6 +339,12 @@ fn check_json(text: &str) -> Result<(), String> {
             ("a log's record", is::<LogRecord>(value)),
             ("a policy", is::<PolicyDocument>(value)),
             ("a problem", is::<ProblemDocument>(value)),
+            (
+                "a schedule",
+                shared::schedule::parse(value).map(drop).map_err(|error| format!("{error:?}")),
+            ),
+            ("a preview", is::<PreviewDocument>(value)),
+            ("the answer of a hook", is::<HookCalled>(value)),
         ];
         let all: Vec<String> = readers
             .iter()

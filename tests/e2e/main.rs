@@ -16,6 +16,7 @@ mod overload;
 mod partitions;
 mod placement;
 mod policy;
+mod schedules;
 mod security;
 mod status;
 mod traces;

@@ -206,6 +206,7 @@ fn a_forged_order_is_not_carried_out() {
     let agent = cluster.agent("a");
     let root = root_of(agent);
     let order = Order {
+        firing: None,
         name: None,
         run: Run::Exec(Exec {
             command: "/usr/bin/touch".to_owned(),
@@ -233,6 +234,7 @@ fn a_forged_order_is_not_carried_out() {
         core.parse().map_err(|error| format!("{error:?}"))
     });
     let forged = Downlink::Desired(Desired {
+        schedules: Vec::new(),
         core,
         incarnation: incarnation_of(agent),
         base: Revision(0),

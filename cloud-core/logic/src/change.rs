@@ -4,14 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::firing::{FiringRow, Origin, ScheduleRow};
 use crate::happening::Happening;
 use crate::placement::Policy;
 use crate::planted::planted;
+use crate::schedules::ResidentRow;
 use serde::{Deserialize, Serialize};
 use shared::api::{HistoryDocument, Terms, Together};
 use shared::assignment::{AssignmentState, Ending};
 use shared::id::{
-    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Session, TaskId,
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, ScheduleId, Session,
+    TaskId,
 };
 use shared::mailbox::Inbox;
 use shared::report::{End, ProgressMark, StopReason};
@@ -61,6 +64,9 @@ pub struct TaskRow {
     /// Its trace, unless that is a sampled one of its own, which follows from its id.
     #[serde(default)]
     pub trace: Option<Box<Trace>>,
+    /// What made it, if nobody submitted it.
+    #[serde(default)]
+    pub origin: Option<Box<Origin>>,
     /// What changes in its life.
     pub life: TaskLife,
 }
@@ -370,6 +376,37 @@ pub enum Change {
     Recovered,
     /// Another placement policy is in force.
     PolicyPut(Box<Policy>),
+    /// A schedule is there, or was changed: the row as it is now.
+    SchedulePut(Box<ScheduleRow>),
+    /// The moments of a schedule were dealt with up to here.
+    ScheduleMoved {
+        /// Which.
+        schedule: ScheduleId,
+        /// Up to where.
+        through: Timestamp,
+    },
+    /// A schedule is no more. What it made stays, and so do its firings for a while.
+    ScheduleRemoved {
+        /// Which.
+        schedule: ScheduleId,
+    },
+    /// What an agent is to make of a resident schedule, or what is known of its moments: the row as
+    /// it is now. Its revision is the agent's last, or an earlier one.
+    ResidentPut {
+        /// Whose.
+        agent: AgentId,
+        /// The row; it replaces an earlier one about the same schedule.
+        row: ResidentRow,
+    },
+    /// A row about a resident schedule is not needed any more.
+    ResidentRemoved {
+        /// Whose.
+        agent: AgentId,
+        /// About which schedule.
+        schedule: ScheduleId,
+    },
+    /// What became of a moment of a schedule: it replaces what was known of it before.
+    FiringPut(Box<FiringRow>),
     /// What the step has to tell to those who follow events: its last change, if there is any.
     Happened {
         /// When.
@@ -406,6 +443,14 @@ pub struct Stored {
     pub recovering: bool,
     /// The placement policy that was last put in force, if one ever was.
     pub policy: Option<Policy>,
+    /// Every schedule.
+    pub schedules: Vec<ScheduleRow>,
+    /// Every firing that waits, in the order of their moments.
+    pub queued: Vec<FiringRow>,
+    /// What the latest versions of each resident schedule make.
+    pub versions: Vec<(ScheduleId, u32, Arc<TaskSpec>)>,
+    /// Every row of desired state about resident schedules.
+    pub residents: Vec<(AgentId, ResidentRow)>,
 }
 
 impl Stored {
@@ -421,6 +466,10 @@ impl Stored {
             wanted: Vec::new(),
             recovering: false,
             policy: None,
+            schedules: Vec::new(),
+            queued: Vec::new(),
+            versions: Vec::new(),
+            residents: Vec::new(),
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use shared::id::{AgentId, AssignmentId, Boot, Incarnation, Revision, Sequence, Session};
+use shared::id::{
+    AgentId, AssignmentId, Boot, Incarnation, Revision, ScheduleId, Sequence, Session,
+};
 use shared::mailbox::Inbox;
 use shared::time::{Monotonic, Timestamp};
 use shared::wire::uplink::Held;
@@ -14,6 +16,7 @@ use shared::wire::uplink::Held;
 use crate::change::{AgentRow, NO_INCARNATION, WantedRow};
 use crate::fleet::Liveness;
 use crate::fleet::agent::Agent;
+use crate::schedules::ResidentRow;
 
 /// The most parts of an inventory.
 pub(crate) const PARTS_MAX: u32 = 10_000;
@@ -48,6 +51,10 @@ pub(crate) struct Channel {
     pub(crate) desired_rev: Revision,
     pub(crate) wanted: BTreeMap<Revision, WantedRow>,
     revision_of: BTreeMap<AssignmentId, Revision>,
+    /// What it is to make of resident schedules.
+    pub(crate) residents: BTreeMap<ScheduleId, ResidentRow>,
+    /// The same by when it last changed.
+    pub(crate) residents_by_rev: BTreeMap<Revision, ScheduleId>,
     /// What the agent says it has applied.
     pub(crate) applied_rev: Revision,
     /// What was sent to it on this connection.
@@ -82,6 +89,8 @@ impl Channel {
             desired_rev: Revision(0),
             wanted: BTreeMap::new(),
             revision_of: BTreeMap::new(),
+            residents: BTreeMap::new(),
+            residents_by_rev: BTreeMap::new(),
             applied_rev: Revision(0),
             sent_rev: Revision(0),
             liveness,
@@ -126,6 +135,27 @@ impl Channel {
     pub(crate) fn remove(&mut self, assignment: AssignmentId) -> Option<WantedRow> {
         let rev = self.revision_of.remove(&assignment)?;
         self.wanted.remove(&rev)
+    }
+
+    /// Writes a row about a resident schedule, replacing an earlier one.
+    pub(crate) fn put_resident(&mut self, row: ResidentRow) {
+        self.remove_resident(row.schedule);
+        self.desired_rev = self.desired_rev.max(row.rev);
+        self.residents_by_rev.insert(row.rev, row.schedule);
+        self.residents.insert(row.schedule, row);
+    }
+
+    /// Takes the row about a resident schedule away.
+    pub(crate) fn remove_resident(&mut self, schedule: ScheduleId) {
+        if let Some(row) = self.residents.remove(&schedule) {
+            self.residents_by_rev.remove(&row.rev);
+        }
+    }
+
+    /// How many resident schedules it is to hold.
+    pub(crate) fn held(&self) -> u32 {
+        let held = self.residents.values().filter(|row| row.held).count();
+        u32::try_from(held).unwrap_or(u32::MAX)
     }
 
     /// The row about an assignment.

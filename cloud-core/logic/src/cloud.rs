@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::api::AgentStatus;
 use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
+use shared::schedule::Zones;
 use shared::spec::TaskSpec;
 use shared::task::TaskState;
 use shared::time::{Monotonic, Now, Timestamp};
@@ -14,11 +15,13 @@ use shared::trace::{Trace, TraceId};
 
 use crate::change::{AssignmentRow, Stored, TaskLife, TaskRow, Wanted};
 use crate::channel::{Channel, Channels};
+use crate::firing::Origin;
 use crate::fleet::{Agent, Fleet, Signal};
 use crate::flow::submit::RecentKeys;
 use crate::placement::{Policy, Repack, Repacked, Repacking, Roster, Snapshot};
 use crate::planted::planted;
 use crate::queue::{Queue, Rank, Spot};
+use crate::schedules::{Residents, Schedules};
 use crate::settings::Settings;
 use crate::specs::Specs;
 use crate::timers::{Alarm, Timers};
@@ -33,6 +36,8 @@ pub(crate) struct LiveRow {
     pub(crate) spec: Arc<TaskSpec>,
     /// The trace that it came with, if that is not its own.
     pub(crate) trace: Option<Box<Trace>>,
+    /// What made it, if nobody submitted it.
+    pub(crate) origin: Option<Box<Origin>>,
     /// What changes in its life.
     pub(crate) life: TaskLife,
 }
@@ -69,7 +74,13 @@ impl Task {
     pub(crate) fn new(row: &TaskRow, spec: Arc<TaskSpec>, spot: Spot) -> Self {
         let name = row.spec.name.as_deref().map(Box::from);
         Self {
-            row: LiveRow { name, spec, trace: row.trace.clone(), life: row.life.clone() },
+            row: LiveRow {
+                name,
+                spec,
+                trace: row.trace.clone(),
+                origin: row.origin.clone(),
+                life: row.life.clone(),
+            },
             assignment: None,
             strays: Vec::new(),
             avoid: Vec::new(),
@@ -108,6 +119,8 @@ pub struct Cloud {
     pub(crate) queue: Queue,
     pub(crate) timers: Timers,
     pub(crate) keys: RecentKeys,
+    pub(crate) schedules: Schedules,
+    pub(crate) residents: Residents,
     /// Agents with something to be sent at the end of this step.
     pub(crate) unsent: BTreeSet<AgentId>,
     /// Agents that may take more than before, since the queue last looked.
@@ -150,9 +163,15 @@ pub struct Counts {
 impl Cloud {
     /// The working set of a core that starts with what its store holds. Of the configured policy
     /// and the one that was last put in force, that with the higher version holds; of two with the
-    /// same, the latter.
+    /// same, the latter. `zones` says what time it is where a schedule says so.
     #[must_use]
-    pub fn restore(stored: Stored, settings: Settings, policy: Policy, now: Now) -> Self {
+    pub fn restore(
+        stored: Stored,
+        settings: Settings,
+        policy: Policy,
+        zones: Arc<dyn Zones>,
+        now: Now,
+    ) -> Self {
         let recovery_ms = settings.recovery_ms;
         let put = stored.policy.filter(|put| put.version >= policy.version);
         let policy = put.unwrap_or(policy);
@@ -167,6 +186,8 @@ impl Cloud {
             queue: Queue::default(),
             timers: Timers::default(),
             keys: RecentKeys::default(),
+            schedules: Schedules::new(zones),
+            residents: Residents::default(),
             unsent: BTreeSet::new(),
             freed: BTreeSet::new(),
             backing_off: 0,
@@ -208,9 +229,9 @@ impl Cloud {
         for row in stored.assignments {
             cloud.restore_assignment(row, now);
         }
-        for agent in withheld {
-            cloud.withhold_lease(&agent);
-        }
+        withheld.iter().for_each(|agent| cloud.withhold_lease(agent));
+        cloud.restore_schedules(stored.schedules, stored.queued);
+        cloud.restore_residents(stored.versions, stored.residents);
         cloud
     }
 
@@ -310,7 +331,10 @@ impl Cloud {
         if !self.recovering && (self.queue.has_ready() || !self.freed.is_empty()) {
             return Some(Monotonic(0));
         }
-        self.timers.next()
+        if !self.residents.pending.is_empty() {
+            return Some(Monotonic(0));
+        }
+        [self.timers.next(), self.schedules.look_at].into_iter().flatten().min()
     }
 
     /// The agents.

@@ -3,7 +3,7 @@
 
 use shared::api::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
-    TaskSummary, TraceDocument,
+    TaskOrigin, TaskSummary, TraceDocument,
 };
 use shared::assignment::{AssignmentState, Ending};
 use shared::id::TaskId;
@@ -69,6 +69,11 @@ pub fn task(
         not_before,
         deadline_at: row.deadline_at,
         trace: Some(trace(row)),
+        schedule: row.origin.as_deref().map(|origin| TaskOrigin {
+            name: origin.name.clone(),
+            at: origin.at,
+            version: origin.version,
+        }),
         assignments: assignments.iter().map(assignment).collect(),
         outcome,
         late_reports,

@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 use shared::api::{AgentDocument, TaskDocument};
 use shared::border::Problem;
-use shared::id::{AgentId, AssignmentId, TaskId};
+use shared::id::{AgentId, AssignmentId, ScheduleName, TaskId};
 use shared::time::Timestamp;
 use shared::trace::TraceId;
 use shared::wire::Downlink;
 
 use crate::change::Change;
+use crate::firing::ScheduleRow;
 use crate::input::ReplyTo;
 use crate::placement::Policy;
 
@@ -165,4 +166,28 @@ pub enum Answer {
     PolicyMoved(u64),
     /// No agent of this id has ever joined.
     UnknownAgent(AgentId),
+    /// The schedule as it is now, or was when it was deleted.
+    Schedule(Box<ScheduleRow>),
+    /// There is a schedule of this name.
+    ScheduleExists(ScheduleName),
+    /// There is no schedule of this name, or none that has a hook.
+    UnknownSchedule(ScheduleName),
+    /// The schedule has changed since the caller read it.
+    ScheduleMoved(ScheduleName),
+    /// There are as many schedules as there may be.
+    SchedulesFull {
+        /// How many that is.
+        schedules_max: u64,
+    },
+    /// The schedule never fires, or names what nobody knows.
+    BadSchedule(Box<Problem>),
+    /// The schedule was fired.
+    ScheduleFired {
+        /// For which moment.
+        at: Timestamp,
+        /// The task that came of it at once; what else became of it is in its history.
+        task: Option<TaskId>,
+    },
+    /// The hook was called with something that the schedule does not wait for, or while it rests.
+    HookPassed,
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::api::{AgentStatus, EventDetail, EventKind};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
 use shared::task::TaskState;
 
 use crate::change::TaskLife;
@@ -22,6 +22,9 @@ pub struct Happening {
     /// On, or to, which agent.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// To which schedule.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleName>,
     /// What else there is to say.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<EventDetail>,
@@ -31,7 +34,13 @@ impl Happening {
     /// A task was taken on.
     #[must_use]
     pub fn submitted(task: TaskId) -> Self {
-        Self { kind: EventKind::TaskSubmitted, task: Some(task), agent: None, detail: None }
+        Self {
+            kind: EventKind::TaskSubmitted,
+            task: Some(task),
+            agent: None,
+            schedule: None,
+            detail: None,
+        }
     }
 
     /// A task moved on to the state that it is in; `None` when nobody outside sees a difference.
@@ -69,7 +78,7 @@ impl Happening {
                 (EventKind::TaskSettled, Some(detail))
             }
         };
-        Some(Self { kind, task: Some(task), agent: life.agent.clone(), detail })
+        Some(Self { kind, task: Some(task), agent: life.agent.clone(), schedule: None, detail })
     }
 
     /// An agent has another status than before.
@@ -106,10 +115,62 @@ impl Happening {
     #[must_use]
     pub fn policy(version: u64) -> Self {
         let detail = EventDetail { policy: Some(version), ..EventDetail::default() };
-        Self { kind: EventKind::OperatorPolicy, task: None, agent: None, detail: Some(detail) }
+        Self {
+            kind: EventKind::OperatorPolicy,
+            task: None,
+            agent: None,
+            schedule: None,
+            detail: Some(detail),
+        }
+    }
+
+    /// A schedule is there, or was changed.
+    #[must_use]
+    pub fn schedule_put(name: &ScheduleName) -> Self {
+        Self::of_schedule(EventKind::SchedulePut, name)
+    }
+
+    /// A schedule was deleted.
+    #[must_use]
+    pub fn schedule_deleted(name: &ScheduleName) -> Self {
+        Self::of_schedule(EventKind::ScheduleDeleted, name)
+    }
+
+    /// A schedule rests.
+    #[must_use]
+    pub fn schedule_paused(name: &ScheduleName) -> Self {
+        Self::of_schedule(EventKind::SchedulePaused, name)
+    }
+
+    /// A schedule goes on.
+    #[must_use]
+    pub fn schedule_resumed(name: &ScheduleName) -> Self {
+        Self::of_schedule(EventKind::ScheduleResumed, name)
+    }
+
+    /// A schedule has made a task.
+    #[must_use]
+    pub fn fired(name: &ScheduleName, task: TaskId) -> Self {
+        Self { task: Some(task), ..Self::of_schedule(EventKind::ScheduleFired, name) }
+    }
+
+    /// A moment of a schedule has made no task.
+    #[must_use]
+    pub fn skipped(name: &ScheduleName) -> Self {
+        Self::of_schedule(EventKind::ScheduleSkipped, name)
+    }
+
+    /// Moments of a schedule passed while nobody could fire them.
+    #[must_use]
+    pub fn missed(name: &ScheduleName) -> Self {
+        Self::of_schedule(EventKind::ScheduleMissed, name)
+    }
+
+    fn of_schedule(kind: EventKind, name: &ScheduleName) -> Self {
+        Self { kind, task: None, agent: None, schedule: Some(name.clone()), detail: None }
     }
 
     fn of_agent(kind: EventKind, agent: &AgentId) -> Self {
-        Self { kind, task: None, agent: Some(agent.clone()), detail: None }
+        Self { kind, task: None, agent: Some(agent.clone()), schedule: None, detail: None }
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
+use shared::schedule::ScheduleSpec;
 use shared::spec::TaskSpec;
 use shared::trace::Trace;
 use shared::wire::Uplink;
 use shared::wire::uplink::Join;
 
 use crate::change::{Credential, IdempotencyKey};
+use crate::firing::ScheduleRow;
 use crate::placement::Policy;
 
 /// Names the slot in which a caller waits for an [`crate::Answer`]. Given by the driver.
@@ -69,6 +71,33 @@ pub struct Submissions {
     pub reply: ReplyTo,
 }
 
+/// A schedule to make or to change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PutSchedule {
+    /// What is there under its name now, as the caller read it.
+    pub before: Option<Box<ScheduleRow>>,
+    /// What is asked for, already checked.
+    pub spec: Arc<ScheduleSpec>,
+    /// Whether it must not be there yet.
+    pub only_new: bool,
+    /// Who waits for the answer.
+    pub reply: ReplyTo,
+}
+
+/// What is done to a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleOperation {
+    /// Let it rest.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Fire it now.
+    Fire,
+    /// Delete it.
+    Delete,
+}
+
 /// Everything that can happen to the core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
@@ -98,6 +127,26 @@ pub enum Input {
         policy: Box<Policy>,
         /// Over which version only, if that matters.
         only_over: Option<u64>,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// A schedule is made or changed.
+    PutSchedule(Box<PutSchedule>),
+    /// Something is done to a schedule.
+    OperateSchedule {
+        /// To which, as the caller read it.
+        before: Box<ScheduleRow>,
+        /// What.
+        operation: ScheduleOperation,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// The hook of a schedule is called by somebody who holds its secret.
+    Hook {
+        /// Of which.
+        schedule: ScheduleName,
+        /// With what.
+        payload: Arc<str>,
         /// Who waits for the answer.
         reply: ReplyTo,
     },

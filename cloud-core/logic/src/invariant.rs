@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use shared::capacity::Resources;
-use shared::id::AgentId;
+use shared::id::{AgentId, TaskId};
 use shared::task::TaskState;
 
 use crate::change::Wanted;
@@ -34,6 +34,8 @@ pub fn check(cloud: &Cloud) -> Result<(), Violation> {
     no_copy_of_an_exclusive_task_is_left_astray(cloud)?;
     no_desired_state_is_above_the_last_revision(cloud)?;
     the_count_of_tasks_backing_off_is_true(cloud)?;
+    a_schedule_is_due_exactly_when_it_is_to_fire(cloud)?;
+    what_is_under_way_of_a_schedule_are_its_tasks(cloud)?;
     the_index_is_that_of_the_fleet(cloud)
 }
 
@@ -187,4 +189,50 @@ pub fn the_count_of_tasks_backing_off_is_true(cloud: &Cloud) -> Result<(), Viola
 pub fn the_index_is_that_of_the_fleet(cloud: &Cloud) -> Result<(), Violation> {
     let checked = cloud.fleet.check();
     checked.or_else(|detail| violated("the_index_is_that_of_the_fleet", detail))
+}
+
+/// A schedule that goes by the clock and does not rest stands in `due` once, if a moment of it is to
+/// come; any other does not.
+pub fn a_schedule_is_due_exactly_when_it_is_to_fire(cloud: &Cloud) -> Result<(), Violation> {
+    let statement = "a_schedule_is_due_exactly_when_it_is_to_fire";
+    let mut count = 0;
+    for slot in cloud.schedules.slots() {
+        let (Some(schedule), due) = (cloud.schedules.get(slot), cloud.schedules.due_of(slot))
+        else {
+            return violated(statement, format!("nothing is at {slot}"));
+        };
+        let timed = schedule.timetable.is_timed() && schedule.template.resident.is_none();
+        let comes = timed && schedule.timetable.next(schedule.through).is_some();
+        let may = schedule.timetable.after_end_ms().is_some() && due.is_some();
+        if due.is_some() != ((comes || may) && !schedule.paused) {
+            return violated(statement, format!("{} is due at {due:?}", schedule.name));
+        }
+        count += usize::from(due.is_some());
+    }
+    match cloud.schedules.due_count() == count {
+        true => Ok(()),
+        false => violated(statement, format!("{count} are to fire")),
+    }
+}
+
+/// The tasks that a schedule waits for are those it made that are not settled, and nothing waits for
+/// none.
+pub fn what_is_under_way_of_a_schedule_are_its_tasks(cloud: &Cloud) -> Result<(), Violation> {
+    let statement = "what_is_under_way_of_a_schedule_are_its_tasks";
+    let made = |id: &TaskId| {
+        let origin = cloud.tasks.get(id)?.row.origin.as_ref()?;
+        cloud.schedules.of_id(origin.schedule)
+    };
+    let mut known = 0;
+    for (slot, active) in &cloud.schedules.active {
+        if active.tasks.is_empty() || !active.tasks.iter().all(|id| made(id) == Some(*slot)) {
+            return violated(statement, format!("{slot} has {active:?}"));
+        }
+        known += active.tasks.len();
+    }
+    let all = cloud.tasks.keys().filter(|id| made(id).is_some()).count();
+    match all == known {
+        true => Ok(()),
+        false => violated(statement, format!("{all} tasks, of which {known} are waited for")),
+    }
 }

@@ -66,6 +66,7 @@ impl Cloud {
     /// Records a task's one outcome and lets it go from the working set. Copies of it that may
     /// come back are not waited for any more: they are told to stop when they do.
     pub(crate) fn settle_task(&mut self, id: TaskId, context: &mut Context, outcome: Outcome) {
+        let status = outcome.verdict.status();
         if self.move_task(id, context, |life| life.state.settle(outcome)).is_ok() {
             let strays = self.tasks.get(&id).map(|task| task.strays.iter().map(|row| row.id));
             for stray in strays.into_iter().flatten().collect::<Vec<_>>() {
@@ -78,6 +79,7 @@ impl Cloud {
                 let trace = task.row.trace_id(id);
                 let sampled = task.row.trace.as_ref().is_none_or(|trace| trace.sampled);
                 context.notice(Notice::Settled { task: id, trace, sampled });
+                context.then(Event::Settled { task: id, status, origin: task.row.origin });
             }
         }
     }
@@ -443,6 +445,7 @@ impl Cloud {
         }
         self.fleet.change(id, |agent| agent.status = status);
         context.tell(Happening::heard(id, status));
+        self.tell_schedules(id, status, context);
         if before == AgentStatus::Offline {
             context.then(Event::HeardAgain { agent: id.clone() });
         }

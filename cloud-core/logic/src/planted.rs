@@ -51,6 +51,7 @@ mod on {
         WallTrusted "waits follow the wall clock over a restart of the core",
         BackupCountsOn "a core put back to a backup gives the numbers of attempts again",
         NeverSentAgain "desired state is never sent again",
+        FiringForgotten "a restart of the core forgets which moments of schedules were dealt with",
         SilenceExcused "an exclusive task is placed again although its agent may still run it",
     }
 

@@ -44,6 +44,11 @@ pub struct Settings {
     /// The most placements tried in one step, and planned together; the rest follow in the next.
     /// A step is not to keep the core from its agents for 50 ms.
     pub placements_per_step: usize,
+    /// The most schedules.
+    pub schedules_max: u64,
+    /// How many schedules that have missed moments are looked at per second, while those that are
+    /// on time go first.
+    pub catch_up_per_second: u64,
     /// Of so many tasks that come without a trace of their own, the trace of one is sampled; of
     /// none when it is 0.
     pub trace_one_in: u64,
@@ -67,6 +72,8 @@ impl Default for Settings {
             refusals_max: 30,
             resend_ms: 2_000,
             placements_per_step: 256,
+            schedules_max: 1_000_000,
+            catch_up_per_second: 500,
             trace_one_in: 1,
         }
     }

@@ -2,13 +2,14 @@
 //! as one: first all of them, then what time brings, then placement, then dispatch, so that many
 //! submissions share one look at the fleet and many assignments share one message.
 
+use shared::report::StopReason;
 use shared::time::Now;
 
 use crate::cloud::Cloud;
 use crate::effect::Outcome;
 use crate::flow::{
-    Context, Event, assign, cancel, dispatch, greet, listen, lose, operate, place, reconcile,
-    report, settle, submit,
+    Context, Event, assign, cancel, dispatch, fire, greet, happen, listen, lose, operate, place,
+    reconcile, report, reside, schedule, settle, submit,
 };
 use crate::input::Input;
 use crate::timers::Alarm;
@@ -65,6 +66,9 @@ impl Cloud {
             self.ring(alarm, &mut context);
             self.drain(&mut context);
         }
+        fire::run(self, &mut context);
+        self.drain(&mut context);
+        reside::run(self, &mut context);
         place::wake(self);
         watch.placing();
         let mut left = self.settings.placements_per_step;
@@ -78,6 +82,7 @@ impl Cloud {
             watch.placed(tried);
         }
         dispatch::run(self, &mut context);
+        fire::plan(self, &context);
         if cfg!(debug_assertions) && self.tasks.len() <= CHECKED_TASKS_MAX {
             assert_eq!(crate::invariant::check(self), Ok(()));
         }
@@ -94,6 +99,13 @@ impl Cloud {
             }
             Input::SetPolicy { policy, only_over, reply } => {
                 operate::set_policy(self, *policy, only_over, reply, context);
+            }
+            Input::PutSchedule(wish) => schedule::put(self, *wish, context),
+            Input::OperateSchedule { before, operation, reply } => {
+                schedule::operate(self, before, operation, reply, context);
+            }
+            Input::Hook { schedule, payload, reply } => {
+                schedule::hook(self, &schedule, &payload, reply, context);
             }
             Input::Join { agent, join, credential } => {
                 greet::join(self, &agent, &join, credential, context);
@@ -153,11 +165,31 @@ impl Cloud {
                     reconcile::compare_when_complete(self, &agent, context);
                 }
                 Event::AskForInventory { agent } => reconcile::ask(self, &agent, context),
-                Event::Greeted { agent } => reconcile::greeted(self, &agent, context),
+                Event::Greeted { agent } => {
+                    reconcile::greeted(self, &agent, context);
+                    reside::agent_changed(self, &agent, context);
+                }
+                Event::AgentChanged { agent } => reside::agent_changed(self, &agent, context),
                 Event::Stop { task, reason } => cancel::stop(self, task, reason, context),
                 Event::Lose { task, detail, left } => lose::lose(self, task, detail, left, context),
                 Event::HeardAgain { agent } => lose::heard_again(self, &agent, context),
-                Event::FellSilent { agent } => lose::fell_silent(self, &agent, context),
+                Event::CallOff { task } => {
+                    cancel::call_off(self, task, StopReason::Canceled, context);
+                }
+                Event::Settled { task, status, origin } => {
+                    if let Some(origin) = &origin {
+                        fire::over(self, origin.schedule, task, context);
+                    }
+                    happen::settled(self, task, status, origin.as_deref(), context);
+                }
+                Event::Became { agent, change, from } => {
+                    happen::became(self, &agent, change, from, context);
+                }
+                Event::Fire { slot, payload } => fire::event(self, slot, payload, context),
+                Event::FellSilent { agent } => {
+                    lose::fell_silent(self, &agent, context);
+                    reside::agent_changed(self, &agent, context);
+                }
             }
         }
     }

@@ -6,11 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use shared_runtime::disk::create_private_folder;
-use shared_runtime::seal::JoinToken;
+use shared_runtime::seal::{HookKey, JoinToken};
 use shared_runtime::secret::write_secret_file;
 
 use super::AppError;
 use crate::config::Config;
+
+/// In the data folder: the key of all hooks.
+const HOOK_KEY_FILE: &str = "hook-key";
 
 /// The lock of a data folder. The system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -60,4 +63,13 @@ pub(super) fn join_token(config: &Config) -> Result<JoinToken, AppError> {
         tracing::info!(file = %path.display(), "made a join token; agents join with it");
     }
     Ok(JoinToken::from_file(path)?)
+}
+
+/// What the secrets of hooks follow from: in a file of the data folder that is made at the first start.
+pub(super) fn hook_key(folder: &Path) -> Result<HookKey, AppError> {
+    let path = folder.join(HOOK_KEY_FILE);
+    if !path.exists() {
+        write_secret_file(&path, format!("{}\n", HookKey::fresh_text()).as_bytes())?;
+    }
+    Ok(HookKey::from_file(&path)?)
 }

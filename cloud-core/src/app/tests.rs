@@ -7,6 +7,8 @@ use std::time::Duration;
 use cloud_core_logic::Answer;
 use shared::spec::{Run, TaskSpec};
 
+use shared_runtime::clock::Clock;
+
 use super::*;
 
 fn config(data: &Path) -> Config {

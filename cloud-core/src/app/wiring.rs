@@ -1,28 +1,31 @@
-//! The broker and the link to it, as configured: the embedded one is started here, another one is
-//! only addressed.
+//! The parts of the core, each as configured: the store is opened, an embedded broker is started,
+//! another one is only addressed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cloud_core_logic::change::Stored;
-use shared::id::AgentId;
+use shared::id::{AgentId, CoreId};
 use shared::wire::Topic;
+use shared_runtime::clock::{Clock, new_uuid_v4};
 use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, TlsConfig};
 use shared_runtime::seal::BrokerPassword;
 use shared_runtime::secret::secret_file;
+use shared_runtime::zones::ZoneDatabase;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::AppError;
+use super::{AppError, data};
 use crate::access::{Gate, Keeper, TokenFile};
 use crate::broker::{
     Broker, BrokerSettings, CORE_USERNAME, CredentialBook, EmbeddedBroker, Gatekeeper,
 };
 use crate::config::{BrokerChoice, Config, ExternalBroker, OtlpSettings};
 use crate::export::{ExportSettings, Exporter, HeaderError, Headers, TraceLane};
+use crate::http::ScheduleParts;
 use crate::link::Credentials;
-use crate::observe::Metrics;
-use crate::store::Reader;
+use crate::observe::{BackupTakenUp, Metrics};
+use crate::store::{Reader, SqliteStore, Store, TakenUp};
 
 /// Where the broker is, for the core and for agents.
 pub(super) struct Endpoint {
@@ -32,6 +35,23 @@ pub(super) struct Endpoint {
     pub(super) plain: Option<SocketAddr>,
     /// What an agent on this machine would be told.
     pub(super) url: String,
+}
+
+/// The store, with what it holds that is not settled.
+pub(super) fn store(config: &Config, metrics: &Metrics) -> Result<(SqliteStore, Stored), AppError> {
+    let (fresh, now) = (CoreId(new_uuid_v4()), Clock::new().now().wall);
+    let mut store = SqliteStore::open(&config.store_path, fresh, now)?.with_events(config.events);
+    if let Some(TakenUp { taken_at, tasks }) = store.taken_up() {
+        metrics.record(BackupTakenUp { taken_at, tasks: *tasks });
+    }
+    let stored = store.load()?;
+    Ok((store, stored))
+}
+
+/// What schedules need of this machine: its time zones, and the key of all hooks.
+pub(super) fn schedules(config: &Config) -> Result<ScheduleParts, AppError> {
+    let zones = Arc::new(ZoneDatabase::default());
+    Ok(ScheduleParts { zones, hook_key: data::hook_key(&config.data)? })
 }
 
 /// Who is known, and who is not to be let in any more.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
 
 use super::document::FileFormat;
 use super::measure::{self, Point};
 use super::output::Output;
+use super::schedule::args::ScheduleArgs;
 
 /// What to ask a core, or to make for a shell.
 #[derive(Debug, Subcommand)]
@@ -16,6 +17,8 @@ pub enum ClientCommand {
     Task(Box<TaskArgs>),
     /// Look at agents, and operate them
     Agent(AgentArgs),
+    /// Make schedules, which make tasks by themselves, look at them, and operate them
+    Schedule(Box<ScheduleArgs>),
     /// See what happens in the fleet, as it happens
     Events(EventsArgs),
     /// Look at the placement policy, replace it, or ask what another one would change
@@ -210,6 +213,9 @@ pub struct TaskListArgs {
     /// Only with this label; KEY alone for any value
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Option<String>,
+    /// Only those that this schedule has made
+    #[arg(long)]
+    pub schedule: Option<ScheduleName>,
     /// How much of the list.
     #[command(flatten)]
     pub page: PageArgs,
@@ -388,6 +394,9 @@ pub struct EventsArgs {
     /// Only of this agent
     #[arg(long)]
     pub agent: Option<AgentId>,
+    /// Only about this schedule
+    #[arg(long)]
+    pub schedule: Option<ScheduleName>,
     /// From after this event on; 0 is from the oldest one that is kept [default: from now on]
     #[arg(long, value_name = "ID", value_parser = measure::whole)]
     pub after: Option<u64>,

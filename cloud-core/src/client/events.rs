@@ -69,6 +69,7 @@ pub fn run(args: &EventsArgs) -> Result<u8, ClientError> {
             ("kind", kinds.clone()),
             ("task", args.task.map(|task| task.to_string())),
             ("agent", args.agent.as_ref().map(ToString::to_string)),
+            ("schedule", args.schedule.as_ref().map(ToString::to_string)),
             ("after", last.clone()),
         ];
         let path = with_query("/v1/events", &query);

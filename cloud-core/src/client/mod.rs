@@ -15,6 +15,7 @@ mod logs;
 mod measure;
 mod output;
 mod policy;
+mod schedule;
 mod shell;
 mod show;
 mod task;
@@ -36,6 +37,7 @@ pub fn run(command: ClientCommand, program: clap::Command) -> ExitCode {
     let ended = match command {
         ClientCommand::Task(args) => task::run(*args),
         ClientCommand::Agent(args) => agent::run(args),
+        ClientCommand::Schedule(args) => schedule::run(*args),
         ClientCommand::Events(args) => events::run(&args),
         ClientCommand::Policy(args) => policy::run(args),
         ClientCommand::Doctor(args) => doctor::run(&args),

@@ -57,6 +57,9 @@ pub fn task(task: &TaskDocument) -> String {
         ("agent", summary.agent.as_ref().map_or(String::new(), ToString::to_string)),
         ("submitted", format!("{} ({} ago)", summary.submitted_at, age(summary.submitted_at))),
     ];
+    if let Some(origin) = &task.schedule {
+        facts.push(("schedule", format!("{}, for {}", origin.name, origin.at)));
+    }
     if let Some(at) = task.not_before {
         facts.push(("not before", at.to_string()));
     }

@@ -188,6 +188,7 @@ fn list(connection: &Connection, output: Output, args: &TaskListArgs) -> Result<
         ("agent", args.agent.clone()),
         ("name", args.name.clone()),
         ("label", args.label.clone()),
+        ("schedule", args.schedule.as_ref().map(ToString::to_string)),
     ];
     let value = pages(connection, "/v1/tasks", &filters, &args.page)?;
     output::answer(output, &value, || Ok(show::tasks(&typed::<Vec<TaskSummary>>(&value["items"])?)))

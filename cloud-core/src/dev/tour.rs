@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
+use super::alone;
 use super::boards::Boards;
 use super::client::Client;
 
@@ -23,6 +24,7 @@ pub async fn show(client: &Client, boards: &mut Boards) -> anyhow::Result<()> {
     refusal(&client).context("scene: a refusal explained")?;
     power_cut(&client, boards).await.context("scene: a board loses its power")?;
     dark(&client, boards).await.context("scene: a board loses its link")?;
+    alone::show(&client, boards).await.context("scene: a schedule fires on a board alone")?;
     Ok(())
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cloud_core_logic::change::IdempotencyKey;
+use cloud_core_logic::firing::ScheduleRow;
 use cloud_core_logic::input::Operation;
 use cloud_core_logic::placement::{Policy, Snapshot};
-use cloud_core_logic::{Answer, NewTask};
-use shared::id::{AgentId, TaskId};
+use cloud_core_logic::{Answer, Input, NewTask, PutSchedule, ReplyTo, ScheduleOperation};
+use shared::id::{AgentId, ScheduleName, TaskId};
+use shared::schedule::ScheduleSpec;
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
 use shared::trace::Trace;
@@ -111,6 +113,32 @@ pub(super) type Slot = oneshot::Sender<Result<Answer, CoreBusy>>;
 /// Where one waits who only looks.
 pub(super) type LookSlot = oneshot::Sender<Result<TaskView, CoreBusy>>;
 
+/// What is asked about schedules.
+#[derive(Debug)]
+pub(super) enum ScheduleAsk {
+    /// To make one, or to change it.
+    Put { before: Option<Box<ScheduleRow>>, spec: Arc<ScheduleSpec>, only_new: bool },
+    /// To do something to one.
+    Operate { before: Box<ScheduleRow>, operation: ScheduleOperation },
+    /// To fire one, by its hook.
+    Hook { schedule: ScheduleName, payload: Arc<str> },
+}
+
+impl ScheduleAsk {
+    /// The same for the logic.
+    pub(super) fn into_input(self, reply: ReplyTo) -> Input {
+        match self {
+            Self::Put { before, spec, only_new } => {
+                Input::PutSchedule(Box::new(PutSchedule { before, spec, only_new, reply }))
+            }
+            Self::Operate { before, operation } => {
+                Input::OperateSchedule { before, operation, reply }
+            }
+            Self::Hook { schedule, payload } => Input::Hook { schedule, payload, reply },
+        }
+    }
+}
+
 /// What a caller asks.
 #[derive(Debug)]
 pub(super) enum Ask {
@@ -130,6 +158,8 @@ pub(super) enum Ask {
     Operate { agent: AgentId, operation: Operation, slot: Slot },
     /// To put a policy in force.
     SetPolicy { policy: Box<Policy>, only_over: Option<u64>, slot: Slot },
+    /// Something about a schedule.
+    Schedule { ask: ScheduleAsk, slot: Slot },
     /// To see the fleet, and a task in it, as it is after everything asked before.
     Look { task: Option<TaskId>, slot: LookSlot },
 }
@@ -161,7 +191,8 @@ impl Ask {
             | Self::SubmitMany { slot, .. }
             | Self::Cancel { slot, .. }
             | Self::Operate { slot, .. }
-            | Self::SetPolicy { slot, .. } => {
+            | Self::SetPolicy { slot, .. }
+            | Self::Schedule { slot, .. } => {
                 let _ = slot.send(Err(busy));
             }
             Self::Look { slot, .. } => {
@@ -256,6 +287,46 @@ impl Core {
     ) -> Result<Answer, CoreBusy> {
         let policy = Box::new(policy);
         self.ask(|slot| Ask::SetPolicy { policy, only_over, slot }).await
+    }
+
+    /// Makes a schedule, or changes the one that was read as `before`.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn put_schedule(
+        &self,
+        before: Option<Box<ScheduleRow>>,
+        spec: Arc<ScheduleSpec>,
+        only_new: bool,
+    ) -> Result<Answer, CoreBusy> {
+        let ask = ScheduleAsk::Put { before, spec, only_new };
+        self.ask(|slot| Ask::Schedule { ask, slot }).await
+    }
+
+    /// Does something to the schedule that was read as `before`.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn operate_schedule(
+        &self,
+        before: Box<ScheduleRow>,
+        operation: ScheduleOperation,
+    ) -> Result<Answer, CoreBusy> {
+        let ask = ScheduleAsk::Operate { before, operation };
+        self.ask(|slot| Ask::Schedule { ask, slot }).await
+    }
+
+    /// Calls the hook of a schedule for somebody who holds its secret.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn call_hook(
+        &self,
+        schedule: ScheduleName,
+        payload: Arc<str>,
+    ) -> Result<Answer, CoreBusy> {
+        let ask = ScheduleAsk::Hook { schedule, payload };
+        self.ask(|slot| Ask::Schedule { ask, slot }).await
     }
 
     /// The fleet as it is after everything that this caller was answered before. All who ask at

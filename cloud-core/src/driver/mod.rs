@@ -20,6 +20,7 @@ use cloud_core_logic::change::Stored;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Cloud, Input, Settings};
 use shared::id::AgentId;
+use shared::schedule::Zones;
 use shared::wire::uplink::LogChunk;
 use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -66,6 +67,8 @@ pub struct Parts {
     pub settings: Settings,
     /// How to place.
     pub policy: Policy,
+    /// What time it is where.
+    pub zones: Arc<dyn Zones>,
     /// The driver's own bounds.
     pub bounds: Bounds,
     /// How much to keep of logs.
@@ -195,7 +198,8 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
     let heartbeat_ms = parts.settings.heartbeat_ms;
     let body = move || {
         let guard = StoppingOnDrop(Arc::clone(&status));
-        let cloud = Cloud::restore(parts.stored, parts.settings, parts.policy, clock.now());
+        let cloud =
+            Cloud::restore(parts.stored, parts.settings, parts.policy, parts.zones, clock.now());
         let run = Run::new(run::Inside {
             cloud,
             store: parts.store,

@@ -231,6 +231,7 @@ impl Run {
                 Ask::SetPolicy { policy, only_over, slot } => {
                     Input::SetPolicy { policy, only_over, reply: self.keep(slot) }
                 }
+                Ask::Schedule { ask, slot } => ask.into_input(self.keep(slot)),
                 Ask::Look { task, slot } => {
                     looks.push((task, slot));
                     continue;

@@ -140,6 +140,7 @@ fn store(tasks: &[(u128, Option<Trace>)]) -> MemoryStore {
             submitted_at: Timestamp(1_000),
             deadline_at: None,
             trace: trace.clone().map(Box::new),
+            origin: None,
             life: TaskLife::new(Timestamp(1_000)),
         };
         let outcome = Outcome {

@@ -22,7 +22,11 @@ const PATH_LENGTH_MAX: usize = 200;
 /// Whether everybody may use this path: what says no more than that the core is there, and what it
 /// can do.
 fn is_open(path: &str) -> bool {
-    operations().any(|operation| operation.role == Asked::Anyone && operation.path == path)
+    let fits = |pattern: &str| match pattern.strip_suffix("{name}") {
+        Some(front) => path.strip_prefix(front).is_some_and(|name| !name.contains('/')),
+        None => pattern == path,
+    };
+    operations().any(|operation| operation.role == Asked::Anyone && fits(operation.path))
 }
 
 /// Lets a request in, and notes who asks for the routes.

@@ -22,7 +22,7 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest body that is checked on the thread that serves its connection. A large area takes
 /// tens of milliseconds to check, which others on that thread would wait for.
-const INLINE_BYTES_MAX: usize = 8 * 1024;
+pub(super) const INLINE_BYTES_MAX: usize = 8 * 1024;
 
 const EXAMPLE: &str = r#"{"run": {"exec": {"command": "/bin/true"}}}"#;
 
@@ -69,9 +69,17 @@ pub async fn bytes(
     rules: &Rules,
 ) -> ApiResult<(Bytes, &'static str)> {
     let declared = check_declared(request, rules)?;
+    Ok((arriving(payload, rules).await?, declared))
+}
+
+/// Reads the body of a request whatever it is declared as.
+///
+/// # Errors
+/// 408 and 413.
+pub async fn arriving(payload: web::Payload, rules: &Rules) -> ApiResult<Bytes> {
     let arriving = payload.to_bytes_limited(rules.bytes_max);
     match actix_web::rt::time::timeout(rules.timeout, arriving).await {
-        Ok(Ok(Ok(bytes))) => Ok((bytes, declared)),
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Ok(Err(_))) => {
             let detail = "the body broke off, or its chunks cannot be read; send it again";
             Err(ApiError::new(Kind::BadRequest, detail))

@@ -9,7 +9,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use shared::api::{EventDocument, EventKind};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -51,6 +51,7 @@ struct Wish {
     kinds: Option<Vec<EventKind>>,
     task: Option<TaskId>,
     agent: Option<AgentId>,
+    schedule: Option<ScheduleName>,
 }
 
 impl Wish {
@@ -60,6 +61,7 @@ impl Wish {
             self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
                 && self.task.is_none_or(|task| event.task == Some(task))
                 && self.agent.as_ref().is_none_or(|agent| event.agent.as_ref() == Some(agent))
+                && (self.schedule.is_none() || event.schedule == self.schedule)
         };
         event.kind == EventKind::Gap || wanted()
     }
@@ -67,11 +69,12 @@ impl Wish {
 
 /// `GET /v1/events`.
 pub async fn follow(request: HttpRequest, state: web::Data<State>) -> ApiResult {
-    let mut query = Query::of(&request, &["kind", "task", "agent", "after"]);
+    let mut query = Query::of(&request, &["kind", "task", "agent", "schedule", "after"]);
     let wish = Wish {
         kinds: query.words("kind", &EventKind::ALL),
         task: query.task("task"),
         agent: query.agent("agent"),
+        schedule: query.schedule("schedule"),
     };
     let after = query.number("after", 0, ID_MAX);
     query.finish()?;

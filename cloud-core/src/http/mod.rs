@@ -23,6 +23,7 @@ pub mod problem;
 mod query;
 mod replay;
 mod routes;
+mod schedules;
 mod server;
 mod state;
 mod tasks;
@@ -41,6 +42,7 @@ pub(crate) use followers::{Ended, Followed};
 #[cfg(test)]
 pub(crate) use metrics::HttpMetrics;
 pub use query::{LIMIT_DEFAULT, LIMIT_MAX};
+pub use schedules::ScheduleParts;
 pub use server::{HttpError, HttpSettings, start};
 pub use tls::{HttpTls, HttpTlsError};
 

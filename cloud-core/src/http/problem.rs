@@ -28,6 +28,8 @@ pub enum Kind {
     InvalidIfMatch,
     /// No token, or not a right one, came with it.
     Unauthenticated,
+    /// A call of a hook is not signed, or not rightly.
+    BadSignature,
     /// The token's role does not allow this.
     Forbidden,
     /// A browser sent it on behalf of another site.
@@ -38,6 +40,8 @@ pub enum Kind {
     TaskForgotten,
     /// No agent has this id.
     AgentNotFound,
+    /// No schedule has this name.
+    ScheduleNotFound,
     /// No policy of this version is kept.
     PolicyNotFound,
     /// Nothing is served under this path.
@@ -46,6 +50,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
+    /// A schedule of this name is there.
+    ScheduleExists,
     /// The policy comes from a file of the core.
     PolicyFromFile,
     /// The task of this idempotency key is settled and not kept any more.
@@ -62,12 +68,16 @@ pub enum Kind {
     InvalidBatch,
     /// The task is JSON, but not a valid task.
     InvalidTask,
+    /// The schedule is JSON, but not a valid schedule.
+    InvalidSchedule,
     /// The policy is JSON, but not a valid policy.
     InvalidPolicy,
     /// The key was used before, with another task.
     IdempotencyKeyReused,
     /// As many tasks wait as may wait.
     QueueFull,
+    /// There are as many schedules as there may be.
+    SchedulesFull,
     /// A token is used too often, or too many wrong ones came.
     TooManyRequests,
     /// A mistake of the core's own.
@@ -94,7 +104,7 @@ const fn facts(kind: Kind, name: &'static str, status: StatusCode, title: &'stat
 
 /// Every kind, in the order in which they are declared. One row a line: it is a table.
 #[rustfmt::skip]
-const FACTS: [Facts; 32] = {
+const FACTS: [Facts; 37] = {
     use Kind as K;
     use StatusCode as S;
     [
@@ -105,15 +115,18 @@ const FACTS: [Facts; 32] = {
         facts(K::InvalidIdempotencyKey, "invalid-idempotency-key", S::BAD_REQUEST, "The idempotency key is malformed"),
         facts(K::InvalidIfMatch, "invalid-if-match", S::BAD_REQUEST, "The If-Match is malformed"),
         facts(K::Unauthenticated, "unauthenticated", S::UNAUTHORIZED, "A token is needed"),
+        facts(K::BadSignature, "bad-signature", S::UNAUTHORIZED, "The call is not signed rightly"),
         facts(K::Forbidden, "forbidden", S::FORBIDDEN, "The token does not allow this"),
         facts(K::CrossOrigin, "cross-origin", S::FORBIDDEN, "Requests from other web sites are refused"),
         facts(K::TaskNotFound, "task-not-found", S::NOT_FOUND, "There is no such task"),
         facts(K::TaskForgotten, "task-forgotten", S::NOT_FOUND, "The core has forgotten this task"),
         facts(K::AgentNotFound, "agent-not-found", S::NOT_FOUND, "There is no such agent"),
+        facts(K::ScheduleNotFound, "schedule-not-found", S::NOT_FOUND, "There is no such schedule"),
         facts(K::PolicyNotFound, "policy-not-found", S::NOT_FOUND, "There is no policy of this version"),
         facts(K::PathNotFound, "path-not-found", S::NOT_FOUND, "There is no such path"),
         facts(K::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "The path does not take this method"),
         facts(K::RequestTimeout, "request-timeout", S::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        facts(K::ScheduleExists, "schedule-exists", S::CONFLICT, "There is a schedule of this name"),
         facts(K::PolicyFromFile, "policy-from-file", S::CONFLICT, "The policy comes from a file"),
         facts(K::TaskPruned, "task-pruned", S::GONE, "The task of this key was done and is not kept any more"),
         facts(K::PolicyChanged, "policy-changed", S::PRECONDITION_FAILED, "The policy was changed meanwhile"),
@@ -122,9 +135,11 @@ const FACTS: [Facts; 32] = {
         facts(K::UnknownHost, "unknown-host", S::MISDIRECTED_REQUEST, "The core does not go by this host name"),
         facts(K::InvalidBatch, "invalid-batch", S::UNPROCESSABLE_ENTITY, "The body is not a batch of tasks"),
         facts(K::InvalidTask, "invalid-task", S::UNPROCESSABLE_ENTITY, "The task is not valid"),
+        facts(K::InvalidSchedule, "invalid-schedule", S::UNPROCESSABLE_ENTITY, "The schedule is not valid"),
         facts(K::InvalidPolicy, "invalid-policy", S::UNPROCESSABLE_ENTITY, "The policy is not valid"),
         facts(K::IdempotencyKeyReused, "idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another task"),
         facts(K::QueueFull, "queue-full", S::TOO_MANY_REQUESTS, "As many tasks wait as may wait"),
+        facts(K::SchedulesFull, "schedules-full", S::TOO_MANY_REQUESTS, "There are as many schedules as there may be"),
         facts(K::TooManyRequests, "too-many-requests", S::TOO_MANY_REQUESTS, "Too many requests"),
         facts(K::Internal, "internal", S::INTERNAL_SERVER_ERROR, "The core made a mistake"),
         facts(K::CoreBusy, "core-busy", S::SERVICE_UNAVAILABLE, "The core is busy"),

@@ -4,7 +4,7 @@
 
 use actix_web::{HttpRequest, web};
 use shared::border::nearest;
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
 use shared::label;
 use shared::time::Timestamp;
 
@@ -172,6 +172,17 @@ impl Query {
     pub fn agent(&mut self, name: &str) -> Option<AgentId> {
         match self.take(name)?.parse() {
             Ok(id) => Some(id),
+            Err(error) => {
+                self.note(format!("`{name}`: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A schedule's name.
+    pub fn schedule(&mut self, name: &str) -> Option<ScheduleName> {
+        match self.take(name)?.parse() {
+            Ok(schedule) => Some(schedule),
             Err(error) => {
                 self.note(format!("`{name}`: {error}"));
                 None

@@ -40,6 +40,7 @@ fn route(verb: Verb) -> Route {
         Verb::Get => web::route().guard(Any(Get()).or(Head())),
         Verb::Post => web::post(),
         Verb::Put => web::put(),
+        Verb::Delete => web::delete(),
     }
 }
 
@@ -72,14 +73,22 @@ async fn not_found(request: HttpRequest) -> ApiResult<&'static str> {
     Err(ApiError::new(Kind::PathNotFound, detail))
 }
 
+/// What stands in the paths of a list for one of its items, as far as its name can be read.
+fn parameter(list: &str) -> &'static str {
+    match nearest(list, ["tasks", "agents", "schedules", "hooks"]) {
+        Some("schedules" | "hooks") => "{name}",
+        _ => "{id}",
+    }
+}
+
 /// The known path nearest to one that does not exist.
 fn nearest_path(path: &str) -> Option<&'static str> {
     let trimmed = path.trim_end_matches('/');
     let steps: Vec<&str> = trimmed.split('/').skip(1).collect();
     // An id is as long as all the rest and must not weigh in the comparison.
     let plain = match steps.as_slice() {
-        ["v1", list, _] => format!("/v1/{list}/{{id}}"),
-        ["v1", list, _, verb] => format!("/v1/{list}/{{id}}/{verb}"),
+        ["v1", list, _] => format!("/v1/{list}/{}", parameter(list)),
+        ["v1", list, _, verb] => format!("/v1/{list}/{}/{verb}", parameter(list)),
         _ => trimmed.to_owned(),
     };
     let with_version = format!("/v1{plain}");

@@ -25,6 +25,7 @@ use super::origin::{self, Hosts};
 use super::problem;
 use super::replay::ReplayRoom;
 use super::routes;
+use super::schedules::{Deliveries, ScheduleParts};
 use super::state::State;
 use super::tls::{HttpTls, HttpTlsError};
 use crate::access::Gate;
@@ -112,6 +113,7 @@ pub fn start(
     mut registry: Registry,
     settings: &HttpSettings,
     gate: Arc<Gate>,
+    schedules: ScheduleParts,
 ) -> Result<(ServerHandle, SocketAddr), HttpError> {
     let metrics = HttpMetrics::register(&mut registry);
     let hosts = Hosts::for_listener(settings.listen.ip(), &settings.hosts);
@@ -126,6 +128,8 @@ pub fn start(
         log_room: LogRoom::default(),
         replay_room: ReplayRoom::default(),
         policy_file: settings.policy_file.clone(),
+        schedules,
+        deliveries: Deliveries::default(),
         gate,
         clock,
         audit,

@@ -15,6 +15,7 @@ use super::metrics::HttpMetrics;
 use super::origin::Hosts;
 use super::problem::{ApiError, ApiResult, Kind};
 use super::replay::ReplayRoom;
+use super::schedules::{Deliveries, ScheduleParts};
 use crate::access::Gate;
 use crate::driver::{Core, CoreBusy};
 use crate::store::{Reader, StoreError};
@@ -42,6 +43,10 @@ pub struct State {
     pub replay_room: ReplayRoom,
     /// The file that the placement policy comes from, if it does.
     pub policy_file: Option<PathBuf>,
+    /// What schedules need of the machine.
+    pub schedules: ScheduleParts,
+    /// The deliveries to hooks that were taken lately.
+    pub deliveries: Deliveries,
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// For the gate: when a request came.

@@ -7,7 +7,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use cloud_core_logic::Answer;
 use cloud_core_logic::change::IdempotencyKey;
-use shared::api::TaskDocument;
+use shared::api::{Page, TaskDocument};
 use shared::id::TaskId;
 use shared::spec::TaskSpec;
 use shared::task::TaskStatus;
@@ -60,17 +60,28 @@ pub async fn submit(
 
 /// `GET /v1/tasks`.
 pub async fn list(request: HttpRequest, state: web::Data<State>) -> ApiResult {
-    let known = ["status", "agent", "label", "name", "limit", "cursor"];
+    let known = ["status", "agent", "label", "name", "schedule", "limit", "cursor"];
     let mut query = Query::of(&request, &known);
-    let filter = TaskFilter {
+    let schedule = query.schedule("schedule");
+    let mut filter = TaskFilter {
         status: query.word("status", &TaskStatus::ALL),
         agent: query.agent("agent"),
         label: query.label(),
         name: query.text("name"),
+        schedule: None,
     };
     let (limit, cursor) = (query.limit(), query.text("cursor"));
     query.finish()?;
-    let page = state.read(move |reader| reader.tasks(&filter, limit, cursor.as_deref())).await?;
+    let page = state.read(move |reader| {
+        if let Some(name) = schedule {
+            let Some(row) = reader.schedule(&name)? else {
+                return Ok(Page { items: Vec::new(), next_cursor: None });
+            };
+            filter.schedule = Some(row.id);
+        }
+        reader.tasks(&filter, limit, cursor.as_deref())
+    });
+    let page = page.await?;
     Ok(HttpResponse::Ok().json(page))
 }
 

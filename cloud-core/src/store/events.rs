@@ -113,6 +113,7 @@ pub(super) fn part_of(after: u64, origin: u64, newest: u64, blocks: Vec<Block>) 
             kind: event.kind,
             task: event.task,
             agent: event.agent,
+            schedule: event.schedule,
             detail: event.detail,
         }));
         upto = upto.max(block.head.last);
@@ -128,6 +129,7 @@ fn gap(after: u64, next: u64, at: Timestamp) -> EventDocument {
         kind: EventKind::Gap,
         task: None,
         agent: None,
+        schedule: None,
         detail: Some(detail),
     }
 }

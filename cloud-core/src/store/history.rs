@@ -78,6 +78,8 @@ pub(super) trait Archive {
     fn remove(&mut self, number: i64, effort: &mut usize) -> Result<bool, StoreError>;
     /// Takes away the oldest key whose task is gone, if it was used before `before`.
     fn remove_key(&mut self, before: Timestamp) -> Result<bool, StoreError>;
+    /// Takes away a few of the firings that were recorded before `before` and wait for nothing.
+    fn remove_firings(&mut self, before: Timestamp, effort: usize) -> Result<(), StoreError>;
     /// Takes away a few of the late reports that came before `before` about tasks that are not here.
     fn remove_reports(&mut self, before: Timestamp, effort: usize) -> Result<(), StoreError>;
 }
@@ -134,6 +136,7 @@ impl Pass {
             *self = Self::default();
             pruned.more = false;
             archive.remove_reports(oldest, effort)?;
+            archive.remove_firings(oldest, effort)?;
         }
         self.step_keys(archive, bounds, effort, now, &mut pruned)?;
         pruned.tasks_kept = archive.tasks();

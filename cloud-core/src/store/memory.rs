@@ -4,6 +4,8 @@
 mod events;
 mod history;
 mod logs;
+mod schedules;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,21 +14,27 @@ use cloud_core_logic::change::{
     AgentRow, AssignmentRow, Change, Credential, Stored, TaskLife, TaskRow, WantedRow,
 };
 use cloud_core_logic::document;
+use cloud_core_logic::firing::{FiringRow, ScheduleRow};
 use cloud_core_logic::placement::Policy;
+use cloud_core_logic::schedules::ResidentRow;
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
-use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
+use shared::id::{AgentId, AssignmentId, Attempt, CoreId, ScheduleId, ScheduleName, TaskId};
 use shared::mailbox::Inbox;
+use shared::spec::TaskSpec;
 use shared::time::Timestamp;
 
 use super::history::Pass;
 use super::logs::{Shelf, keep_all, prune};
 use super::{
-    AgentLogs, EventBounds, EventPart, HistoryBounds, HistoryPruned, KeptLogs, LATE_REPORTS_MAX,
-    LogBounds, LogPart, LogState, POLICIES_MAX, PlacementInput, Pruned, Reader, Store, StoreError,
-    TaskFilter, TextPiece, document::placement_input, page_limit, page_of, task_behind,
+    AgentLogs, EventBounds, EventPart, FiringMark, HistoryBounds, HistoryPruned, KeptLogs,
+    LATE_REPORTS_MAX, LogBounds, LogPart, LogState, POLICIES_MAX, PlacementInput, Pruned, Reader,
+    Store, StoreError, TaskFilter, TextPiece, document::placement_input, firings_page, page_limit,
+    page_of, schedule_behind, schedules_page, task_behind,
 };
 use events::Events;
 use logs::Logs;
+use schedules::FiringKey;
+use undo::Undo;
 
 /// A store in memory. A clone shares the state, as a second look at the same disk would.
 #[derive(Debug, Clone)]
@@ -51,6 +59,10 @@ struct State {
     recovering: bool,
     policy: Option<Policy>,
     policies: BTreeMap<u64, Policy>,
+    schedules: BTreeMap<ScheduleId, ScheduleRow>,
+    firings: BTreeMap<FiringKey, FiringRow>,
+    versions: BTreeMap<(ScheduleId, u32), Arc<TaskSpec>>,
+    residents: BTreeMap<(AgentId, ScheduleId), ResidentRow>,
     pass: Pass,
 }
 
@@ -83,6 +95,10 @@ impl MemoryStore {
             recovering: false,
             policy: None,
             policies: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            firings: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            residents: BTreeMap::new(),
             pass: Pass::default(),
         };
         Self { shared: Arc::new(RwLock::new(state)) }
@@ -143,6 +159,10 @@ impl Store for MemoryStore {
             wanted,
             recovering: state.recovering,
             policy: state.policy.clone(),
+            schedules: state.schedules.values().cloned().collect(),
+            queued: state.queued_firings(),
+            versions: state.stored_versions(),
+            residents: state.stored_residents(),
         })
     }
 
@@ -188,20 +208,6 @@ impl Store for MemoryStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::new(self.clone())
-    }
-}
-
-/// How to take back what a transaction has done so far.
-#[derive(Default)]
-struct Undo(Vec<UndoStep>);
-
-type UndoStep = Box<dyn FnOnce(&mut State)>;
-
-impl Undo {
-    fn run(self, state: &mut State) {
-        for step in self.0.into_iter().rev() {
-            step(state);
-        }
     }
 }
 
@@ -251,13 +257,7 @@ impl State {
                 Ok(())
             }
             Change::PolicyPut(policy) => {
-                let before = (self.policy.take(), self.policies.clone());
-                undo.0.push(Box::new(move |state| (state.policy, state.policies) = before));
-                self.policy = Some(policy.as_ref().clone());
-                self.policies.insert(policy.version, policy.as_ref().clone());
-                while self.policies.len() > POLICIES_MAX {
-                    self.policies.pop_first();
-                }
+                self.put_policy(policy, undo);
                 Ok(())
             }
             Change::Happened { at, events } => {
@@ -265,6 +265,12 @@ impl State {
                 undo.0.push(Box::new(move |state| state.events.take_back(before)));
                 Ok(())
             }
+            Change::SchedulePut(_)
+            | Change::ScheduleMoved { .. }
+            | Change::ScheduleRemoved { .. }
+            | Change::FiringPut(_)
+            | Change::ResidentPut { .. }
+            | Change::ResidentRemoved { .. } => self.apply_to_schedules(change, undo),
             Change::LateReport { task, entry } => {
                 self.add_late_report(*task, entry, undo);
                 Ok(())
@@ -272,19 +278,14 @@ impl State {
         }
     }
 
-    /// Puts a value into one of the maps, and notes how to take that back.
-    fn put<K: Ord + Clone + 'static, V: 'static>(
-        &mut self,
-        map: fn(&mut Self) -> &mut BTreeMap<K, V>,
-        key: K,
-        value: V,
-        undo: &mut Undo,
-    ) {
-        let before = map(self).insert(key.clone(), value);
-        undo.0.push(Box::new(move |state| match before {
-            Some(value) => drop(map(state).insert(key, value)),
-            None => drop(map(state).remove(&key)),
-        }));
+    fn put_policy(&mut self, policy: &Policy, undo: &mut Undo) {
+        let before = (self.policy.take(), self.policies.clone());
+        undo.0.push(Box::new(move |state| (state.policy, state.policies) = before));
+        self.policy = Some(policy.clone());
+        self.policies.insert(policy.version, policy.clone());
+        while self.policies.len() > POLICIES_MAX {
+            self.policies.pop_first();
+        }
     }
 
     fn add_task(&mut self, row: &TaskRow, undo: &mut Undo) -> Result<(), StoreError> {
@@ -416,12 +417,36 @@ impl Reader for MemoryStore {
         let below = task_behind(cursor)?.map_or(Unbounded, Excluded);
         let state = self.read();
         let newest_first = state.tasks.range((Unbounded, below)).rev();
-        let found = newest_first.filter(|(_, row)| is_shown(row, filter));
+        let found = newest_first.filter(|(_, row)| filter.shows(row));
         Ok(page_of(found.map(|(_, row)| document::summary(row)).take(limit + 1).collect(), limit))
     }
 
     fn policy(&self, version: u64) -> Result<Option<Policy>, StoreError> {
         Ok(self.read().policies.get(&version).cloned())
+    }
+
+    fn schedule(&self, name: &ScheduleName) -> Result<Option<ScheduleRow>, StoreError> {
+        Ok(self.read().schedule_named(name).cloned())
+    }
+
+    fn schedules(
+        &self,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ScheduleRow>, StoreError> {
+        let (limit, behind) = (page_limit(limit), schedule_behind(cursor)?);
+        Ok(schedules_page(self.read().schedules_behind(behind.as_deref(), limit + 1), limit))
+    }
+
+    fn firings(
+        &self,
+        schedule: ScheduleId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<FiringRow>, StoreError> {
+        let (limit, behind) = (page_limit(limit), FiringMark::read(cursor)?);
+        let rows = self.read().firings_behind(schedule, behind.as_ref(), limit + 1);
+        Ok(firings_page(rows, limit))
     }
 
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {
@@ -460,15 +485,4 @@ impl Reader for MemoryStore {
             placement_input(row, &state.assignments_of(id), late_reports)
         }))
     }
-}
-
-fn is_shown(row: &TaskRow, filter: &TaskFilter) -> bool {
-    let has_label = |(key, value): &(String, Option<String>)| {
-        let held = row.spec.labels.get(key);
-        held.is_some_and(|held| value.as_ref().is_none_or(|value| value == held))
-    };
-    filter.status.is_none_or(|status| row.life.state.status() == status)
-        && filter.agent.as_ref().is_none_or(|agent| row.life.agent.as_ref() == Some(agent))
-        && filter.name.as_ref().is_none_or(|name| row.spec.name.as_ref() == Some(name))
-        && filter.label.as_ref().is_none_or(has_label)
 }

@@ -14,10 +14,11 @@ mod sqlite;
 
 use std::sync::Arc;
 
-use cloud_core_logic::change::{Change, Stored};
+use cloud_core_logic::change::{Change, Stored, TaskRow};
+use cloud_core_logic::firing::{FiringRow, ScheduleRow};
 use cloud_core_logic::placement::Policy;
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
-use shared::id::{AgentId, AssignmentId, TaskId};
+use shared::id::{AgentId, AssignmentId, ScheduleId, ScheduleName, TaskId};
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
 
@@ -118,6 +119,37 @@ pub trait Reader: Send + Sync {
     /// When the store cannot be read.
     fn policy(&self, version: u64) -> Result<Option<Policy>, StoreError>;
 
+    /// The schedule of a name, as it was last committed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn schedule(&self, name: &ScheduleName) -> Result<Option<ScheduleRow>, StoreError>;
+
+    /// Schedules by their names: at most `limit` (and [`PAGE_ITEMS_MAX`]) behind the cursor of an
+    /// earlier page.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`] for a cursor that no page ever gave, or when the store cannot
+    /// be read.
+    fn schedules(
+        &self,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ScheduleRow>, StoreError>;
+
+    /// What became of the moments of a schedule, the latest first: at most `limit` (and
+    /// [`PAGE_ITEMS_MAX`]) behind the cursor of an earlier page.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`] for a cursor that no page ever gave, or when the store cannot
+    /// be read.
+    fn firings(
+        &self,
+        schedule: ScheduleId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<FiringRow>, StoreError>;
+
     /// The task that was submitted under an idempotency key, with the hash of its body; the task may
     /// be gone.
     ///
@@ -182,6 +214,25 @@ pub struct TaskFilter {
     pub label: Option<(String, Option<String>)>,
     /// Their name.
     pub name: Option<String>,
+    /// The schedule that made them.
+    pub schedule: Option<ScheduleId>,
+}
+
+impl TaskFilter {
+    /// Whether a list by this filter shows a task.
+    fn shows(&self, row: &TaskRow) -> bool {
+        let has_label = |(key, value): &(String, Option<String>)| {
+            let held = row.spec.labels.get(key);
+            held.is_some_and(|held| value.as_ref().is_none_or(|value| value == held))
+        };
+        self.status.is_none_or(|status| row.life.state.status() == status)
+            && self.agent.as_ref().is_none_or(|agent| row.life.agent.as_ref() == Some(agent))
+            && self.name.as_ref().is_none_or(|name| row.spec.name.as_ref() == Some(name))
+            && self.schedule.is_none_or(|schedule| {
+                row.origin.as_ref().is_some_and(|origin| origin.schedule == schedule)
+            })
+            && self.label.as_ref().is_none_or(has_label)
+    }
 }
 
 /// What it takes to explain where a task is.
@@ -204,6 +255,51 @@ fn page_of(mut items: Vec<TaskSummary>, limit: usize) -> Page<TaskSummary> {
     items.truncate(limit);
     let last = items.last().filter(|_| more);
     let next_cursor = last.map(|item| item.id.to_string());
+    Page { items, next_cursor }
+}
+
+/// Reads a cursor: the name of the last schedule on the page that gave it.
+fn schedule_behind(cursor: Option<&str>) -> Result<Option<String>, StoreError> {
+    let name = cursor.map(|text| text.parse::<ScheduleName>().map_err(|_| StoreError::BadCursor));
+    Ok(name.transpose()?.map(|name| name.to_string()))
+}
+
+fn schedules_page(mut items: Vec<ScheduleRow>, limit: usize) -> Page<ScheduleRow> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = items.last().filter(|_| more).map(|row| row.spec.name.to_string());
+    Page { items, next_cursor }
+}
+
+/// Where a page of firings ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FiringMark {
+    at: Timestamp,
+    agent: Option<AgentId>,
+}
+
+impl FiringMark {
+    /// Reads a cursor: the last moment on the page that gave it, and who fired it.
+    fn read(cursor: Option<&str>) -> Result<Option<Self>, StoreError> {
+        let Some(text) = cursor else { return Ok(None) };
+        let (at, agent) = text.split_once('~').unwrap_or((text, ""));
+        let at = at.parse().map(Timestamp).map_err(|_| StoreError::BadCursor)?;
+        let agent = match agent {
+            "" => None,
+            id => Some(id.parse().map_err(|_| StoreError::BadCursor)?),
+        };
+        Ok(Some(Self { at, agent }))
+    }
+}
+
+fn firings_page(mut items: Vec<FiringRow>, limit: usize) -> Page<FiringRow> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let last = items.last().filter(|_| more);
+    let next_cursor = last.map(|row| match &row.agent {
+        Some(agent) => format!("{}~{agent}", row.at.0),
+        None => row.at.0.to_string(),
+    });
     Page { items, next_cursor }
 }
 

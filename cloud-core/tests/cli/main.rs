@@ -5,6 +5,7 @@
 mod calls;
 mod config;
 mod files;
+mod schedules;
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::capacity::Resources;
 use shared::id::{
-    AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
+    AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, ScheduleId, Sequence, Session,
+    TaskId,
 };
 use shared::mailbox::Outbox;
 use shared::time::{Monotonic, Now, Timestamp, mix};
@@ -20,6 +21,7 @@ use crate::entries::Entries;
 use crate::link::Link;
 use crate::planted::planted;
 use crate::progress::Progress;
+use crate::resident::{Residents, Standing};
 use crate::settings::Settings;
 
 /// An attempt in the order in which those that wait are started: higher priority first, then in
@@ -72,6 +74,7 @@ pub struct Agent {
     /// Attempts whose run is over while the core cannot be asked what is to follow.
     pub(crate) undecided: BTreeMap<AssignmentId, Undecided>,
     pub(crate) progress: Progress,
+    pub(crate) residents: Residents,
     pub(crate) clock: Clock,
     /// What the database says about the clock.
     pub(crate) clock_told: Option<(Trust, Option<i64>)>,
@@ -138,6 +141,7 @@ impl Agent {
             leased: BTreeSet::new(),
             undecided: BTreeMap::new(),
             progress: Progress::default(),
+            residents: Residents::restore(stored.residents, board, now),
             clock: Clock::new(board, built_at, stored.floor),
             clock_told: None,
             floor_saved: stored.floor,
@@ -164,7 +168,7 @@ impl Agent {
     }
 
     fn restore_attempt(&mut self, row: AttemptRow) {
-        let AttemptRow { id, number, accepted_at, order, state, runs, progress } = row;
+        let AttemptRow { id, number, accepted_at, order, schedule, state, runs, progress } = row;
         self.accepted_last = self.accepted_last.max(number);
         self.reserved.add(&order.needs);
         if state.is_active() {
@@ -179,7 +183,10 @@ impl Agent {
             self.progress.restore(id, progress);
         }
         let (started, told) = (None, Vec::new());
-        let live = Live { number, accepted_at, order, state, runs, started, told };
+        if let Some(schedule) = schedule {
+            self.residents.began(schedule, id);
+        }
+        let live = Live { number, accepted_at, order, schedule, state, runs, started, told };
         self.live.insert(id, live);
     }
 
@@ -266,6 +273,11 @@ impl Agent {
         self.remembers(id) || self.entries.outcomes.contains_key(&id)
     }
 
+    /// Every schedule that is held, with its version and how far it has come.
+    pub fn schedules(&self) -> impl Iterator<Item = (ScheduleId, u32, &Standing)> + '_ {
+        self.residents.held.iter().map(|(id, it)| (*id, it.hold.version, &it.standing))
+    }
+
     /// How many reports wait to be acknowledged.
     #[must_use]
     pub fn reports_waiting(&self) -> usize {
@@ -300,7 +312,8 @@ impl Agent {
         let decisions = decisions.filter(|_| !self.health.stopping);
         let progress = self.link.is_met().then(|| self.progress.next_wakeup()).flatten();
         let ends = alarms.chain(disconnects).chain(leases).chain(decisions);
-        ends.chain(self.link.next_wakeup()).chain(progress).min()
+        let fires = self.residents.look_at.filter(|_| !self.residents.held.is_empty());
+        ends.chain(self.link.next_wakeup()).chain(progress).chain(fires).min()
     }
 
     /// The attempts that are not to go on without the core, and when they are to be stopped if it

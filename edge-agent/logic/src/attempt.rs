@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::id::{Boot, Sequence};
+use shared::id::{Boot, ScheduleId, Sequence};
 use shared::report::{End, Output, StopReason};
 use shared::time::{Monotonic, Timestamp};
 use shared::wire::downlink::{LocalRetry, Order};
@@ -209,6 +209,8 @@ pub struct Live {
     pub accepted_at: Timestamp,
     /// What to run.
     pub order: Arc<Order>,
+    /// The schedule of this agent's own that made it, if one did.
+    pub schedule: Option<ScheduleId>,
     /// Where it stands.
     pub state: State,
     /// How often it was run before, and why that was not enough.

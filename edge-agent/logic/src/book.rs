@@ -2,15 +2,17 @@
 //! end it. Keeps state and changes in step, so that no flow can forget one of them.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use shared::backoff::delay_ms;
-use shared::id::AssignmentId;
+use shared::id::{AssignmentId, ScheduleId};
 use shared::report::{End, Finish, Report, ReportEvent};
 use shared::time::{Now, Timestamp};
+use shared::wire::downlink::Order;
 
 use crate::agent::Agent;
-use crate::attempt::{Cause, IllegalStep, Live, Remains, State, Undecided};
-use crate::change::{Change, EntryKind, LinkSeen};
+use crate::attempt::{Cause, IllegalStep, Live, Remains, Runs, State, Undecided};
+use crate::change::{AttemptRow, Change, EntryKind, LinkSeen};
 use crate::clock::{JUMP_MS, Trust};
 use crate::effect::{Effect, Notice, Outcome};
 
@@ -43,6 +45,44 @@ impl Agent {
         let report = Box::new(Report { assignment, at: now.wall, stamp, event });
         out.changes.push(Change::ReportAdded { seq, report });
         seq
+    }
+
+    /// Takes an attempt on, at the core's wish or a schedule's. Whoever does reports it.
+    pub(crate) fn take_on(
+        &mut self,
+        id: AssignmentId,
+        order: &Arc<Order>,
+        schedule: Option<ScheduleId>,
+        out: &mut Outcome,
+        now: Now,
+    ) {
+        self.accepted_last = self.accepted_last.saturating_add(1);
+        let (number, accepted_at, state) = (self.accepted_last, now.wall, State::Accepted);
+        let order = Arc::clone(order);
+        self.reserved.add(&order.needs);
+        self.waiting.insert((Reverse(order.priority), number, id));
+        if order.lease_ms.is_some() {
+            self.leased.insert(id);
+            out.effects.extend(self.link.renewed.map(|sent| Effect::RenewLease { sent }));
+        }
+        if let Some(schedule) = schedule {
+            self.residents.began(schedule, id);
+        }
+        let runs = Runs::default();
+        let row = AttemptRow {
+            id,
+            number,
+            accepted_at,
+            order: Arc::clone(&order),
+            schedule,
+            state,
+            runs,
+            progress: None,
+        };
+        let (started, told) = (None, Vec::new());
+        let live = Live { number, accepted_at, order, schedule, state, runs, started, told };
+        self.live.insert(id, live);
+        out.changes.push(Change::AttemptAdded(Box::new(row)));
     }
 
     /// Moves an attempt by one of the steps of its life; `false` and a notice when it has no such
@@ -173,6 +213,9 @@ impl Agent {
         self.progress.forget(id);
         self.reserved.subtract(&live.order.needs);
         self.drop_told(&live, out);
+        if let Some(schedule) = live.schedule {
+            self.firing_over(schedule, id, out, now);
+        }
         let success = end.is_success();
         let finish = Box::new(finish(end, remains, live.state.started_at()));
         let report = self.report(id, ReportEvent::Finished(finish), out, now);
@@ -180,6 +223,32 @@ impl Agent {
         self.finished_by_report.insert(report, id);
         out.changes.push(Change::AttemptFinished { id, report });
         out.note(Notice::Finished { assignment: id, success });
+    }
+
+    /// An attempt that a schedule made is over: what waits for that has its turn, and one that
+    /// counts from the end of its last run counts from now.
+    fn firing_over(&mut self, schedule: ScheduleId, id: AssignmentId, out: &mut Outcome, now: Now) {
+        let idle = self.residents.ended(schedule, id);
+        let since = self.clock.stamp(now);
+        let Some(resident) = self.residents.held.get_mut(&schedule).filter(|_| idle) else {
+            return;
+        };
+        self.residents.look_at = Some(now.mono);
+        if resident.counts_from_end() {
+            let through = resident.standing.through;
+            let ended = if since.trusted { through.max(now.wall) } else { through };
+            resident.move_through(ended, since);
+            let standing = resident.standing.clone();
+            out.changes.push(Change::ScheduleMoved { schedule, standing });
+        }
+    }
+
+    /// Whether the outbox can take so many more entries beside the starts and ends of all that is
+    /// held.
+    pub(crate) fn has_room_for(&self, entries: usize) -> bool {
+        let adds = u64::try_from(entries + 2 * self.live.len()).unwrap_or(u64::MAX);
+        let waiting = u64::try_from(self.entries.waiting.len()).unwrap_or(u64::MAX);
+        waiting.saturating_add(adds) <= self.settings.outbox_max
     }
 
     fn drop_told(&mut self, live: &Live, out: &mut Outcome) {

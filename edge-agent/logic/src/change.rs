@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, Sequence};
+use shared::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, ScheduleId, Sequence};
 use shared::mailbox::Outbox;
 use shared::report::{ProgressMark, Report, ReportEvent};
 use shared::time::{Stamp, Timestamp};
@@ -13,6 +13,7 @@ use shared::wire::downlink::Order;
 
 use crate::attempt::{Runs, State};
 use crate::clock::Trust;
+use crate::resident::{ResidentRow, Standing};
 
 /// An attempt that is not over, as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct AttemptRow {
     pub accepted_at: Timestamp,
     /// What to run.
     pub order: Arc<Order>,
+    /// The schedule of this agent's own that made it, if one did.
+    #[serde(default)]
+    pub schedule: Option<ScheduleId>,
     /// Where it stands.
     pub state: State,
     /// How often it was run before.
@@ -54,6 +58,9 @@ pub enum EntryKind {
     State,
     /// A run that was followed by another. Kept when acknowledged.
     Run,
+    /// What a schedule of this agent's own did: the core knows that from nowhere else. Kept when
+    /// acknowledged.
+    Firing,
     /// The end of an attempt, or why it was not taken on. Kept when acknowledged.
     Outcome,
 }
@@ -65,6 +72,7 @@ impl EntryKind {
         match event {
             ReportEvent::Accepted | ReportEvent::Started => Self::State,
             ReportEvent::Retried(_) => Self::Run,
+            ReportEvent::Fired { .. } | ReportEvent::NotFired { .. } => Self::Firing,
             ReportEvent::Refused { .. } | ReportEvent::Finished(_) => Self::Outcome,
         }
     }
@@ -176,6 +184,20 @@ pub enum Change {
         /// The last of them.
         upto: Sequence,
     },
+    /// A schedule is held, or what is wanted of it has changed.
+    ScheduleHeld(Box<ResidentRow>),
+    /// A schedule has come farther.
+    ScheduleMoved {
+        /// Which.
+        schedule: ScheduleId,
+        /// How far.
+        standing: Standing,
+    },
+    /// A schedule is not held any more.
+    ScheduleDropped {
+        /// Which.
+        schedule: ScheduleId,
+    },
     /// Desired state is applied up to here.
     Applied {
         /// The last revision.
@@ -233,6 +255,8 @@ pub struct Stored {
     /// Every entry of the outbox, by number: those beyond `outbox.acked` are to be told, the
     /// others are kept.
     pub entries: Vec<EntryRow>,
+    /// Every schedule that is held.
+    pub residents: Vec<ResidentRow>,
     /// The last wall time that was believed.
     pub floor: Option<Timestamp>,
     /// How it last stood between this agent and its core. For people; nothing is decided by it.
@@ -254,6 +278,7 @@ impl Stored {
             live: Vec::new(),
             finished: Vec::new(),
             entries: Vec::new(),
+            residents: Vec::new(),
             floor: None,
             link: LinkSeen::default(),
             heard_at: None,

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::id::{AssignmentId, CoreId, Revision, Sequence};
-use shared::report::RefusalReason;
-use shared::time::Monotonic;
+use shared::id::{AssignmentId, CoreId, Revision, ScheduleName, Sequence};
+use shared::report::{NotFiredBecause, RefusalReason};
+use shared::time::{Monotonic, Timestamp};
 use shared::wire::Uplink;
 use shared::wire::downlink::{Order, Refusal};
 
@@ -124,6 +124,45 @@ pub enum Notice {
         applied: Revision,
         /// What it follows on.
         base: Revision,
+    },
+    /// A schedule is held from now on, or what is wanted of it has changed.
+    ScheduleHeld {
+        /// Which.
+        name: ScheduleName,
+        /// Its version.
+        version: u32,
+    },
+    /// A schedule is not held, although the core wants it to be.
+    ScheduleNotHeld {
+        /// Which.
+        name: ScheduleName,
+        /// Why, for people.
+        detail: String,
+    },
+    /// A schedule is not held any more, because the core says so.
+    ScheduleWithdrawn {
+        /// Which.
+        name: ScheduleName,
+    },
+    /// A schedule made an attempt.
+    ScheduleFired {
+        /// Which.
+        name: ScheduleName,
+        /// For which moment.
+        moment: Timestamp,
+        /// The attempt.
+        assignment: AssignmentId,
+    },
+    /// Moments of a schedule made no attempt.
+    ScheduleNotFired {
+        /// Which.
+        name: ScheduleName,
+        /// The first of them.
+        moment: Timestamp,
+        /// How many.
+        count: u32,
+        /// Why.
+        because: NotFiredBecause,
     },
     /// An attempt was taken on.
     Accepted {

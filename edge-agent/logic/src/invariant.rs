@@ -5,10 +5,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::capacity::Resources;
+use shared::id::{AssignmentId, ScheduleId};
+use shared::schedule::QUEUE_MAX;
 
 use crate::agent::Agent;
 use crate::attempt::{Live, State};
 use crate::change::EntryKind;
+use crate::resident::next_moment;
 
 /// Something that must hold and does not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +26,7 @@ pub struct Broken {
 type Check = fn(&Agent) -> Result<(), String>;
 
 /// Every invariant with its name.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 14] = [
     ("what_is_reserved_is_what_the_held_attempts_need", reserved),
     ("no_task_has_two_attempts_with_a_process", one_process_per_task),
     ("outbox_counters_are_in_order", outbox_counters),
@@ -35,6 +38,8 @@ const CHECKS: [(&str, Check); 12] = [
     ("what_is_leased_is_exactly_what_has_a_lease", leases),
     ("an_agent_that_speaks_with_its_core_leaves_decisions_to_it", decisions),
     ("only_attempts_with_a_process_have_progress", progress),
+    ("what_a_schedule_made_and_is_not_over_is_live", made_by_schedules),
+    ("what_waits_of_a_schedule_is_dealt_with_in_order_and_bounded", schedules),
     ("alarms_and_questions_are_about_attempts_with_a_process", alarms),
 ];
 
@@ -133,6 +138,32 @@ fn progress(agent: &Agent) -> Result<(), String> {
         Some(id) => Err(format!("{id} has none")),
         None => Ok(()),
     }
+}
+
+fn made_by_schedules(agent: &Agent) -> Result<(), String> {
+    let mut made: BTreeMap<ScheduleId, BTreeSet<AssignmentId>> = BTreeMap::new();
+    for (id, live) in &agent.live {
+        if let Some(schedule) = live.schedule {
+            made.entry(schedule).or_default().insert(*id);
+        }
+    }
+    let active = &agent.residents.active;
+    ensure(made == *active, || format!("{made:?}, indexed {active:?}"))
+}
+
+fn schedules(agent: &Agent) -> Result<(), String> {
+    let held = &agent.residents.held;
+    let most = usize::try_from(agent.facts.schedules_max).unwrap_or(usize::MAX);
+    ensure(held.len() <= most, || format!("{} are held, {most} may be", held.len()))?;
+    for (id, resident) in held {
+        let standing = &resident.standing;
+        let in_order = standing.queue.is_sorted();
+        let bounded = resident.waiting() <= QUEUE_MAX as usize;
+        ensure(in_order && bounded, || format!("{id}: {standing:?}"))?;
+        let next = next_moment(&resident.timetable, standing.through);
+        ensure(next == resident.next, || format!("{id}: {:?}, not {next:?}", resident.next))?;
+    }
+    Ok(())
 }
 
 fn live_or_finished(agent: &Agent) -> Result<(), String> {

@@ -4,7 +4,7 @@
 //!
 //! One attempt's way: `flow``::accept` → `start` → `finish` → `report`; `cancel`, `offline` and
 //! `lease` end it early, `retry` runs it again while the core cannot be asked, `recover` takes it
-//! up again after a restart, `resync` keeps core and agent in step. `step` is the one match over
+//! up again after a restart, `fire` makes attempts of the moments of schedules, `resync` keeps core and agent in step. `step` is the one match over
 //! everything that can happen.
 
 pub mod admission;
@@ -25,6 +25,7 @@ mod planted;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod progress;
+pub mod resident;
 pub mod settings;
 mod step;
 

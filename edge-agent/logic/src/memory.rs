@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::id::{AssignmentId, Boot, Incarnation, Sequence};
+use shared::id::{AssignmentId, Boot, Incarnation, ScheduleId, Sequence};
 use shared::report::Report;
 use shared::time::Timestamp;
 use shared::wire::uplink::NumberedReport;
@@ -11,6 +11,7 @@ use shared::wire::uplink::NumberedReport;
 use crate::attempt::{Runs, State};
 use crate::change::{AttemptRow, Change, EntryKind, EntryRow, Stored};
 use crate::planted::planted;
+use crate::resident::ResidentRow;
 
 /// A store in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,7 @@ pub struct MemoryStore {
     live: BTreeMap<AssignmentId, AttemptRow>,
     finished: BTreeMap<AssignmentId, Sequence>,
     outbox: BTreeMap<Sequence, (Report, Option<Timestamp>)>,
+    residents: BTreeMap<ScheduleId, ResidentRow>,
 }
 
 impl MemoryStore {
@@ -30,6 +32,7 @@ impl MemoryStore {
             live: BTreeMap::new(),
             finished: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            residents: BTreeMap::new(),
         }
     }
 
@@ -53,6 +56,7 @@ impl MemoryStore {
             live: self.live.values().cloned().collect(),
             finished: self.finished.iter().map(|(id, report)| (*id, *report)).collect(),
             entries: self.outbox.iter().map(entry).collect(),
+            residents: self.residents.values().cloned().collect(),
             ..self.head.clone()
         }
     }
@@ -90,6 +94,17 @@ impl MemoryStore {
             Change::ReportsDropped { seqs } => self.outbox.retain(|seq, _| !seqs.contains(seq)),
             Change::ReportsUnacked { acked } => self.head.outbox.acked = *acked,
             Change::KeptForgotten { upto } => self.outbox.retain(|seq, _| seq > upto),
+            Change::ScheduleHeld(row) => {
+                self.residents.insert(row.schedule, (**row).clone());
+            }
+            Change::ScheduleMoved { schedule, standing } => {
+                if let Some(row) = self.residents.get_mut(schedule) {
+                    row.standing = standing.clone();
+                }
+            }
+            Change::ScheduleDropped { schedule } => {
+                self.residents.remove(schedule);
+            }
             Change::Applied { rev } => self.head.applied_rev = *rev,
             Change::CoreMet { core } => self.head.core = Some(*core),
             Change::LinkMoved { seen, .. } => self.head.link = seen.clone(),

@@ -50,6 +50,8 @@ mod on {
         WallTrusted "how long a task that was found running has run is taken from the wall clock",
         OutcomesNotKept "acknowledged outcomes are deleted, and a core put back to a backup never has them",
         AgeByAnyClock "kept outcomes grow old by a clock that is not believed",
+        FiredTwice "how far a schedule has come is not written down, and its moments fire again after a restart",
+        MissedForgotten "moments that were missed are dealt with and never told",
         RunningBegunAgain "what was found running is begun again",
     }
 

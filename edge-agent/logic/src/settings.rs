@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most tasks an agent may be configured to hold.
 pub const TASKS_MAX_LIMIT: u32 = 20_000;
+/// The most schedules an agent may be configured to hold.
+pub const SCHEDULES_MAX_LIMIT: u32 = 1_000;
 /// The most attempts that may be named in one part of an inventory: with the largest facts beside
 /// them they must fit into one message.
 pub const INVENTORY_PART_LIMIT: usize = 1_000;

@@ -3,17 +3,18 @@
 use shared::id::Revision;
 use shared::time::Now;
 use shared::wire::Downlink;
-use shared::wire::downlink::{Desired, DesiredRow, Want};
+use shared::wire::downlink::{Desired, DesiredRow, ScheduleRow, Want};
 
 use crate::agent::Agent;
 use crate::change::Change;
 use crate::effect::{Notice, Outcome};
 use crate::flow::{
-    accept, cancel, finish, lease, offline, progress, recover, remember, report, resync, retry,
-    start,
+    accept, cancel, finish, fire, lease, offline, progress, recover, remember, report, resync,
+    retry, start,
 };
 use crate::input::{Found, Input};
 use crate::planted::planted;
+use crate::resident::Resident;
 
 impl Agent {
     /// What follows from one input. The state moves on at once; nothing of it may be told to
@@ -56,13 +57,20 @@ impl Agent {
 
     /// What may be due or possible now, whatever happened.
     fn look_around(&mut self, out: &mut Outcome, now: Now) {
-        // What must not go on without the core does not begin again either.
+        // What must not go on beside a later firing, or without the core, does not begin again.
+        fire::tick(self, out, now);
         offline::tick(self, out, now);
         retry::tick(self, out, now);
         cancel::tick(self, out, now);
         lease::renew(self, out);
         lease::tick(self, out, now);
         start::fill(self, out, now);
+        // What is over now lets the next of its schedule have its turn.
+        while self.residents.is_due(now.mono) {
+            fire::tick(self, out, now);
+            offline::tick(self, out, now);
+            start::fill(self, out, now);
+        }
         report::tick(self, now);
         report::send(self, out, now);
         progress::tick(self, out, now);
@@ -127,7 +135,7 @@ impl Agent {
 
     /// Applies a run of desired state, as far as there is room to report what comes of it.
     fn apply(&mut self, desired: Desired, out: &mut Outcome, now: Now) {
-        let Desired { base, upto, mut rows, .. } = desired;
+        let Desired { base, upto, rows, schedules, .. } = desired;
         if upto <= self.applied_rev {
             return;
         }
@@ -135,22 +143,22 @@ impl Agent {
             out.note(Notice::DesiredGap { applied: self.applied_rev, base });
             return;
         }
-        rows.sort_by_key(|row| row.rev);
+        let mut wishes: Vec<Wish> = rows.into_iter().map(Wish::Assignment).collect();
+        wishes.extend(schedules.into_iter().map(Wish::Schedule));
+        wishes.sort_by_key(Wish::rev);
         let mut applied = upto;
-        for DesiredRow { rev, assignment, want } in rows {
+        for wish in wishes {
+            let rev = wish.rev();
             if rev <= self.applied_rev || rev > upto {
                 continue;
             }
-            if !self.has_room_to_report(out) {
+            if !self.has_room_to_report(&wish, out) {
                 // Up to here is applied; the rest comes again. All or nothing could mean nothing
                 // for ever: no acknowledgement makes a long run shorter.
                 applied = Revision(rev.0 - 1);
                 break;
             }
-            match want {
-                Want::Run(order) => accept::run(self, assignment, &order, out, now),
-                Want::Stop { reason } => cancel::stop(self, assignment, reason, out, now),
-            }
+            self.grant(wish, out, now);
         }
         if applied > self.applied_rev {
             self.applied_rev = applied;
@@ -158,16 +166,50 @@ impl Agent {
         }
     }
 
+    fn grant(&mut self, wish: Wish, out: &mut Outcome, now: Now) {
+        match wish {
+            Wish::Assignment(DesiredRow { assignment, want, .. }) => match want {
+                Want::Run(order) => accept::run(self, assignment, &order, out, now),
+                Want::Stop { reason } => cancel::stop(self, assignment, reason, out, now),
+            },
+            Wish::Schedule(ScheduleRow { schedule, hold, .. }) => match hold {
+                Some(hold) => fire::hold(self, schedule, *hold, out, now),
+                None => fire::withdraw(self, schedule, out, now),
+            },
+        }
+    }
+
     /// Whether the outbox can take what one more row may add before it is looked at again: a row
-    /// is accepted, started and finished at most, and of what is held all but the first is to come.
-    /// A further run of what is held looks for its own room.
-    fn has_room_to_report(&self, out: &mut Outcome) -> bool {
-        let adds = u64::try_from(3 + 2 * self.live.len()).unwrap_or(u64::MAX);
-        let waiting = u64::try_from(self.entries.waiting.len()).unwrap_or(u64::MAX);
-        let room = waiting.saturating_add(adds) <= self.settings.outbox_max;
+    /// is accepted, started and finished at most, and of what is held all but the first is to come;
+    /// a schedule that is taken away tells of all that waits. A further run of what is held looks
+    /// for its own room.
+    fn has_room_to_report(&self, wish: &Wish, out: &mut Outcome) -> bool {
+        let own = match wish {
+            Wish::Assignment(_) => 3,
+            Wish::Schedule(row) => {
+                self.residents.held.get(&row.schedule).map_or(0, Resident::waiting)
+            }
+        };
+        let room = self.has_room_for(own);
         if !room {
+            let waiting = u64::try_from(self.entries.waiting.len()).unwrap_or(u64::MAX);
             out.note(Notice::OutboxFull { waiting });
         }
         room
+    }
+}
+
+/// A row of desired state.
+enum Wish {
+    Assignment(DesiredRow),
+    Schedule(ScheduleRow),
+}
+
+impl Wish {
+    fn rev(&self) -> Revision {
+        match self {
+            Self::Assignment(row) => row.rev,
+            Self::Schedule(row) => row.rev,
+        }
     }
 }

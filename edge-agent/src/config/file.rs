@@ -28,6 +28,8 @@ pub struct FileConfig {
     pub taints: Vec<String>,
     /// The most tasks held at once.
     pub tasks_max: Option<u32>,
+    /// The most schedules held at once.
+    pub schedules_max: Option<u32>,
     /// How much of each output stream's end is reported, in bytes.
     pub output_tail_bytes: Option<u32>,
     /// How much of the disk stays free, MiB.

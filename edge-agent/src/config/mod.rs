@@ -11,7 +11,7 @@ mod writing;
 use std::path::{Path, PathBuf};
 
 use edge_agent_logic::Settings;
-use edge_agent_logic::settings::{INVENTORY_PART_LIMIT, TASKS_MAX_LIMIT};
+use edge_agent_logic::settings::{INVENTORY_PART_LIMIT, SCHEDULES_MAX_LIMIT, TASKS_MAX_LIMIT};
 use shared::geo::Position;
 use shared::id::AgentId;
 use shared::label::{LABEL_VALUE_BYTES_MAX, LABELS_MAX, Labels, check_key};
@@ -33,6 +33,8 @@ pub use writing::LogLimits;
 
 /// The most tasks held when nobody says otherwise.
 const TASKS_MAX_DEFAULT: u32 = 64;
+/// How many schedules are held when nothing says otherwise.
+const SCHEDULES_MAX_DEFAULT: u32 = 100;
 /// The longest text among the facts, in bytes; the core takes no longer one.
 const TEXT_BYTES_MAX: usize = LABEL_VALUE_BYTES_MAX;
 
@@ -267,6 +269,7 @@ fn base_facts(
     taints.dedup();
     let region = args.region.clone().or(file.region.clone());
     let tasks_max = args.tasks_max.or(file.tasks_max).unwrap_or(TASKS_MAX_DEFAULT);
+    let schedules_max = file.schedules_max.unwrap_or(SCHEDULES_MAX_DEFAULT);
     let wrong = |what, detail| Err(SetupError::Value { what, detail });
     // Room for the two labels that the agent adds.
     if labels.len() > LABELS_MAX - 2 || taints.len() > LABELS_MAX {
@@ -285,6 +288,9 @@ fn base_facts(
     if !(1..=TASKS_MAX_LIMIT).contains(&tasks_max) {
         return wrong("tasks_max", format!("write 1 to {TASKS_MAX_LIMIT}"));
     }
+    if schedules_max > SCHEDULES_MAX_LIMIT {
+        return wrong("schedules_max", format!("write 0 to {SCHEDULES_MAX_LIMIT}"));
+    }
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         position,
@@ -292,6 +298,7 @@ fn base_facts(
         labels,
         taints,
         tasks_max,
+        schedules_max,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
     })

@@ -38,6 +38,7 @@ pub(super) fn effective(
     file.region.clone_from(&facts.region);
     file.taints.clone_from(&facts.taints);
     file.tasks_max = Some(facts.tasks_max);
+    file.schedules_max = Some(facts.schedules_max);
     file.output_tail_bytes = Some(config.tail_bytes);
     file.disk_reserve_mib = Some(config.disk_reserve_mib);
     file.position = facts.position;

@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use edge_agent_logic::Input;
 use edge_agent_logic::input::{Exit, Found, ProcessEnd, ProcessEvent};
@@ -10,7 +11,7 @@ use shared::report::Output;
 use shared::spec::{Exec, Run};
 use shared::time::{Monotonic, Now, Timestamp};
 use shared::trace::TraceContext;
-use shared::wire::downlink::Order;
+use shared::wire::downlink::{FiringContext, Order};
 
 use crate::config::Config;
 use crate::exec::{self, AttemptDir, End, ExecEvent, ExecEventKind, ExecOrder, ExitRecord, Lease};
@@ -84,6 +85,15 @@ impl TaskEnvironment {
         tell("AMBIT_ATTEMPT", id.attempt.to_string());
         tell("AMBIT_AGENT_ID", self.agent.to_string());
         tell("AMBIT_TASK_NAME", order.name.clone().unwrap_or_default());
+        let mut event = None;
+        if let Some(FiringContext { schedule, at, payload }) = &order.firing {
+            tell("AMBIT_SCHEDULE", schedule.to_string());
+            tell("AMBIT_SCHEDULED_AT", at.to_string());
+            if let Some(payload) = payload {
+                tell("AMBIT_EVENT", dir.event_path().to_string_lossy().into_owned());
+                event = Some(Arc::clone(payload));
+            }
+        }
         ExecOrder {
             id,
             command,
@@ -93,6 +103,7 @@ impl TaskEnvironment {
             stdout_tail_bytes: self.tail_bytes,
             stderr_tail_bytes: self.tail_bytes,
             log_bytes_max: self.log_bytes_max,
+            event,
             lease: order.lease_ms.map(|lease_ms| Lease {
                 lease_ms,
                 grace_ms: order.grace_ms,
@@ -195,16 +206,18 @@ mod tests {
         given_in(exec, None)
     }
 
-    fn given_in(exec: Exec, trace: Option<TraceContext>) -> ExecOrder {
-        let agent = "board-7".parse().expect("an agent id");
-        let environment = TaskEnvironment {
-            agent,
+    fn environment() -> TaskEnvironment {
+        TaskEnvironment {
+            agent: "board-7".parse().expect("an agent id"),
             path: "/bin".to_owned(),
             tail_bytes: 10,
             log_bytes_max: 2_048,
             lease_margin_ms: 7,
-        };
-        let order = Order {
+        }
+    }
+
+    fn plain(exec: Exec, trace: Option<TraceContext>) -> Order {
+        Order {
             name: Some("sample".to_owned()),
             run: Run::Exec(exec),
             needs: Resources::default(),
@@ -214,8 +227,13 @@ mod tests {
             stop_after_ms: None,
             lease_ms: Some(9_000),
             retry: LocalRetry::default(),
+            firing: None,
             trace,
-        };
+        }
+    }
+
+    fn given_in(exec: Exec, trace: Option<TraceContext>) -> ExecOrder {
+        let (environment, order) = (environment(), plain(exec, trace));
         let dir = AttemptDir::at(Path::new("/data/attempts/x"));
         environment.order(assignment(), &order, &dir, Some(Monotonic(5)))
     }
@@ -259,6 +277,29 @@ mod tests {
         assert_eq!(told(with(TRACEPARENT), PARENT), ["mine", ""]);
         assert_eq!(told(with(TRACESTATE), PARENT), [PARENT, "mine"]);
         assert!(!given(Exec::default()).env.contains_key(TRACEPARENT));
+    }
+
+    #[test]
+    fn what_a_schedule_fired_is_told_which_and_for_what_moment() {
+        let environment = environment();
+        let dir = AttemptDir::at(Path::new("/data/attempts/x"));
+        let firing = |payload: Option<&str>| FiringContext {
+            schedule: "nightly".parse().expect("a name"),
+            at: Timestamp(1_800_000_000_000),
+            payload: payload.map(Into::into),
+        };
+        let given = |firing| {
+            let order = Order { firing: Some(firing), ..plain(Exec::default(), None) };
+            environment.order(assignment(), &order, &dir, None)
+        };
+        let order = given(firing(None));
+        assert_eq!(order.env["AMBIT_SCHEDULE"], "nightly");
+        assert_eq!(order.env["AMBIT_SCHEDULED_AT"], "2027-01-15T08:00:00.000Z");
+        assert!(!order.env.contains_key("AMBIT_EVENT") && order.event.is_none());
+        let order = given(firing(Some("{}")));
+        assert_eq!(order.env["AMBIT_EVENT"], "/data/attempts/x/event");
+        assert_eq!(order.event.as_deref(), Some("{}"));
+        assert!(!given_in(Exec::default(), None).env.contains_key("AMBIT_SCHEDULE"));
     }
 
     #[test]

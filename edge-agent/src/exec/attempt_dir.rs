@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::id::AssignmentId;
+use shared::schedule::PAYLOAD_BYTES_MAX;
 
 use super::record::{ChildRecord, ExitRecord, Lock, Spec};
 use super::reserve::{self, ExitReserve};
@@ -26,6 +27,7 @@ const LOCK: &str = "lock";
 const CHILD: &str = "child";
 const EXIT: &str = "exit.json";
 const WORK: &str = "work";
+const EVENT: &str = "event";
 /// How the names of directories begin that are only there to be removed.
 const ASIDE: &str = "gone.";
 const PROGRESS: &str = "progress";
@@ -137,6 +139,21 @@ impl AttemptDir {
     /// The disk is full or the directory is gone.
     pub fn write_spec(&self, spec: &Spec) -> AttemptResult<()> {
         self.write_whole(SPEC, spec)
+    }
+
+    /// Writes what came with the event that the task answers, cut to what events may bring.
+    ///
+    /// # Errors
+    /// The disk is full or the directory is gone.
+    pub fn write_event(&self, event: &str) -> AttemptResult<()> {
+        let event = &event[..event.floor_char_boundary(PAYLOAD_BYTES_MAX)];
+        self.write_bytes_whole(EVENT, event.as_bytes())
+    }
+
+    /// Where that is, written or not.
+    #[must_use]
+    pub fn event_path(&self) -> PathBuf {
+        self.path.join(EVENT)
     }
 
     /// Reads the order.
@@ -334,21 +351,32 @@ impl AttemptDir {
     }
 
     fn write_whole(&self, name: &str, value: &impl Serialize) -> AttemptResult<()> {
+        let bytes = serde_json::to_vec(value).map_err(io::Error::from);
+        let bytes = bytes.map_err(|source| io_error("write", &self.path.join(name), source))?;
+        self.write_bytes_whole(name, &bytes)
+    }
+
+    fn write_bytes_whole(&self, name: &str, bytes: &[u8]) -> AttemptResult<()> {
         // No fsync: after a power cut no process is left for which the file would matter, and the
         // kernel's boot id tells that there was one.
         let draft = self.path.join(format!("{name}.new"));
         let path = self.path.join(name);
-        self.write_file(&draft, value)?;
+        self.write_bytes(&draft, bytes)?;
         fs::rename(&draft, &path).map_err(|source| io_error("write", &path, source))
     }
 
     fn write_file(&self, path: &Path, value: &impl Serialize) -> AttemptResult<()> {
+        let bytes = serde_json::to_vec(value).map_err(io::Error::from);
+        let bytes = bytes.map_err(|source| io_error("write", path, source))?;
+        self.write_bytes(path, &bytes)
+    }
+
+    fn write_bytes(&self, path: &Path, bytes: &[u8]) -> AttemptResult<()> {
         let write = || -> io::Result<()> {
-            let bytes = serde_json::to_vec(value)?;
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(0o600);
             options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-            options.open(path)?.write_all(&bytes)
+            options.open(path)?.write_all(bytes)
         };
         write().map_err(|source| {
             let _ = fs::remove_file(path);

@@ -71,3 +71,12 @@ fn removal_copes_with_write_protected_directories() {
     assert!(!dir.path().exists());
     dir.remove().expect("nothing to remove is fine");
 }
+
+#[test]
+fn an_event_is_kept_whole_up_to_its_bound_and_never_cut_within_a_letter() {
+    let (_root, dir) = fresh();
+    let long = "\u{fc}".repeat(PAYLOAD_BYTES_MAX);
+    dir.write_event(&format!("x{long}")).expect("written");
+    let kept = fs::read_to_string(dir.event_path()).expect("text");
+    assert_eq!(kept.len(), PAYLOAD_BYTES_MAX - 1);
+}

@@ -129,7 +129,9 @@ impl Executor {
         }
         let runtime = Some(self.runtime_paths(id, &dir));
         let spec = Spec { boot_id: self.watch.boot_id.clone(), order: order.clone(), runtime };
-        let begun = dir.write_spec(&spec).map_err(failed).and_then(|()| {
+        let event = order.event.as_deref().map_or(Ok(()), |event| dir.write_event(event));
+        let written = event.and_then(|()| dir.write_spec(&spec));
+        let begun = written.map_err(failed).and_then(|()| {
             self.spawn_supervisor(id, &dir).map_err(|error| SpawnFailed {
                 message: format!("The agent could not start the task's supervisor: {error}."),
             })

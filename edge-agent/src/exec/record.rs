@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::id::AssignmentId;
@@ -46,6 +47,10 @@ pub struct ExecOrder {
     /// less than [`LOG_BYTES_LEAST`](super::LOG_BYTES_LEAST), keeps none.
     #[serde(default = "log_bytes_default")]
     pub log_bytes_max: u64,
+    /// What came with the event that it answers. Not in the order's file but in one of its own,
+    /// where the task reads it.
+    #[serde(skip)]
+    pub event: Option<Arc<str>>,
     /// The lease without which it must not run; `None` lets it run on however long nobody hears
     /// of the core.
     #[serde(default)]
@@ -212,6 +217,7 @@ mod properties {
                 stdout_tail_bytes: 1,
                 stderr_tail_bytes: 2,
                 log_bytes_max: 3,
+                event: None,
                 lease: None,
             };
             let spec = Spec { boot_id: "boot".to_owned(), order, runtime: None };

@@ -10,7 +10,7 @@ use shared::time::Now;
 
 use super::{duration, glance, json, when};
 use crate::folder::Folder;
-use crate::store::{Glance, HeldTask, StoreError};
+use crate::store::{Glance, HeldSchedule, HeldTask, StoreError};
 
 /// What is said about an agent.
 #[derive(Debug, Serialize)]
@@ -54,6 +54,9 @@ pub fn status_table(data: &Path, now: Now) -> Result<String, StoreError> {
     line("last contact", contact(&glance, user.is_some(), now));
     line("core", glance.core.map_or_else(|| "none met yet".to_owned(), |core| core.to_string()));
     line("tasks", counts(&glance.tasks));
+    for (nth, schedule) in glance.schedules.iter().enumerate() {
+        line(if nth == 0 { "schedules" } else { "" }, one_schedule(schedule, now));
+    }
     line("reports", format!("{} wait for the core", glance.reports_waiting));
     line("clock", clock(&glance));
     line("revision", glance.applied_rev.to_string());
@@ -108,6 +111,17 @@ pub(crate) fn doubt(why: &Doubt) -> String {
         }
         Doubt::CoreDiffers { .. } => "the core's shows something else".to_owned(),
     }
+}
+
+fn one_schedule(schedule: &HeldSchedule, now: Now) -> String {
+    let HeldSchedule { name, version, next, last, waiting, .. } = schedule;
+    let next = next.map_or_else(|| "none".to_owned(), |at| at.to_string());
+    let last = last.map_or_else(|| "none yet".to_owned(), |at| when(at, now));
+    let mut line = format!("{name} v{version}: next {next}, last {last}");
+    if *waiting > 0 {
+        let _ = write!(line, ", {waiting} waiting");
+    }
+    line
 }
 
 fn counts(tasks: &[HeldTask]) -> String {

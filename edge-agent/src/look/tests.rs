@@ -6,12 +6,14 @@ use edge_agent_logic::Change;
 use edge_agent_logic::attempt::{Runs, State};
 use edge_agent_logic::change::{AttemptRow, LinkSeen, ProgressRow};
 use edge_agent_logic::clock::{Doubt, Trust};
+use edge_agent_logic::resident::{ResidentRow, Standing};
 use shared::capacity::Resources;
-use shared::id::{AssignmentId, Attempt, Boot, Incarnation, Sequence};
+use shared::id::{AssignmentId, Attempt, Boot, Incarnation, ScheduleId, Sequence};
 use shared::report::{End, Finish, Output, ProgressMark, Report, ReportEvent};
+use shared::schedule::{CronTrigger, MissedRule, Overlap, Trigger};
 use shared::spec::Run;
 use shared::time::{Monotonic, Stamp};
-use shared::wire::downlink::{LocalRetry, Order};
+use shared::wire::downlink::{LocalRetry, Order, ResidentSchedule};
 use shared_runtime::clock::new_uuid_v4;
 
 use super::*;
@@ -71,6 +73,7 @@ fn added(attempt: u32, name: &str, runs: Runs) -> Change {
         stop_after_ms: None,
         lease_ms: None,
         retry: LocalRetry::default(),
+        firing: None,
         trace: None,
     };
     Change::AttemptAdded(Box::new(AttemptRow {
@@ -78,6 +81,7 @@ fn added(attempt: u32, name: &str, runs: Runs) -> Change {
         number: u64::from(attempt),
         accepted_at: NOW.wall.plus_ms(-600_000),
         order: Arc::new(order),
+        schedule: None,
         state: State::Accepted,
         runs,
         progress: None,
@@ -87,6 +91,47 @@ fn added(attempt: u32, name: &str, runs: Runs) -> Change {
 fn assignment(attempt: u32) -> AssignmentId {
     let task = "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b".parse().expect("a task id");
     AssignmentId { task, attempt: Attempt(attempt) }
+}
+
+#[test]
+fn schedules_are_shown_with_their_next_moment_and_their_last() {
+    let root = tempfile::tempdir().expect("a folder");
+    let mut store = store(root.path());
+    let Change::AttemptAdded(row) = added(1, "probe", Runs::default()) else {
+        unreachable!("it is added")
+    };
+    let cron = CronTrigger { cron: "@hourly".to_owned(), fields: None, zone: None, dst: None };
+    let hold = Arc::new(ResidentSchedule {
+        name: "hourly".parse().expect("a name"),
+        version: 3,
+        created_at: Timestamp(0),
+        from: Timestamp(0),
+        trigger: Trigger::Cron(cron),
+        zone: None,
+        starts_at: None,
+        ends_at: None,
+        exclude_days: Vec::new(),
+        offset_ms: 0,
+        missed: MissedRule::Once,
+        missed_max: 1,
+        catch_up_s: 60,
+        overlap: Overlap::Queue,
+        queue_max: 1,
+        order: row.order,
+    });
+    let last = Timestamp(1_799_996_400_000);
+    let standing =
+        Standing { through: last, queue: vec![last], fired: Some(last), ..Standing::default() };
+    let schedule = ScheduleId(new_uuid_v4());
+    let held = Change::ScheduleHeld(Box::new(ResidentRow { schedule, hold, standing }));
+    store.commit(&[held]).expect("committed");
+    let table = status_table(root.path(), NOW).expect("status");
+    let line = table.lines().find(|line| line.starts_with("schedules")).expect(&table);
+    assert!(line.contains("hourly v3: next 2027-01-15T08:00:00.000Z, last 2027-01-15T07:00"));
+    assert!(line.ends_with(", 1 waiting"), "{line}");
+    let json = status_json(root.path()).expect("status");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("json");
+    assert_eq!(json["schedules"][0]["next"], "2027-01-15T08:00:00.000Z");
 }
 
 #[test]

@@ -5,16 +5,21 @@ use std::path::Path;
 use edge_agent_logic::attempt::{Runs, State};
 use edge_agent_logic::change::{LinkSeen, ProgressRow};
 use edge_agent_logic::clock::Trust;
+use edge_agent_logic::resident::{ResidentRow, next_moment, timetable};
 use rusqlite::Connection;
 use serde::Serialize;
-use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision};
+use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, ScheduleId, ScheduleName};
 use shared::report::{End, ProgressMark, Report, ReportEvent};
+use shared::schedule::Timetable;
 use shared::time::Timestamp;
 use shared_runtime::sqlite;
 
-use super::read::{flash, head};
+use super::read::{flash, head, residents};
 use super::rows::{id, number, parse, signed};
 use super::{FlashDay, MIGRATIONS, StoreError};
+
+/// The schema that knows of schedules.
+const SCHEDULES_SINCE: u32 = 4;
 
 /// What an agent's database says about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,6 +56,26 @@ pub struct Glance {
     pub flash: Option<FlashDay>,
     /// What it holds.
     pub tasks: Vec<HeldTask>,
+    /// The schedules that it fires by its own clock.
+    pub schedules: Vec<HeldSchedule>,
+}
+
+/// A schedule that an agent holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeldSchedule {
+    /// Which.
+    pub schedule: ScheduleId,
+    /// Its name.
+    pub name: ScheduleName,
+    /// Its version.
+    pub version: u32,
+    /// The next moment that it fires for, if one comes; `None` too while one that counts from the
+    /// end of its last run runs.
+    pub next: Option<Timestamp>,
+    /// The last moment that it fired for here.
+    pub last: Option<Timestamp>,
+    /// How many firings wait for an earlier one to be over.
+    pub waiting: usize,
 }
 
 /// A task that an agent holds, or whose end its core has not acknowledged.
@@ -134,6 +159,7 @@ impl Reader {
         let transaction = self.connection.transaction()?;
         let head = head(&transaction)?;
         let tasks = held(&transaction)?;
+        let schedules = held_schedules(&transaction)?;
         // A database that an earlier program wrote has no place for it.
         let flash = flash(&transaction).unwrap_or_default();
         let acked = signed(head.acked_seq.0);
@@ -156,8 +182,35 @@ impl Reader {
             last_contact: head.heard_at,
             flash,
             tasks,
+            schedules,
         })
     }
+}
+
+fn held_schedules(connection: &Connection) -> Result<Vec<HeldSchedule>, StoreError> {
+    // A database that an earlier program wrote has no place for them.
+    if sqlite::schema_version(connection)? < SCHEDULES_SINCE {
+        return Ok(Vec::new());
+    }
+    let rows = residents(connection)?;
+    let made = "SELECT count(*) FROM attempt WHERE schedule = ?1 AND work IS NOT NULL";
+    let mut statement = connection.prepare(made)?;
+    let mut schedules = Vec::new();
+    for ResidentRow { schedule, hold, standing } in rows {
+        let running: i64 = statement.query_row([schedule.to_string()], |row| row.get(0))?;
+        let timetable = timetable(&hold).ok();
+        let idle = |it: &Timetable| it.after_end_ms().is_none() || running == 0;
+        schedules.push(HeldSchedule {
+            schedule,
+            name: hold.name.clone(),
+            version: hold.version,
+            next: timetable.filter(idle).and_then(|it| next_moment(&it, standing.through)),
+            last: standing.fired,
+            waiting: standing.queue.len(),
+        });
+    }
+    schedules.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(schedules)
 }
 
 fn held(connection: &Connection) -> Result<Vec<HeldTask>, StoreError> {

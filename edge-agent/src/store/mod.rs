@@ -19,7 +19,7 @@ use shared_runtime::sqlite::{self, DatabaseError};
 
 use rows::{number, signed};
 
-pub use glance::{Glance, HeldTask, Reader, Soundness};
+pub use glance::{Glance, HeldSchedule, HeldTask, Reader, Soundness};
 
 const SCHEMA_1: &str = "
 CREATE TABLE head (
@@ -76,7 +76,17 @@ const STATEMENTS_MAX: usize = 64;
 /// What is written wears the flash, and is counted.
 const SCHEMA_3: &str = "ALTER TABLE head ADD COLUMN flash TEXT;";
 
-const MIGRATIONS: [&str; 3] = [SCHEMA_1, SCHEMA_2, SCHEMA_3];
+/// Schedules that are held and fire by the agent's own clock.
+const SCHEMA_4: &str = "
+CREATE TABLE resident (
+    schedule TEXT PRIMARY KEY,
+    hold TEXT NOT NULL,         -- what the core wants of it
+    standing TEXT NOT NULL      -- how far it has come here
+) STRICT;
+ALTER TABLE attempt ADD COLUMN schedule TEXT;   -- the one of those that made it; NULL otherwise
+";
+
+const MIGRATIONS: [&str; 4] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
 
 /// Why the store cannot do what it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +215,7 @@ impl Store {
             live,
             finished,
             entries: read::entries(&self.connection)?,
+            residents: read::residents(&self.connection)?,
             floor: head.floor,
             link: head.link,
             heard_at: head.heard_at,

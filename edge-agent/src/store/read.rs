@@ -2,6 +2,7 @@
 
 use edge_agent_logic::change::{AttemptRow, EntryRow, LinkSeen};
 use edge_agent_logic::clock::Trust;
+use edge_agent_logic::resident::ResidentRow;
 use rusqlite::Connection;
 use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence};
 use shared::time::Timestamp;
@@ -76,7 +77,8 @@ type Attempts = (Vec<AttemptRow>, Vec<(AssignmentId, Sequence)>);
 
 pub(super) fn attempts(connection: &Connection) -> Result<Attempts, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT task, attempt, number, accepted_at_ms, work, state, report, runs, progress
+        "SELECT task, attempt, number, accepted_at_ms, work, state, report, runs, progress,
+                schedule
          FROM attempt ORDER BY task, attempt",
     )?;
     let mut rows = statement.query([])?;
@@ -92,6 +94,10 @@ pub(super) fn attempts(connection: &Connection) -> Result<Attempts, StoreError> 
                 number: number(row.get(2)?),
                 accepted_at: Timestamp(row.get(3)?),
                 order: parse("an order", &work)?,
+                schedule: row
+                    .get::<_, Option<String>>(9)?
+                    .map(|text| id("a schedule's id", &text))
+                    .transpose()?,
                 state: parse("a state", &state)?,
                 runs: optional("earlier runs", row.get(7)?)?.unwrap_or_default(),
                 progress: optional("progress", row.get(8)?)?,
@@ -128,4 +134,21 @@ pub(super) fn entries(connection: &Connection) -> Result<Vec<EntryRow>, StoreErr
         });
     }
     Ok(entries)
+}
+
+pub(super) fn residents(connection: &Connection) -> Result<Vec<ResidentRow>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT schedule, hold, standing FROM resident ORDER BY schedule")?;
+    let mut rows = statement.query([])?;
+    let mut residents = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (schedule, hold, standing): (String, String, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        residents.push(ResidentRow {
+            schedule: id("a schedule's id", &schedule)?,
+            hold: parse("a schedule", &hold)?,
+            standing: parse("how far a schedule has come", &standing)?,
+        });
+    }
+    Ok(residents)
 }

@@ -31,13 +31,14 @@ pub(super) fn kind_text(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::State => "state",
         EntryKind::Run => "run",
+        EntryKind::Firing => "firing",
         EntryKind::Outcome => "outcome",
     }
 }
 
 /// The same back.
 pub(super) fn kind(text: &str) -> Result<EntryKind, StoreError> {
-    let kinds = [EntryKind::State, EntryKind::Run, EntryKind::Outcome];
+    let kinds = [EntryKind::State, EntryKind::Run, EntryKind::Firing, EntryKind::Outcome];
     let kind = kinds.into_iter().find(|kind| kind_text(*kind) == text);
     kind.ok_or_else(|| damaged("a report's kind", &text))
 }

@@ -7,13 +7,15 @@ use edge_agent_logic::attempt::{Cause, Runs, State};
 use edge_agent_logic::change::{AttemptRow, LinkSeen, ProgressRow};
 use edge_agent_logic::clock::{Doubt, Trust};
 use edge_agent_logic::memory::MemoryStore;
+use edge_agent_logic::resident::{ResidentRow, Standing};
 use shared::capacity::Resources;
-use shared::id::{AssignmentId, Attempt, CoreId, Revision, TaskId};
+use shared::id::{AssignmentId, Attempt, CoreId, Revision, ScheduleId, TaskId};
 use shared::report::{End, Finish, Output, ProgressMark, Report, ReportEvent};
+use shared::schedule::{IntervalTrigger, MissedRule, Overlap, Trigger, Zone};
 use shared::spec::{Exec, Run};
 use shared::time::{Stamp, Timestamp};
 use shared::trace::TraceContext;
-use shared::wire::downlink::{LocalRetry, Order};
+use shared::wire::downlink::{LocalRetry, Order, ResidentSchedule};
 use shared_runtime::clock::new_uuid_v4;
 
 use super::*;
@@ -47,15 +49,57 @@ fn added(attempt: u32) -> Change {
             stop_after_ms: None,
             lease_ms: Some(3),
             retry: LocalRetry::default(),
+            firing: None,
             trace: Some(TraceContext {
                 traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
                 tracestate: Some("a=1".to_owned()),
             }),
         }),
+        schedule: (attempt == 2).then_some(SCHEDULE),
         state: State::Accepted,
         runs: Runs::default(),
         progress: None,
     }))
+}
+
+const SCHEDULE: ScheduleId = ScheduleId(uuid::Uuid::from_u128(0x5c));
+
+fn resident(version: u32) -> Change {
+    let order = match added(1) {
+        Change::AttemptAdded(row) => row.order,
+        _ => unreachable!("it is added"),
+    };
+    let interval = IntervalTrigger { interval_s: 60, anchor: None, after_end: false };
+    let hold = Arc::new(ResidentSchedule {
+        name: "read".parse().expect("a name"),
+        version,
+        created_at: Timestamp(1_000),
+        from: Timestamp(2_000),
+        trigger: Trigger::Interval(interval),
+        zone: Some(Zone::utc()),
+        starts_at: None,
+        ends_at: Some(Timestamp(9_000_000)),
+        exclude_days: Vec::new(),
+        offset_ms: 7,
+        missed: MissedRule::All,
+        missed_max: 3,
+        catch_up_s: 60,
+        overlap: Overlap::Queue,
+        queue_max: 2,
+        order,
+    });
+    let standing = Standing { through: Timestamp(2_000), ..Standing::default() };
+    Change::ScheduleHeld(Box::new(ResidentRow { schedule: SCHEDULE, hold, standing }))
+}
+
+fn come_farther() -> Change {
+    let standing = Standing {
+        through: Timestamp(61_000),
+        since: Stamp { board: 1, mono_ms: 5, trusted: false },
+        queue: vec![Timestamp(1_000), Timestamp(61_000)],
+        fired: Some(Timestamp(1_000)),
+    };
+    Change::ScheduleMoved { schedule: SCHEDULE, standing }
 }
 
 fn report(seq: u64, event: ReportEvent) -> Change {
@@ -97,7 +141,9 @@ fn batches() -> Vec<Vec<Change>> {
             Change::CoreMet { core: CoreId(new_uuid_v4()) },
             seen(LinkSeen::Connected),
         ],
+        vec![resident(1), resident(2)],
         vec![added(2), added(3), moved(1, running), report(2, ReportEvent::Started)],
+        vec![come_farther(), resident(3), come_farther()],
         vec![
             moved(2, State::Stopping { cause: Cause::TimedOut, started_at: None }),
             report(3, finished()),
@@ -224,7 +270,7 @@ fn people_can_read_beside_the_agent_and_without_it() {
     assert!(Reader::open(&path).is_err(), "there is none yet");
     let mut store = Store::open(&path, &agent("a"), fresh()).expect("open");
     store.begin_boot().expect("boot");
-    for batch in batches().into_iter().take(3) {
+    for batch in batches().into_iter().take(5) {
         store.commit(&batch).expect("commit");
     }
     let beside = Reader::open(&path).expect("open").glance().expect("glance");
@@ -233,6 +279,8 @@ fn people_can_read_beside_the_agent_and_without_it() {
     assert_eq!((beside.reports_waiting, beside.boot, beside.id.as_str()), (3, 1, "a"));
     assert_eq!((beside.reports_kept, beside.clock), (0, Trust::Trusted));
     assert_eq!(beside.last_contact, Some(Timestamp(77)));
+    let schedules: Vec<_> = beside.schedules.iter().map(|it| (it.version, it.waiting)).collect();
+    assert_eq!(schedules, [(3, 2)]);
     drop(store);
     let without = Reader::open(&path).expect("open").glance().expect("glance");
     assert_eq!(without, beside);

@@ -41,6 +41,19 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<()
         Change::KeptForgotten { upto } => {
             rows.run("DELETE FROM outbox WHERE seq <= ?1", &[&signed(upto.0)])
         }
+        Change::ScheduleHeld(row) => {
+            let sql = "INSERT INTO resident (schedule, hold, standing) VALUES (?1, ?2, ?3)
+                ON CONFLICT (schedule) DO UPDATE SET hold = ?2, standing = ?3";
+            let (hold, standing) = (text(&*row.hold)?, text(&row.standing)?);
+            rows.run(sql, &[&row.schedule.to_string(), &hold, &standing])
+        }
+        Change::ScheduleMoved { schedule, standing } => {
+            let sql = "UPDATE resident SET standing = ?2 WHERE schedule = ?1";
+            rows.run(sql, &[&schedule.to_string(), &text(standing)?])
+        }
+        Change::ScheduleDropped { schedule } => {
+            rows.run("DELETE FROM resident WHERE schedule = ?1", &[&schedule.to_string()])
+        }
         Change::Applied { rev } => rows.set("applied_rev = ?1", &[&signed(rev.0)]),
         Change::CoreMet { core } => rows.set("core = ?1", &[&core.to_string()]),
         Change::LinkMoved { seen, at } => {
@@ -93,7 +106,7 @@ impl Rows<'_> {
         let runs = (row.runs != Runs::default()).then(|| text(&row.runs)).transpose()?;
         let progress = row.progress.as_ref().map(text).transpose()?;
         let sql = "INSERT INTO attempt (task, attempt, number, accepted_at_ms, name, work, state,
-            runs, progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            runs, progress, schedule) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         self.transaction.prepare_cached(sql)?.execute(params![
             task,
             attempt,
@@ -104,6 +117,7 @@ impl Rows<'_> {
             text(&row.state)?,
             runs,
             progress,
+            row.schedule.map(|schedule| schedule.to_string()),
         ])?;
         Ok(())
     }

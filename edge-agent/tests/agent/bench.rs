@@ -237,6 +237,7 @@ impl Core {
             stop_after_ms: None,
             lease_ms: None,
             retry: LocalRetry::default(),
+            firing: None,
             trace: None,
         };
         change(&mut order);
@@ -289,7 +290,14 @@ impl Memory {
         let (base, upto) = (Revision(0), Revision(self.applied));
         let rows = self.wanted.clone();
         let incarnation = self.met?;
-        Some(Downlink::Desired(Desired { core: CORE, incarnation, base, upto, rows }))
+        Some(Downlink::Desired(Desired {
+            core: CORE,
+            incarnation,
+            base,
+            upto,
+            rows,
+            schedules: Vec::new(),
+        }))
     }
 
     pub fn finish_of(&self, assignment: AssignmentId) -> Option<Finish> {

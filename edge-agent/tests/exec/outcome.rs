@@ -222,3 +222,20 @@ fn an_agent_without_its_binary_says_so() {
         assert!(executor.list().is_empty(), "nothing is left");
     });
 }
+
+#[test]
+fn a_task_reads_the_event_that_it_answers_from_a_file_that_goes_with_it() {
+    block_on(async {
+        let world = World::new();
+        let mut agent = world.agent();
+        let event = "{\"door\": \"open\"}\u{fc}";
+        let mut order = world.shell(1, "cat \"$AMBIT_EVENT\"");
+        let dir = world.dir(order.id);
+        let path = dir.event_path().to_string_lossy().into_owned();
+        order.env.insert("AMBIT_EVENT".to_owned(), path);
+        order.event = Some(event.into());
+        assert_eq!(agent.run(&order).await.stdout_tail, event);
+        agent.executor.forget(order.id).await.expect("forgotten");
+        assert!(!dir.event_path().exists());
+    });
+}

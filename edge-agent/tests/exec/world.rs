@@ -160,6 +160,7 @@ pub fn command(task: u128, command: &str, args: &[&str]) -> ExecOrder {
         stdout_tail_bytes: 8192,
         stderr_tail_bytes: 8192,
         log_bytes_max: LOG_BYTES_MAX,
+        event: None,
         lease: None,
     }
 }

@@ -87,18 +87,18 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The last time and count that a UUID was made of: milliseconds, then 12 bits that count within
-/// one millisecond.
+/// The last time and count that a UUID was made of: milliseconds, then 11 bits that count within
+/// one millisecond. The twelfth bit of the count stays clear: ids with it are made elsewhere.
 static LAST_UUID: AtomicU64 = AtomicU64::new(0);
 
 /// A UUID that sorts by time (version 7), for the wall time of `now`. Before 1970 counts as 1970.
 /// Those made by one process sort in the order in which they were made, and no two of them begin
-/// with the same eight bytes: the twelve bits after the time count within a millisecond (RFC 9562,
+/// with the same eight bytes: the bits after the time count within a millisecond (RFC 9562,
 /// section 6.2, method 1), and a clock that goes back is not followed. The rest is from the
 /// system, asked for by the kilobyte, because to ask for each takes longer than all else here.
 #[must_use]
 pub fn new_uuid_v7(now: &Now) -> Uuid {
-    let reading = u64::try_from(now.wall.0).unwrap_or(0) << 12;
+    let reading = u64::try_from(now.wall.0).unwrap_or(0) << 11;
     let next = |last: u64| last.saturating_add(1).max(reading);
     // The closure always gives a value, so there is always a last one.
     let last =
@@ -107,15 +107,15 @@ pub fn new_uuid_v7(now: &Now) -> Uuid {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&unguessable_bytes());
     let count = stamp.to_be_bytes();
-    (random[0], random[1]) = (count[6] & 0x0f, count[7]);
-    Builder::from_unix_timestamp_millis(stamp >> 12, &random).into_uuid()
+    (random[0], random[1]) = (count[6] & 0x07, count[7]);
+    Builder::from_unix_timestamp_millis(stamp >> 11, &random).into_uuid()
 }
 
 /// Lets every UUID of version 7 that is made from now on sort behind this one.
 pub fn uuids_follow(uuid: &Uuid) {
     let (front, _) = uuid.as_u64_pair();
     // The time, and the count without the version between them.
-    let stamp = (front >> 16) << 12 | (front & 0x0fff);
+    let stamp = (front >> 16) << 11 | (front & 0x0fff).min(0x07ff);
     LAST_UUID.fetch_max(stamp, Ordering::Relaxed);
 }
 

@@ -11,3 +11,4 @@ pub mod shutdown;
 pub mod sqlite;
 pub mod table;
 pub mod telemetry;
+pub mod zones;

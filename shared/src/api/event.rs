@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentId, Attempt, TaskId};
+use crate::id::{AgentId, Attempt, ScheduleName, TaskId};
 use crate::task::{FailureReason, TaskStatus};
 use crate::time::Timestamp;
 
@@ -58,6 +58,27 @@ pub enum EventKind {
     /// An operator put another placement policy in force.
     #[serde(rename = "operator.policy")]
     OperatorPolicy,
+    /// A schedule is there, or was changed.
+    #[serde(rename = "schedule.put")]
+    SchedulePut,
+    /// A schedule was deleted.
+    #[serde(rename = "schedule.deleted")]
+    ScheduleDeleted,
+    /// A schedule rests.
+    #[serde(rename = "schedule.paused")]
+    SchedulePaused,
+    /// A schedule that rested goes on.
+    #[serde(rename = "schedule.resumed")]
+    ScheduleResumed,
+    /// A schedule has made a task.
+    #[serde(rename = "schedule.fired")]
+    ScheduleFired,
+    /// A moment of a schedule has made no task: its history says why.
+    #[serde(rename = "schedule.skipped")]
+    ScheduleSkipped,
+    /// Moments of a schedule passed while nobody could fire them.
+    #[serde(rename = "schedule.missed")]
+    ScheduleMissed,
     /// Events are missing here: they were taken away before they were read, or lost with a backup.
     #[serde(rename = "gap")]
     Gap,
@@ -65,7 +86,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind with its name on the wire.
-    pub const ALL: [(&'static str, Self); 17] = [
+    pub const ALL: [(&'static str, Self); 24] = [
         ("task.submitted", Self::TaskSubmitted),
         ("task.pending", Self::TaskPending),
         ("task.assigned", Self::TaskAssigned),
@@ -82,6 +103,13 @@ impl EventKind {
         ("operator.revoke", Self::OperatorRevoke),
         ("operator.readmit", Self::OperatorReadmit),
         ("operator.policy", Self::OperatorPolicy),
+        ("schedule.put", Self::SchedulePut),
+        ("schedule.deleted", Self::ScheduleDeleted),
+        ("schedule.paused", Self::SchedulePaused),
+        ("schedule.resumed", Self::ScheduleResumed),
+        ("schedule.fired", Self::ScheduleFired),
+        ("schedule.skipped", Self::ScheduleSkipped),
+        ("schedule.missed", Self::ScheduleMissed),
         ("gap", Self::Gap),
     ];
 
@@ -133,6 +161,9 @@ pub struct EventDocument {
     pub task: Option<TaskId>,
     /// On, or to, which agent.
     pub agent: Option<AgentId>,
+    /// To which schedule.
+    #[serde(default)]
+    pub schedule: Option<ScheduleName>,
     /// What else there is to say.
     pub detail: Option<EventDetail>,
 }

@@ -10,6 +10,7 @@ mod placement;
 mod policy;
 mod problem;
 mod replay;
+mod schedule;
 mod task;
 
 use serde::{Deserialize, Serialize};
@@ -28,9 +29,13 @@ pub use problem::ProblemDocument;
 pub use replay::{
     PolicyReplay, ReplayAgent, ReplayCounts, ReplayExample, ReplayMeans, ReplayProfile,
 };
+pub use schedule::{
+    FiringDocument, FiringStatus, HookCalled, HookDocument, PreviewDocument, PreviewWish,
+    ScheduleDocument, ScheduleFired, ScheduleKind, ScheduleSummary,
+};
 pub use task::{
     AssignmentDocument, HistoryDocument, OutcomeDocument, ProgressDocument, TaskDocument,
-    TaskSummary, Together, TraceDocument,
+    TaskOrigin, TaskSummary, Together, TraceDocument,
 };
 
 /// One page of a list.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::placement::Terms;
 use crate::assignment::AssignmentStatus;
-use crate::id::{AgentId, Attempt, TaskId};
+use crate::id::{AgentId, Attempt, ScheduleName, TaskId};
 use crate::label::Labels;
 use crate::report::ReportEvent;
 use crate::spec::TaskSpec;
@@ -56,12 +56,27 @@ pub struct TaskDocument {
     /// The trace it belongs to; null only from cores that know of none.
     #[serde(default)]
     pub trace: Option<TraceDocument>,
+    /// The schedule that made it; null when somebody submitted it.
+    #[serde(default)]
+    pub schedule: Option<TaskOrigin>,
     /// Its attempts, first to last.
     pub assignments: Vec<AssignmentDocument>,
     /// How it came out; null until it is settled.
     pub outcome: Option<OutcomeDocument>,
     /// What stale attempts told after they were given up: kept, and without effect.
     pub late_reports: Vec<HistoryDocument>,
+}
+
+/// The firing that made a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TaskOrigin {
+    /// The name of the schedule, as it was then.
+    pub name: ScheduleName,
+    /// The moment that came.
+    pub at: Timestamp,
+    /// The version of the schedule.
+    pub version: u32,
 }
 
 /// A task's place in a trace, in the terms of the W3C Trace Context.

@@ -15,12 +15,13 @@ use crate::id::AgentId;
 use crate::label::{Expression, Labels};
 
 pub use parse::parse;
+pub(crate) use parse::{agents, labels};
 
 /// The largest `run` in bytes of JSON. An assignment must fit into one message to its agent, so
 /// the bound is held where the task enters, not discovered when it is sent.
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// The longest that a task may set for anything, in seconds.
-const YEAR_S: u64 = 366 * 24 * 3600;
+pub(crate) const YEAR_S: u64 = 366 * 24 * 3600;
 /// The most rules by which a task keeps its groups apart.
 pub const SPREAD_MAX: usize = 4;
 /// The longest name of a group, in bytes.

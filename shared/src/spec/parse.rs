@@ -137,7 +137,7 @@ fn exec(value: &Value, problems: &mut Problems) -> Option<Exec> {
 }
 
 /// Reads the field `labels` of an object.
-fn labels(fields: &mut Fields<'_>, problems: &mut Problems) -> Labels {
+pub(crate) fn labels(fields: &mut Fields<'_>, problems: &mut Problems) -> Labels {
     let mut labels = Labels::new();
     for (pointer, key, value) in fields.entries("labels", LABELS_MAX, problems) {
         if let Err(detail) = label::check_key(key) {
@@ -287,7 +287,11 @@ fn spread(value: &Value, pointer: String, problems: &mut Problems) -> Option<Spr
     Some(Spread { group: group?, max: u32::try_from(max).ok()?, together })
 }
 
-fn agents(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Vec<AgentId> {
+pub(crate) fn agents(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    problems: &mut Problems,
+) -> Vec<AgentId> {
     let mut agents = Vec::new();
     for (pointer, value) in fields.list(name, LIST_MAX, problems) {
         match value.as_str().unwrap_or_default().parse() {

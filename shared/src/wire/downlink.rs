@@ -5,8 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Resources;
-use crate::id::{AssignmentId, CoreId, Incarnation, Revision, Sequence, Session};
+use crate::id::{
+    AssignmentId, CoreId, Incarnation, Revision, ScheduleId, ScheduleName, Sequence, Session,
+};
 use crate::report::StopReason;
+use crate::schedule::{Day, MissedRule, Overlap, Trigger, Zone};
 use crate::spec::Run;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
@@ -129,8 +132,66 @@ pub struct Desired {
     pub base: Revision,
     /// What it has applied afterwards.
     pub upto: Revision,
-    /// The rows, by revision.
+    /// The rows about assignments, by revision.
     pub rows: Vec<DesiredRow>,
+    /// The rows about resident schedules, by revision. Only for agents that say they hold any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleRow>,
+}
+
+/// What is wanted of a resident schedule on an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ScheduleRow {
+    /// When it last changed.
+    pub rev: Revision,
+    /// Which.
+    pub schedule: ScheduleId,
+    /// What is wanted of it; null is that it is not held any more, a tombstone until applied. What it
+    /// has fired goes on.
+    pub hold: Option<Box<ResidentSchedule>>,
+}
+
+/// All an agent needs to know to fire a schedule by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ResidentSchedule {
+    /// Its name, for people and for what it runs.
+    pub name: ScheduleName,
+    /// Which version of it this is: a firing says which one it was of.
+    pub version: u32,
+    /// When it was made. Intervals are counted from here, unless they say from where.
+    pub created_at: Timestamp,
+    /// Moments up to here are no business of an agent that did not hold it before.
+    pub from: Timestamp,
+    /// When it fires. Never an event.
+    pub trigger: Trigger,
+    /// The clocks of its zone, if it has one: the agent needs no rules of its own.
+    #[serde(default)]
+    pub zone: Option<Zone>,
+    /// It fires at no moment before this.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// It fires at this moment and later no more.
+    #[serde(default)]
+    pub ends_at: Option<Timestamp>,
+    /// Days on which it does not fire.
+    #[serde(default)]
+    pub exclude_days: Vec<Day>,
+    /// By how much later than its moments it fires on this agent, in milliseconds.
+    pub offset_ms: u64,
+    /// What happens to moments that were missed.
+    pub missed: MissedRule,
+    /// The most of them that `all` makes up for.
+    pub missed_max: u32,
+    /// How late one may be made up for, in seconds.
+    pub catch_up_s: u64,
+    /// What happens when an earlier firing here is not over.
+    pub overlap: Overlap,
+    /// The most firings that wait.
+    pub queue_max: u32,
+    /// What each firing runs. Its trace is none: each firing has one of its own.
+    pub order: Arc<Order>,
 }
 
 /// One live object of an agent's desired state.
@@ -185,9 +246,25 @@ pub struct Order {
     /// How often the agent may begin it again by itself while it cannot ask the core.
     #[serde(default)]
     pub retry: LocalRetry,
+    /// What fired it, if a schedule did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firing: Option<FiringContext>,
     /// The trace that what it does belongs to, under the span of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
+}
+
+/// What a task is told of the schedule that made it, in its environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FiringContext {
+    /// The schedule's name: `AMBIT_SCHEDULE`.
+    pub schedule: ScheduleName,
+    /// The moment that it fired for: `AMBIT_SCHEDULED_AT`.
+    pub at: Timestamp,
+    /// What came with the event that fired it: a file that `AMBIT_EVENT` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Arc<str>>,
 }
 
 /// What an agent that cannot reach its core does about runs that failed or vanished.
@@ -226,6 +303,7 @@ mod tests {
             stop_after_ms: None,
             lease_ms: Some(3),
             retry: LocalRetry { failures_max: 1, ..LocalRetry::default() },
+            firing: None,
             trace: rev.is_multiple_of(2).then(|| TraceContext {
                 traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
                 tracestate: rev.is_multiple_of(4).then(|| "a=1".to_owned()),
@@ -237,6 +315,7 @@ mod tests {
             incarnation: Incarnation(Uuid::from_u128(1)),
             base: Revision(0),
             upto: Revision(rev),
+            schedules: Vec::new(),
             rows: vec![
                 DesiredRow { rev: Revision(rev), assignment, want: Want::Run(Arc::new(order)) },
                 DesiredRow { rev: Revision(rev), assignment, want: stop },

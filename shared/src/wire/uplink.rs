@@ -74,6 +74,8 @@ pub struct Facts {
     pub tasks_max: u32,
     /// The kinds of `run` it knows.
     pub runtimes: Vec<String>,
+    /// The most resident schedules that it holds at once; 0 is what knows of none.
+    pub schedules_max: u32,
 }
 
 /// The first message on every connection.

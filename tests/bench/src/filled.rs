@@ -83,6 +83,7 @@ fn write(store: &mut SqliteStore, count: u64, changes: fn(TaskRow, u64) -> Vec<C
                 submitted_at: now.wall,
                 deadline_at: None,
                 trace: None,
+                origin: None,
                 life,
             };
             changes(row, number)

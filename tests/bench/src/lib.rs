@@ -20,6 +20,7 @@ mod resync;
 mod returning;
 mod round_trips;
 mod sample;
+mod schedules;
 mod sides;
 mod silence;
 mod simulate;
@@ -70,14 +71,21 @@ const PLACEMENT: &[Benchmark] = &[
     ("placement-running", placement::running::measure),
 ];
 
+/// How fast schedules are.
+const SCHEDULES: &[Benchmark] = &[
+    ("schedules-next", schedules::next::measure),
+    ("schedules-million", schedules::million::measure),
+];
+
 const HELP: &str = "\
-bench offline|speed|placement
-    measures what offline work costs, how fast everything is with a network, or how fast a place is
-    found
+bench offline|speed|placement|schedules
+    measures what offline work costs, how fast everything is with a network, how fast a place is
+    found, or how fast schedules are
 bench --only NAME[,NAME]
     measures what is named: simulate, resync, return, replace, silence, prune, idle; submit, batches,
     latency, round-trips, processes, agent, memory, start, history; placement-cities,
-    placement-uniform, placement-few, placement-batch, placement-eua, placement-running
+    placement-uniform, placement-few, placement-batch, placement-eua, placement-running;
+    schedules-next, schedules-million
 ";
 
 /// Runs the benchmarks that are asked for.
@@ -95,6 +103,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         ["offline"] => run(OFFLINE.iter().copied()),
         ["speed"] => run(SPEED.iter().copied()),
         ["placement"] => run(PLACEMENT.iter().copied()),
+        ["schedules"] => run(SCHEDULES.iter().copied()),
         ["--only", names] => match chosen(names) {
             Ok(benchmarks) => run(benchmarks.into_iter()),
             Err(name) => {
@@ -111,7 +120,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 
 /// The benchmarks of these names, or the name that none has.
 fn chosen(names: &str) -> Result<Vec<Benchmark>, &str> {
-    let all = || OFFLINE.iter().chain(SPEED).chain(PLACEMENT);
+    let all = || OFFLINE.iter().chain(SPEED).chain(PLACEMENT).chain(SCHEDULES);
     let find = |name| all().find(|(own, _)| *own == name).copied().ok_or(name);
     names.split([',', ' ']).filter(|name| !name.is_empty()).map(find).collect()
 }

@@ -131,7 +131,8 @@ impl Bench {
         let rows = rows.collect();
         let incarnation = self.agent.incarnation();
         let core = self.agent.core().expect("it met one");
-        let desired = Desired { core, incarnation, base, upto: self.rev, rows };
+        let desired =
+            Desired { core, incarnation, base, upto: self.rev, rows, schedules: Vec::new() };
         self.turn(Input::Downlink(Downlink::Desired(desired)));
         let seq = self.agent.outbox().last;
         self.turn(Input::Downlink(Downlink::Acked { core, incarnation, seq }));
@@ -163,6 +164,7 @@ impl Bench {
 
 fn order() -> Arc<Order> {
     Arc::new(Order {
+        firing: None,
         name: Some("measure".to_owned()),
         run: Run::Noop {},
         needs: shared::capacity::Resources::default(),

@@ -112,6 +112,15 @@ impl World {
             | Answer::PolicyMoved(_) => {}
             Answer::Canceling(_) | Answer::NotLive(_) | Answer::Agent(_) => {}
             Answer::UnknownAgent(_) => {}
+            // Nobody here asks anything of schedules.
+            Answer::Schedule(_)
+            | Answer::ScheduleExists(_)
+            | Answer::UnknownSchedule(_)
+            | Answer::ScheduleMoved(_)
+            | Answer::SchedulesFull { .. }
+            | Answer::BadSchedule(_)
+            | Answer::ScheduleFired { .. }
+            | Answer::HookPassed => {}
         }
     }
 }

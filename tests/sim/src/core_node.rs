@@ -1,10 +1,13 @@
 //! The simulated core: the real `Cloud`, its store, and the crash points of its driver. Nothing is
 //! sent or answered before its batch is committed.
 
+use std::sync::Arc;
+
 use cloud_core_logic::effect::Notice;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Change, Cloud, Effect, Input, invariant};
 use shared::id::CoreId;
+use shared::schedule::OnlyUtc;
 use shared::time::{Monotonic, Now, Timestamp};
 use shared::wire::Downlink;
 
@@ -96,7 +99,13 @@ impl World {
             ensure(kept, "an_acknowledged_submission_is_kept", || describe::task(*task));
         }
         let stored = self.core.maps.stored();
-        let cloud = Cloud::restore(stored, self.plan.core.clone(), Policy::default(), now);
+        let cloud = Cloud::restore(
+            stored,
+            self.plan.core.clone(),
+            Policy::default(),
+            Arc::new(OnlyUtc),
+            now,
+        );
         self.core.cloud = Some(cloud);
         self.check_core(true);
         let life = self.core.life;

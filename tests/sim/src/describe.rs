@@ -109,6 +109,10 @@ fn report(event: &ReportEvent) -> String {
         ReportEvent::Started => "started".to_owned(),
         ReportEvent::Retried(finish) => format!("{}, begun again", end(&finish.end)),
         ReportEvent::Finished(finish) => end(&finish.end),
+        ReportEvent::Fired { moment, .. } => format!("fired for {moment}"),
+        ReportEvent::NotFired { moment, because, .. } => {
+            format!("not fired for {moment} ({because:?})")
+        }
     }
 }
 

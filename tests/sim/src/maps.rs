@@ -2,13 +2,18 @@
 //! see for itself asserted where they would be broken. A batch is committed whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskLife, TaskRow, WantedRow};
+use cloud_core_logic::firing::{FiringResult, FiringRow, ScheduleRow};
+use cloud_core_logic::schedules::ResidentRow;
 use cloud_core_logic::{Change, Stored};
 use shared::assignment::AssignmentState;
 use shared::capacity::Resources;
-use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
+use shared::id::{AgentId, AssignmentId, Attempt, CoreId, ScheduleId, TaskId};
+use shared::spec::TaskSpec;
 use shared::task::{Outcome, TaskState};
+use shared::time::Timestamp;
 
 use crate::coverage::{Coverage, Kind, ending_kind, settled_kind};
 use crate::describe;
@@ -24,6 +29,11 @@ pub struct Maps {
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
     pub keys: BTreeMap<String, TaskId>,
+    pub schedules: BTreeMap<ScheduleId, ScheduleRow>,
+    pub versions: BTreeMap<(ScheduleId, u32), Arc<TaskSpec>>,
+    pub residents: BTreeMap<(AgentId, ScheduleId), ResidentRow>,
+    /// What became of each moment of a schedule, and of who fired it.
+    pub firings: BTreeMap<(ScheduleId, Timestamp, Option<AgentId>), FiringRow>,
     /// What seals the messages of each agent: the nonce that it joined with.
     pub credentials: BTreeMap<AgentId, u64>,
     /// Whether it is a backup whose agents have not had their time to say what they hold.
@@ -48,6 +58,10 @@ impl Maps {
             agents: BTreeMap::new(),
             wanted: BTreeMap::new(),
             keys: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            residents: BTreeMap::new(),
+            firings: BTreeMap::new(),
             credentials: BTreeMap::new(),
             recovering: false,
             pruned: BTreeMap::new(),
@@ -148,6 +162,12 @@ impl Maps {
             }
             // Nobody puts a policy in force here.
             Change::PolicyPut(_) => {}
+            change @ (Change::SchedulePut(_)
+            | Change::ScheduleMoved { .. }
+            | Change::ScheduleRemoved { .. }
+            | Change::FiringPut(_)
+            | Change::ResidentPut { .. }
+            | Change::ResidentRemoved { .. }) => self.apply_to_schedules(change),
             // What is told follows from the other changes.
             Change::Happened { .. } => {}
             Change::LateReport { .. } => coverage.count(Kind::LateReport),
@@ -156,6 +176,46 @@ impl Maps {
                 self.recovering = false;
             }
         }
+    }
+
+    fn apply_to_schedules(&mut self, change: Change) {
+        match change {
+            Change::SchedulePut(row) => {
+                let key = (row.id, row.version);
+                self.versions.insert(key, Arc::clone(&row.spec.task));
+                self.schedules.insert(row.id, *row);
+            }
+            Change::ScheduleMoved { schedule, through } => {
+                let row = self.schedules.get_mut(&schedule).expect("a schedule that moved");
+                ensure(through >= row.through, "what_was_dealt_with_stays_so", String::new);
+                row.through = through;
+            }
+            Change::ResidentPut { agent, row } => {
+                let known = self.agents.get_mut(&agent).expect("a known agent");
+                known.desired_rev = known.desired_rev.max(row.rev);
+                self.residents.insert((agent, row.schedule), row);
+            }
+            Change::ResidentRemoved { agent, schedule } => {
+                self.residents.remove(&(agent, schedule));
+            }
+            Change::ScheduleRemoved { schedule } => {
+                self.schedules.remove(&schedule);
+            }
+            Change::FiringPut(row) => self.put_firing(*row),
+            _ => {}
+        }
+    }
+
+    fn put_firing(&mut self, row: FiringRow) {
+        let waits = |row: &FiringRow| matches!(row.result, FiringResult::Queued { .. });
+        let before = self.firings.insert((row.schedule, row.at, row.agent.clone()), row);
+        ensure(before.as_ref().is_none_or(waits), "a_moment_is_dealt_with_once", String::new);
+    }
+
+    /// The firings that wait.
+    fn queued(&self) -> Vec<FiringRow> {
+        let waits = |row: &&FiringRow| matches!(row.result, FiringResult::Queued { .. });
+        self.firings.values().filter(waits).cloned().collect()
     }
 
     fn add_task(&mut self, row: TaskRow) {
@@ -217,6 +277,19 @@ impl Maps {
             agents: self.agents.values().cloned().collect(),
             wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
             recovering: self.recovering,
+            schedules: self.schedules.values().cloned().collect(),
+            versions: self
+                .versions
+                .iter()
+                .filter(|((id, _), _)| self.schedules.contains_key(id))
+                .map(|((id, version), task)| (*id, *version, Arc::clone(task)))
+                .collect(),
+            residents: self
+                .residents
+                .iter()
+                .map(|((agent, _), row)| (agent.clone(), row.clone()))
+                .collect(),
+            queued: self.queued(),
             ..Stored::empty(self.core)
         }
     }

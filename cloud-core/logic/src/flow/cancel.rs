@@ -31,7 +31,8 @@ pub(crate) fn deadline(cloud: &mut Cloud, id: TaskId, context: &mut Context) {
     call_off(cloud, id, StopReason::DeadlinePassed, context);
 }
 
-fn call_off(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
+/// A task is called off, whoever wants it.
+pub(crate) fn call_off(cloud: &mut Cloud, id: TaskId, reason: StopReason, context: &mut Context) {
     let Some(task) = cloud.tasks.get(&id) else {
         return;
     };

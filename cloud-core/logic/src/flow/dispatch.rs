@@ -4,15 +4,21 @@
 use std::sync::Arc;
 
 use shared::id::{AgentId, AssignmentId, Revision};
+use shared::schedule::jitter_ms;
+use shared::time::Timestamp;
 use shared::trace::{Span, SpanId, TraceContext};
-use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want};
+use shared::wire::downlink::{
+    Desired, DesiredRow, FiringContext, LocalRetry, Order, ResidentSchedule, ScheduleRow, Want,
+};
 use shared::wire::{Downlink, MESSAGE_BYTES_MAX};
 
 use super::Context;
-use crate::change::{Wanted, WantedRow};
+use crate::change::{TaskLife, Wanted, WantedRow};
+use crate::channel::Channel;
 use crate::cloud::{Cloud, LiveRow};
 use crate::effect::Effect;
 use crate::planted::planted;
+use crate::schedules::ResidentRow;
 use crate::timers::Alarm;
 
 /// The most bytes of rows in one message. Half of what a message may have, so that the size of a
@@ -20,6 +26,8 @@ use crate::timers::Alarm;
 const ROWS_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 /// The most rows in one message.
 const ROWS_MAX: usize = 200;
+/// How far back the clocks of a zone are told, in seconds.
+const ZONE_BACK_S: i64 = 366 * 86_400;
 /// The most messages to one agent in one step; the rest follow when these are applied.
 const MESSAGES_MAX: usize = 16;
 
@@ -50,31 +58,39 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
     let mut base = channel.sent_rev;
     let last = channel.desired_rev;
     let incarnation = channel.inbox.incarnation;
-    let mut rows = Vec::new();
+    let empty = |base, upto| Desired {
+        core,
+        incarnation,
+        base,
+        upto,
+        rows: Vec::new(),
+        schedules: Vec::new(),
+    };
+    let mut message = empty(base, base);
     let mut bytes = 0;
     let mut messages = Vec::new();
-    for row in channel.wanted.range(base.next()..).map(|(_, row)| row) {
-        let size = cloud.size_of(row);
-        if !rows.is_empty() && (bytes + size > ROWS_BYTES_MAX || rows.len() == ROWS_MAX) {
+    for row in rows_behind(channel, base) {
+        let row = cloud.told_row(row, agent);
+        let count = message.rows.len() + message.schedules.len();
+        if count > 0 && (bytes + row.bytes > ROWS_BYTES_MAX || count == ROWS_MAX) {
             // Everything below this row is in the message, so it ends right before it.
-            let upto = Revision(row.rev.0 - 1);
-            messages.push(Desired {
-                core,
-                incarnation,
-                base,
-                upto,
-                rows: std::mem::take(&mut rows),
-            });
-            (base, bytes) = (upto, 0);
+            message.upto = Revision(row.rev.0 - 1);
+            base = message.upto;
+            messages.push(std::mem::replace(&mut message, empty(base, base)));
+            bytes = 0;
             if messages.len() == MESSAGES_MAX {
                 break;
             }
         }
-        bytes += size;
-        rows.extend(cloud.message_row(row));
+        bytes += row.bytes;
+        match row.told {
+            Told::Assignment(told) => message.rows.extend(told),
+            Told::Schedule(told) => message.schedules.extend(told),
+        }
     }
     if messages.len() < MESSAGES_MAX && base < last {
-        messages.push(Desired { core, incarnation, base, upto: last, rows });
+        message.upto = last;
+        messages.push(message);
     }
     let Some(sent) = messages.last().map(|message| message.upto) else {
         return;
@@ -90,12 +106,109 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
     cloud.timers.set(Alarm::Resend(agent.clone()), resend_at);
 }
 
+/// A row of desired state, about one of two kinds of things.
+enum Row<'a> {
+    Assignment(&'a WantedRow),
+    Schedule(&'a ResidentRow),
+}
+
+/// A row as an agent is told of it, if it is.
+enum Told {
+    Assignment(Option<DesiredRow>),
+    Schedule(Option<ScheduleRow>),
+}
+
+/// The same with its revision, and about how many bytes it takes.
+struct ToldRow {
+    rev: Revision,
+    bytes: usize,
+    told: Told,
+}
+
+/// The rows behind a revision, in the order of theirs.
+fn rows_behind(channel: &Channel, base: Revision) -> impl Iterator<Item = Row<'_>> {
+    let mut assignments = channel.wanted.range(base.next()..).peekable();
+    let mut schedules = channel.residents_by_rev.range(base.next()..).peekable();
+    std::iter::from_fn(move || {
+        let is_first = match (assignments.peek(), schedules.peek()) {
+            (Some((one, _)), Some((other, _))) => one < other,
+            (one, _) => one.is_some(),
+        };
+        if is_first {
+            return assignments.next().map(|(_, row)| Row::Assignment(row));
+        }
+        let (_, schedule) = schedules.next()?;
+        channel.residents.get(schedule).map(Row::Schedule)
+    })
+}
+
 /// The trace as the process of an attempt is told.
 fn trace_of(row: &LiveRow, id: AssignmentId) -> TraceContext {
     row.trace(id.task).context(SpanId::of(id.task, Span::Attempt(id.attempt)))
 }
 
 impl Cloud {
+    fn told_row(&self, row: Row<'_>, agent: &AgentId) -> ToldRow {
+        match row {
+            Row::Assignment(row) => {
+                let told = Told::Assignment(self.message_row(row));
+                ToldRow { rev: row.rev, bytes: self.size_of(row), told }
+            }
+            Row::Schedule(row) => {
+                let told = self.schedule_row(row, agent);
+                let text = serde_json::to_vec(&told).map_or(0, |text| text.len());
+                ToldRow { rev: row.rev, bytes: text, told: Told::Schedule(told) }
+            }
+        }
+    }
+
+    /// A row about a resident schedule as its agent is told. What it makes may be done again by the
+    /// agent alone as often as the core would.
+    fn schedule_row(&self, row: &ResidentRow, agent: &AgentId) -> Option<ScheduleRow> {
+        let (rev, schedule) = (row.rev, row.schedule);
+        if !row.held {
+            return Some(ScheduleRow { rev, schedule, hold: None });
+        }
+        let slot = self.schedules.of_id(schedule)?;
+        let (resident, known) = (self.residents.get(slot)?, self.schedules.get(slot)?);
+        let spec = &resident.spec;
+        let life = TaskLife::new(Timestamp(0));
+        let task = Arc::clone(&spec.task);
+        let row = LiveRow {
+            name: task.name.as_deref().map(Box::from),
+            spec: task,
+            trace: None,
+            origin: None,
+            life,
+        };
+        let order = self.order_of(&row, None);
+        let from = self.channels.get(agent)?.residents.get(&schedule)?.from;
+        // Clocks of a while before, for whatever looks back from there.
+        let since_s = from.0.div_euclid(1_000).saturating_sub(ZONE_BACK_S);
+        Some(ScheduleRow {
+            rev,
+            schedule,
+            hold: Some(Box::new(ResidentSchedule {
+                name: spec.name.clone(),
+                version: known.version,
+                created_at: resident.created_at,
+                from,
+                trigger: spec.trigger.clone(),
+                zone: resident.zone.as_ref().map(|zone| zone.since(since_s)),
+                starts_at: spec.starts_at,
+                ends_at: spec.ends_at,
+                exclude_days: spec.exclude_days.clone(),
+                offset_ms: jitter_ms(schedule, Some(agent), spec.jitter_s),
+                missed: spec.missed,
+                missed_max: spec.missed_max,
+                catch_up_s: spec.catch_up_s,
+                overlap: spec.overlap,
+                queue_max: spec.queue_max,
+                order: Arc::new(order),
+            })),
+        })
+    }
+
     /// About how many bytes a row will take.
     fn size_of(&self, row: &WantedRow) -> usize {
         let task = match row.wanted {
@@ -105,7 +218,9 @@ impl Cloud {
         let run =
             task.map_or(0, |task| serde_json::to_vec(&task.spec.run).map_or(0, |run| run.len()));
         let trace = task.and_then(|task| task.trace.as_ref()?.state.header());
-        run + trace.map_or(0, str::len) + 1_024
+        let payload = task.and_then(|task| task.origin.as_ref()?.payload.as_deref());
+        // Quotes and control characters take more room as JSON.
+        run + trace.map_or(0, str::len) + 6 * payload.map_or(0, str::len) + 1_024
     }
 
     /// How often the agent may begin it again while it cannot ask: as often as the core would.
@@ -131,24 +246,35 @@ impl Cloud {
                 if task.current() != Some(row.assignment) {
                     return None;
                 }
-                let spec = &task.row.spec;
-                let milliseconds = |seconds: u64| seconds.saturating_mul(1_000);
-                Want::Run(Arc::new(Order {
-                    name: task.row.name.as_deref().map(str::to_owned),
-                    run: spec.run.clone(),
-                    needs: spec.needs.clone(),
-                    priority: spec.priority,
-                    timeout_ms: spec.timeout_s.map(milliseconds),
-                    grace_ms: self.settings.grace_ms,
-                    stop_after_ms: spec.disconnect.stop_after_s.map(milliseconds),
-                    lease_ms: spec
-                        .exclusive
-                        .then(|| self.settings.lease_ms(spec.disconnect.lost_after_s)),
-                    retry: self.local_retry(&task.row),
-                    trace: Some(trace_of(&task.row, row.assignment)),
-                }))
+                let trace = trace_of(&task.row, row.assignment);
+                Want::Run(Arc::new(self.order_of(&task.row, Some(trace))))
             }
         };
         Some(DesiredRow { rev: row.rev, assignment: row.assignment, want })
+    }
+
+    /// All an agent needs to know to run a task.
+    fn order_of(&self, row: &LiveRow, trace: Option<TraceContext>) -> Order {
+        let spec = &row.spec;
+        let milliseconds = |seconds: u64| seconds.saturating_mul(1_000);
+        let firing = row.origin.as_ref().map(|origin| FiringContext {
+            schedule: origin.name.clone(),
+            at: origin.at,
+            payload: origin.payload.clone(),
+        });
+        let lease_ms = || self.settings.lease_ms(spec.disconnect.lost_after_s);
+        Order {
+            name: row.name.as_deref().map(str::to_owned),
+            run: spec.run.clone(),
+            needs: spec.needs.clone(),
+            priority: spec.priority,
+            timeout_ms: spec.timeout_s.map(milliseconds),
+            grace_ms: self.settings.grace_ms,
+            stop_after_ms: spec.disconnect.stop_after_s.map(milliseconds),
+            lease_ms: spec.exclusive.then(lease_ms),
+            retry: self.local_retry(row),
+            firing,
+            trace,
+        }
     }
 }

@@ -129,8 +129,10 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     let known = cloud.fleet.get(id).cloned();
     if known.as_ref().is_none_or(|agent| agent.status != status) {
         context.tell(Happening::heard(id, status));
+        cloud.tell_schedules(id, status, context);
     }
     let mut agent = known.unwrap_or_else(|| newcomer(id));
+    let before = agent.facts.position;
     agent.facts = hello.facts.clone();
     agent.status = status;
     agent.last_seen = Some(now.wall);
@@ -143,10 +145,17 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         cloud.timers.set(Alarm::Silence(id.clone()), at);
     }
     context.effect(Effect::Send { agent: id.clone(), message });
+    if hello.facts.position != before {
+        cloud.moved(id, before, context);
+    }
     context.then(Event::HeardAgain { agent: id.clone() });
     context.then(Event::Greeted { agent: id.clone() });
     // No heartbeat after this one need tell of them again.
     cloud.drop_applied_tombstones(id, context);
+    cloud.drop_applied_residents(id, context);
+    if !same {
+        cloud.renew_residents(id, context);
+    }
     cloud.freed.insert(id.clone());
     cloud.unsent.insert(id.clone());
 }

@@ -5,7 +5,7 @@ use shared::id::{AgentId, Session};
 use shared::wire::Downlink;
 use shared::wire::uplink::{Gone, Heartbeat};
 
-use super::Context;
+use super::{Context, Event};
 use crate::cloud::Cloud;
 use crate::effect::Effect;
 use crate::timers::Alarm;
@@ -49,6 +49,7 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     let behind = applied < channel.desired_rev;
     if moved {
         cloud.drop_applied_tombstones(id, context);
+        cloud.drop_applied_residents(id, context);
     }
     if behind {
         let at = now.mono + cloud.settings.resend_ms;
@@ -57,6 +58,7 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
         cloud.timers.clear(&Alarm::Resend(id.clone()));
     }
     let waits_for_latency = cloud.queue.waits_for_latency();
+    let before = cloud.fleet.get(id).and_then(|agent| agent.facts.position);
     cloud.fleet.change(id, |agent| {
         agent.last_seen = Some(now.wall);
         agent.signal.measure_load(beat.load);
@@ -69,6 +71,12 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
             agent.facts.position = beat.position;
         }
     });
+    if beat.position.is_some() && beat.position != before {
+        cloud.moved(id, before, context);
+        if !cloud.residents.is_empty() {
+            context.then(Event::AgentChanged { agent: id.clone() });
+        }
+    }
     if beat.position.is_some() || (waits_for_latency && beat.rtt_ms.is_some()) {
         cloud.freed.insert(id.clone());
     }

@@ -4,28 +4,38 @@
 pub(crate) mod assign;
 pub(crate) mod cancel;
 pub(crate) mod dispatch;
+pub(crate) mod fire;
 pub(crate) mod greet;
+pub(crate) mod happen;
 pub(crate) mod listen;
 pub(crate) mod lose;
 pub(crate) mod operate;
 pub(crate) mod place;
 pub(crate) mod reconcile;
 pub(crate) mod report;
+pub(crate) mod reside;
+pub(crate) mod schedule;
 pub(crate) mod settle;
 pub(crate) mod submit;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use shared::api::{Candidate, Together};
 use shared::assignment::Ending;
+use shared::geo::Position;
 use shared::id::{AgentId, AssignmentId, TaskId};
 use shared::report::StopReason;
+use shared::schedule::AgentChange;
+use shared::task::TaskStatus;
 use shared::time::{Now, mix};
 
 use crate::change::Change;
 use crate::effect::{Answer, Effect, Notice, Outcome};
+use crate::firing::Origin;
 use crate::happening::Happening;
 use crate::input::ReplyTo;
+use crate::schedules::Slot;
 
 /// What one flow leaves to another within a step.
 #[derive(Debug, Clone)]
@@ -50,6 +60,17 @@ pub(crate) enum Event {
     Stop { task: TaskId, reason: StopReason },
     /// A task's attempt is to be given up for good: lose.
     Lose { task: TaskId, detail: String, left: Left },
+    /// A task is to be called off, because a schedule says so: cancel.
+    CallOff { task: TaskId },
+    /// A task is settled: those of its schedule that wait for it have their turn, and so have
+    /// those that wait for its outcome.
+    Settled { task: TaskId, status: TaskStatus, origin: Option<Box<Origin>> },
+    /// An agent has changed in a way that schedules may wait for.
+    Became { agent: AgentId, change: AgentChange, from: Option<Position> },
+    /// What an agent is, or what is set on it, may decide which schedules it holds: reside.
+    AgentChanged { agent: AgentId },
+    /// A schedule is fired by an event.
+    Fire { slot: Slot, payload: Option<Arc<str>> },
     /// An agent has just become inaudible: lose.
     FellSilent { agent: AgentId },
     /// An agent that could not be heard is heard again: lose takes back what it feared.
@@ -72,6 +93,8 @@ pub(crate) enum Left {
 pub(crate) struct Context {
     pub(crate) now: Now,
     pub(crate) outcome: Outcome,
+    /// How many schedules were fired by events so far.
+    pub(crate) events_fired: u32,
     events: VecDeque<Event>,
     happened: Vec<Happening>,
     draws: u64,
@@ -82,6 +105,7 @@ impl Context {
         Self {
             now,
             outcome: Outcome::default(),
+            events_fired: 0,
             events: VecDeque::new(),
             happened: Vec::new(),
             draws: 0,

@@ -38,6 +38,7 @@ pub(crate) fn operate(
     if changed == Some(true) {
         cloud.put_agent(id, context);
         context.tell(Happening::operated(id, operation));
+        context.then(Event::AgentChanged { agent: id.clone() });
         match operation {
             Operation::Cordon | Operation::Readmit => {}
             Operation::Revoke => give_up(cloud, id, context),

@@ -102,6 +102,16 @@ fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Contex
         let current = cloud.tasks.get(&assignment.task).and_then(|task| task.current());
         assignment = current.unwrap_or(assignment);
     }
+    if let ReportEvent::Fired { schedule, version, moment } = event
+        && cloud.take_fired(agent, assignment, (schedule, version, moment), context)
+    {
+        return;
+    }
+    if let ReportEvent::NotFired { schedule, version, moment, upto, count, because } = event {
+        let told = (schedule, version, moment);
+        cloud.take_not_fired(agent, told, (upto, count), because, context);
+        return;
+    }
     if !cloud.is_under_way(agent, assignment) && cloud.may_have_forgotten(assignment) {
         cloud.adopt(agent, assignment, context);
         context.then(Event::AskForInventory { agent: agent.clone() });
@@ -163,6 +173,8 @@ fn take_effect(
                 run_ended(cloud, id, finish, context);
             }
         }
+        // What made an attempt is told before it, and of none that there is.
+        ReportEvent::Fired { .. } | ReportEvent::NotFired { .. } => {}
         ReportEvent::Refused { reason, detail } => {
             let ending = Ending::Refused { reason, detail };
             doubt(cloud, assignment);
@@ -194,7 +206,10 @@ fn notice(
         ReportEvent::Accepted => Word::Accepted,
         ReportEvent::Started => Word::Started,
         ReportEvent::Finished(_) => Word::Finished,
-        ReportEvent::Retried(_) | ReportEvent::Refused { .. } => return,
+        ReportEvent::Retried(_)
+        | ReportEvent::Refused { .. }
+        | ReportEvent::Fired { .. }
+        | ReportEvent::NotFired { .. } => return,
     };
     let now = context.now.wall;
     let row = cloud.tasks.get(&assignment.task).and_then(|task| task.attempt(assignment));

@@ -1,8 +1,10 @@
 //! submit: a task is taken on, once per idempotency key.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use shared::id::TaskId;
+use shared::spec::TaskSpec;
 use shared::time::Timestamp;
 use shared::trace::Trace;
 
@@ -11,6 +13,7 @@ use crate::change::{Change, TaskLife, TaskRow};
 use crate::cloud::{Cloud, Task};
 use crate::document;
 use crate::effect::{Answer, Taken};
+use crate::firing::Origin;
 use crate::happening::Happening;
 use crate::input::{NewTask, Submission, Submissions};
 use crate::queue::{Rank, Spot};
@@ -75,7 +78,8 @@ fn row_of(cloud: &Cloud, task: NewTask, now: Timestamp) -> TaskRow {
     let deadline_ms = spec.deadline_s.map(|seconds| seconds.saturating_mul(1_000));
     let deadline_at = deadline_ms.map(|ms| now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
     let trace = trace.or_else(|| unsampled(id, cloud.settings.trace_one_in));
-    TaskRow { id, spec, key, submitted_at: now, deadline_at, trace, life: TaskLife::new(now) }
+    let life = TaskLife::new(now);
+    TaskRow { id, spec, key, submitted_at: now, deadline_at, trace, origin: None, life }
 }
 
 fn take_on(cloud: &mut Cloud, row: TaskRow, context: &mut Context) -> Taken {
@@ -115,6 +119,41 @@ fn unsampled(id: TaskId, one_in: u64) -> Option<Box<Trace>> {
 }
 
 impl Cloud {
+    /// Takes on a task that nobody submitted.
+    ///
+    /// # Errors
+    /// A sentence that says why it is not taken.
+    pub(crate) fn take_on_fired(
+        &mut self,
+        id: TaskId,
+        spec: Arc<TaskSpec>,
+        origin: Origin,
+        context: &mut Context,
+    ) -> Result<(), String> {
+        let row = self.fired_row(id, spec, origin, context.now.wall);
+        match take_on(self, row, context) {
+            Taken::Submitted { .. } => Ok(()),
+            Taken::UnknownProfile(problem) => Err(format!("`prefer.profile` {}", problem.detail)),
+            Taken::QueueFull { pending_max, .. } => {
+                Err(format!("{pending_max} tasks wait for a place, as many as may"))
+            }
+            // It has no key.
+            Taken::Repeated(first) | Taken::KeyReused(first) => Err(format!("{first} was first")),
+        }
+    }
+
+    /// The row of a task that a schedule makes at this moment.
+    pub(crate) fn fired_row(
+        &self,
+        id: TaskId,
+        spec: Arc<TaskSpec>,
+        origin: Origin,
+        now: Timestamp,
+    ) -> TaskRow {
+        let task = NewTask { id, spec, key: None, trace: None };
+        TaskRow { origin: Some(Box::new(origin)), ..row_of(self, task, now) }
+    }
+
     /// Tasks that have no attempt under way: what the bound on waiting tasks counts.
     fn waiting(&self) -> u64 {
         (self.queue.len() + self.backing_off) as u64

@@ -2,21 +2,22 @@
 //! the test, and a clock that moves when told.
 #![allow(dead_code, missing_docs)]
 
-use std::collections::BTreeMap;
+mod maps;
+
 use std::sync::Arc;
 
-use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskRow, WantedRow};
+use cloud_core_logic::change::TaskRow;
 use cloud_core_logic::input::Operation;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{
-    Answer, Change, Cloud, Effect, Input, Outcome, ReplyTo, Settings, Stored, Submission,
+    Answer, Cloud, Effect, Input, Outcome, ReplyTo, Settings, Stored, Submission,
 };
-use shared::api::HistoryDocument;
 use shared::geo::Position;
 use shared::id::{
     AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
 };
 use shared::report::{End, Finish, Output, Report, ReportEvent};
+use shared::schedule::OnlyUtc;
 use shared::spec::{Run, TaskSpec};
 use shared::task::TaskState;
 use shared::time::{Monotonic, Now, Stamp, Timestamp};
@@ -28,85 +29,10 @@ use shared::wire::uplink::{
 use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
 
+pub use maps::Maps;
+
 /// The core's identity.
 pub const CORE: CoreId = CoreId(Uuid::from_u128(1));
-
-/// The meaning of changes, in maps.
-#[derive(Debug, Clone, Default)]
-pub struct Maps {
-    pub tasks: BTreeMap<TaskId, TaskRow>,
-    pub assignments: BTreeMap<AssignmentId, AssignmentRow>,
-    pub agents: BTreeMap<AgentId, AgentRow>,
-    pub wanted: BTreeMap<(AgentId, AssignmentId), WantedRow>,
-    pub late: Vec<(TaskId, HistoryDocument)>,
-    pub recovering: bool,
-}
-
-impl Maps {
-    pub fn apply(&mut self, change: &Change) {
-        match change.clone() {
-            Change::TaskAdded(row) => {
-                assert!(self.tasks.insert(row.id, *row).is_none(), "a task was added twice");
-            }
-            Change::TaskMoved { task, life } => {
-                let row = self.tasks.get_mut(&task).expect("a task that moved was added");
-                let settled = row.life.state.status().is_settled();
-                assert!(!settled, "{task} moved after it was settled");
-                row.life = *life;
-            }
-            Change::AssignmentPut(row) => {
-                self.assignments.insert(row.id, *row);
-            }
-            Change::AgentPut(row) => {
-                self.agents.insert(row.id.clone(), *row);
-            }
-            Change::CredentialPut { .. } | Change::CredentialRemoved { .. } => {}
-            Change::InboxMoved { agent, inbox } => {
-                self.agents.get_mut(&agent).expect("a known agent").inbox = inbox;
-            }
-            Change::WantedPut { agent, row } => {
-                let known = self.agents.get_mut(&agent).expect("a known agent");
-                assert!(row.rev > known.desired_rev, "revisions only grow");
-                known.desired_rev = row.rev;
-                self.wanted.insert((agent, row.assignment), row);
-            }
-            Change::WantedRemoved { agent, assignment } => {
-                self.wanted.remove(&(agent, assignment)).expect("a row that was there");
-            }
-            Change::Recovered => self.recovering = false,
-            Change::PolicyPut(_) => {}
-            Change::Happened { .. } => {}
-            Change::LateReport { task, entry } => self.late.push((task, *entry)),
-        }
-    }
-
-    /// What a store does when it is opened as a backup that was put back.
-    pub fn restore_from_backup(&mut self) {
-        self.recovering = true;
-        let live = |row: &&mut TaskRow| !row.life.state.status().is_settled();
-        self.tasks.values_mut().filter(live).for_each(|row| row.life.restore_from_backup());
-    }
-
-    pub fn stored(&self) -> Stored {
-        let live = |row: &&TaskRow| !row.life.state.status().is_settled();
-        let tasks: Vec<TaskRow> = self.tasks.values().filter(live).cloned().collect();
-        let open = |row: &TaskRow| {
-            let of_task = self.assignments.values().filter({
-                let id = row.id;
-                move |assignment| assignment.id.task == id && !assignment.state.is_ended()
-            });
-            of_task.cloned().collect::<Vec<_>>()
-        };
-        Stored {
-            assignments: tasks.iter().flat_map(open).collect(),
-            tasks,
-            agents: self.agents.values().cloned().collect(),
-            wanted: self.wanted.iter().map(|((agent, _), row)| (agent.clone(), *row)).collect(),
-            recovering: self.recovering,
-            ..Stored::empty(CORE)
-        }
-    }
-}
 
 /// An agent as the test plays it: the protocol, without any will of its own.
 #[derive(Debug, Clone)]
@@ -164,7 +90,13 @@ impl World {
         let now = Now { wall: Timestamp(1_000_000), mono: Monotonic(0), chance: 1 };
         let stored = Stored::empty(CORE);
         let mut world = Self {
-            cloud: Cloud::restore(stored, settings.clone(), Policy::default(), now),
+            cloud: Cloud::restore(
+                stored,
+                settings.clone(),
+                Policy::default(),
+                Arc::new(OnlyUtc),
+                now,
+            ),
             maps: Maps::default(),
             settings,
             wall: 1_000_000,
@@ -209,7 +141,13 @@ impl World {
     /// The core is killed and started again from what was committed.
     pub fn restart(&mut self) {
         let stored = self.maps.stored();
-        self.cloud = Cloud::restore(stored, self.settings.clone(), Policy::default(), self.now());
+        self.cloud = Cloud::restore(
+            stored,
+            self.settings.clone(),
+            Policy::default(),
+            Arc::new(OnlyUtc),
+            self.now(),
+        );
         cloud_core_logic::invariant::check(&self.cloud).expect("invariants after a restart");
         self.step(Input::Broker { up: true });
     }

@@ -34,6 +34,7 @@ const ABOUT: &str = "Ambit places tasks on a fleet of edge devices by where they
 const TAGS: &[(&str, &str)] = &[
     ("tasks", "What is to run, where it runs, and how it came out."),
     ("agents", "The devices that run it."),
+    ("schedules", "What makes tasks by itself."),
     ("fleet", "What happens in it, and how it is used."),
     ("core", "The core itself."),
 ];

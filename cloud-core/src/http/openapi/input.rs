@@ -17,6 +17,12 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("Exec", &["command"]),
     ("Near", &["latitude", "longitude"]),
     ("Expression", &["key", "op"]),
+    ("ScheduleSpec", &["name", "trigger", "task"]),
+    ("PreviewWish", &["trigger"]),
+    ("CronTrigger", &["cron"]),
+    ("IntervalTrigger", &["interval_s"]),
+    ("Condition", &["pointer", "op"]),
+    ("AgentEvent", &["becomes"]),
 ];
 
 /// The schemas as they stand in the document, from those of the types.
@@ -56,7 +62,24 @@ fn turn(schema: &mut Value) {
 
 /// Whether it is the same to write and to read: words, ids, places.
 fn is_shared(name: &str) -> bool {
-    matches!(name, "AgentId" | "Area" | "Operator" | "Position" | "Reconcile")
+    matches!(
+        name,
+        "AgentId"
+            | "AgentChange"
+            | "Area"
+            | "ConditionOperator"
+            | "Day"
+            | "Dst"
+            | "MissedRule"
+            | "Operator"
+            | "Overlap"
+            | "Position"
+            | "Reconcile"
+            | "ScheduleName"
+            | "TaskId"
+            | "TaskStatus"
+            | "Timestamp"
+    )
 }
 
 /// Says what a field is when it is left out.
@@ -95,6 +118,11 @@ fn open_up(name: &str, schema: &mut Value) {
     }
     schema["additionalProperties"] = json!(false);
     schema["required"] = json!(required);
+    if name == "ScheduleSpec"
+        && let Some(choices) = schema["properties"]["resident"]["anyOf"].as_array_mut()
+    {
+        choices.push(json!({"type": "boolean"}));
+    }
     if name == "Exec" {
         schema["properties"]["command"]["minLength"] = json!(1);
     }

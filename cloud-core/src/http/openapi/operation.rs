@@ -15,6 +15,8 @@ pub enum Verb {
     Post,
     /// Puts something in the place of what was there.
     Put,
+    /// Takes something away.
+    Delete,
 }
 
 impl Verb {
@@ -25,6 +27,7 @@ impl Verb {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }

@@ -170,7 +170,9 @@ fn every_operation_is_named_once_and_says_what_it_is() {
 fn every_operation_is_served_and_every_other_method_is_refused() {
     let served = Served::new();
     for path in operations().map(|operation| operation.path).collect::<BTreeSet<_>>() {
-        let target = path.replace("{id}", "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b");
+        let target = path
+            .replace("{id}", "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b")
+            .replace("{name}", "nightly-report");
         // A stream would not end.
         let target = if path == "/v1/events" { format!("{target}?after=x") } else { target };
         let known: Vec<&str> = operations()
@@ -199,7 +201,10 @@ fn what_a_query_may_hold_is_what_is_described() {
         if !operation.problems.iter().any(|kinds| kinds.contains(&Kind::InvalidQuery)) {
             continue;
         }
-        let target = operation.path.replace("{id}", "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b");
+        let target = operation
+            .path
+            .replace("{id}", "01936f2e-8a3c-7d4e-9b1a-2c3d4e5f6a7b")
+            .replace("{name}", "nightly-report");
         let target = format!("{target}?zzzzzzzzzzzz=1");
         let reply = client::send(served.address, operation.verb.name(), &target, &[], b"");
         assert_eq!(reply.problem(), "invalid-query", "{target}");
@@ -236,7 +241,12 @@ fn examples_are_what_their_schemas_say_and_the_core_takes_them() {
         };
         described.check(&format!("{at}/requestBody/content/application~1json/schema"), example);
         let (method, text) = (operation.verb.name(), example.to_string());
-        let reply = client::send(served.address, method, operation.path, &[], text.as_bytes());
+        if operation.id == "callHook" {
+            // Not without a signature.
+            continue;
+        }
+        let path = operation.path.replace("{name}", "nightly-report");
+        let reply = client::send(served.address, method, &path, &[], text.as_bytes());
         assert!(reply.status < 300, "{}: {}", operation.id, reply.json());
     }
 }

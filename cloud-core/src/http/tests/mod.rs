@@ -12,6 +12,7 @@ mod hostile;
 mod logs;
 mod malformed;
 mod policy;
+mod schedules;
 mod serving;
 mod showing;
 mod submitting;
@@ -36,10 +37,12 @@ use shared::report::{Report, ReportEvent};
 use shared::time::Timestamp;
 use shared::wire::uplink::{Facts, Hello, Load, NumberedReport, Reports};
 use shared::wire::{Downlink, Uplink};
+use shared_runtime::seal::HookKey;
+use shared_runtime::zones::ZoneDatabase;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::{HttpSettings, ServerHandle, start};
+use super::{HttpSettings, ScheduleParts, ServerHandle, start};
 use crate::access::{Gate, Limits};
 use crate::driver::{self, Bounds, Core, DriverHandle, Outbound, Parts, Uplinks};
 use crate::export::TraceLane;
@@ -100,7 +103,8 @@ impl Served {
         let (core, uplinks, driver) = core(store, deciding);
         let (handle, address) = runtime.block_on(async {
             uplinks.send(Input::Broker { up: true }).await.expect("a driver");
-            start(core.clone(), Registry::default(), &settings, gate).expect("start")
+            start(core.clone(), Registry::default(), &settings, gate, schedule_parts())
+                .expect("start")
         });
         Self { runtime, handle, address, core, uplinks, driver }
     }
@@ -182,9 +186,18 @@ impl Drop for Served {
     }
 }
 
+/// Clocks of all the world, and a key that every test has.
+fn schedule_parts() -> ScheduleParts {
+    ScheduleParts {
+        zones: Arc::new(ZoneDatabase::default()),
+        hook_key: HookKey::from_text("a key that every test has"),
+    }
+}
+
 /// A core without a way to agents.
 fn core(mut store: MemoryStore, settings: Settings) -> (Core, Uplinks, DriverHandle) {
     let parts = Parts {
+        zones: schedule_parts().zones,
         stored: store.load().expect("load"),
         store: Box::new(store),
         outbound: Box::new(Nowhere),

@@ -106,7 +106,14 @@ fn an_address_in_use_is_told_with_what_to_do() {
         let store = super::MemoryStore::new(super::CoreId(super::Uuid::from_u128(2)));
         let (core, _uplinks, _driver) = super::core(store, super::Settings::default());
         let gate = super::Gate::new(super::Limits::default(), true);
-        super::start(core, super::Registry::default(), &settings, gate.into()).map(drop)
+        super::start(
+            core,
+            super::Registry::default(),
+            &settings,
+            gate.into(),
+            super::schedule_parts(),
+        )
+        .map(drop)
     });
     let text = error.expect_err("in use").to_string();
     assert!(text.contains("--listen") && text.contains(&served.address.to_string()), "{text}");

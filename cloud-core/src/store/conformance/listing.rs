@@ -72,7 +72,10 @@ pub(super) fn a_list_is_filtered(store: &mut dyn Store) {
         (TaskFilter { status, label: label("site", Some("south")), ..none() }, &[4]),
         (TaskFilter { name: name.clone(), label: label("site", None), ..none() }, &[3]),
         (TaskFilter { agent: Some(agent_id("A")), ..none() }, &[]),
-        (TaskFilter { status, agent, label: label("team", None), name: None }, &[2]),
+        (
+            TaskFilter { status, agent, label: label("team", None), name: None, schedule: None },
+            &[2],
+        ),
     ];
     for (filter, expected) in cases {
         let expected: Vec<TaskId> = expected.iter().copied().map(task_id).collect();

@@ -7,6 +7,7 @@ mod listing;
 pub mod logs;
 pub mod random;
 pub mod sample;
+pub mod schedules;
 
 use cloud_core_logic::change::{Change, Stored};
 use cloud_core_logic::placement::Policy;
@@ -65,6 +66,10 @@ pub fn conformance(make: impl Fn() -> Box<dyn Store>) {
     history::a_list_goes_on_while_tasks_come_and_go(&mut *make());
     history::what_is_gone_does_not_come_back(&mut *make());
     history::what_was_told_of_nothing_that_is_here_goes_when_it_is_old(&mut *make());
+    schedules::a_schedule_is_found_by_its_name_and_moves_on(&mut *make());
+    schedules::firings_go_latest_first_page_by_page(&mut *make());
+    schedules::old_firings_go_and_those_that_wait_stay(&mut *make());
+    schedules::tasks_are_found_by_the_schedule_that_made_them(&mut *make());
 }
 
 fn commit(store: &mut dyn Store, changes: &[Change]) {

@@ -110,6 +110,7 @@ pub fn task_row(number: u128) -> TaskRow {
         submitted_at: Timestamp(1_000),
         deadline_at: None,
         trace: number.is_multiple_of(2).then(|| Box::new(trace(number))),
+        origin: None,
         life: queued(),
     }
 }

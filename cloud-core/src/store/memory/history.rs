@@ -71,6 +71,11 @@ impl Archive for State {
         Ok(first.is_some_and(|(_, name, _)| self.keys.remove(&name).is_some()))
     }
 
+    fn remove_firings(&mut self, before: Timestamp, _effort: usize) -> Result<()> {
+        self.prune_firings(before);
+        Ok(())
+    }
+
     fn remove_reports(&mut self, before: Timestamp, _effort: usize) -> Result<()> {
         let tasks = &self.tasks;
         self.late_reports.retain(|task, reports| {

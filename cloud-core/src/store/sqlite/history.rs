@@ -10,6 +10,7 @@ use shared::time::Timestamp;
 use super::logs::SqliteShelf;
 use super::number::Numbers;
 use super::rows::{blob, from_json, task_id, term};
+use super::schedules;
 use crate::store::StoreError;
 use crate::store::history::{Archive, Over};
 use crate::store::logs::Shelf;
@@ -179,6 +180,10 @@ impl Archive for SqliteArchive<'_> {
         self.delete("DELETE FROM idempotency_keys WHERE number = $1", number)?;
         self.counted.keys = self.counted.keys.saturating_sub(1);
         Ok(true)
+    }
+
+    fn remove_firings(&mut self, before: Timestamp, effort: usize) -> Result<()> {
+        schedules::prune(self.transaction, before, effort)
     }
 
     fn remove_reports(&mut self, before: Timestamp, effort: usize) -> Result<()> {

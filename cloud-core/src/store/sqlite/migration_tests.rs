@@ -18,6 +18,7 @@ use crate::store::conformance::sample::{
     CORE, added, agent_id, agent_row, assigned, assignment_id, assignment_put, assignment_row,
     credential, history, key, moved, settled, task_id, task_row, wanted,
 };
+use crate::store::conformance::schedules;
 use crate::store::{MemoryStore, Store, StoreError, TaskFilter};
 
 const NOW: Timestamp = Timestamp(9_000);
@@ -277,6 +278,23 @@ fn a_filled_database_of_the_version_before_is_brought_up_to_date_whole() {
         store.commit(&[added(&TaskRow { id: twin(8, 6), ..task_row(8) })]),
         Err(StoreError::Contradiction { .. })
     ));
+}
+
+#[test]
+fn a_database_of_before_schedules_takes_them() {
+    for check in [
+        schedules::a_schedule_is_found_by_its_name_and_moves_on,
+        schedules::firings_go_latest_first_page_by_page,
+        schedules::tasks_are_found_by_the_schedule_that_made_them,
+    ] {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("core.db");
+        let old = open(&path, &schema::MIGRATIONS[..6]).expect("version 6");
+        let sql = "INSERT INTO meta (key, value) VALUES ('core', $1)";
+        old.execute(sql, [CORE.to_string()]).expect("an id");
+        drop(old);
+        check(&mut SqliteStore::open(&path, CORE, NOW).expect("open"));
+    }
 }
 
 #[test]

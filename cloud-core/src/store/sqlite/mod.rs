@@ -13,6 +13,7 @@ mod migration_tests;
 mod number;
 mod read;
 mod rows;
+mod schedules;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -7,20 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cloud_core_logic::change::{AssignmentRow, Stored, TaskRow};
 use cloud_core_logic::document;
+use cloud_core_logic::firing::{FiringRow, ScheduleRow};
 use cloud_core_logic::placement::Policy;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use shared::api::{HistoryDocument, Page, TaskDocument, TaskSummary};
-use shared::id::{AgentId, AssignmentId, Attempt, CoreId, TaskId};
+use shared::id::{AgentId, AssignmentId, Attempt, CoreId, ScheduleId, ScheduleName, TaskId};
 use shared::task::TaskStatus;
 use shared_runtime::sqlite::{DatabaseError, open_read_only};
 
 use super::number::Numbers;
 use super::write::policy_key;
-use super::{events, logs, rows};
+use super::{events, logs, rows, schedules};
 use crate::store::{
-    EventPart, LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter, TextPiece,
-    document::placement_input, page_limit, page_of, task_behind,
+    EventPart, FiringMark, LogPart, LogState, PlacementInput, Reader, StoreError, TaskFilter,
+    TextPiece, document::placement_input, firings_page, page_limit, page_of, schedule_behind,
+    schedules_page, task_behind,
 };
 
 /// How many may read at the same moment; more wait for one another.
@@ -127,6 +129,33 @@ impl Reader for SqliteReader {
         Ok(statement.query_row([key], |row| rows::from_json(row, 0)).optional()?)
     }
 
+    fn schedule(&self, name: &ScheduleName) -> Result<Option<ScheduleRow>, StoreError> {
+        schedules::named(&self.connection(), name)
+    }
+
+    fn schedules(
+        &self,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ScheduleRow>, StoreError> {
+        let limit = page_limit(limit);
+        let behind = schedule_behind(cursor)?;
+        let rows = schedules::list(&self.connection(), behind.as_deref(), limit + 1)?;
+        Ok(schedules_page(rows, limit))
+    }
+
+    fn firings(
+        &self,
+        schedule: ScheduleId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<FiringRow>, StoreError> {
+        let limit = page_limit(limit);
+        let behind = FiringMark::read(cursor)?;
+        let rows = schedules::firings(&self.connection(), schedule, behind.as_ref(), limit + 1)?;
+        Ok(firings_page(rows, limit))
+    }
+
     fn task_by_key(&self, key: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         let connection = self.connection();
         let mut statement = connection
@@ -203,7 +232,21 @@ pub(super) fn load(connection: &Connection) -> Result<Stored, StoreError> {
     let recovering = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0;
     let sql = "SELECT value FROM meta WHERE key = 'policy'";
     let policy = connection.query_row(sql, [], |row| rows::from_json(row, 0)).optional()?;
-    Ok(Stored { core, tasks, assignments, agents, credentials, wanted, recovering, policy })
+    let (schedules, queued) = (schedules::load(connection)?, schedules::queued(connection)?);
+    Ok(Stored {
+        core,
+        tasks,
+        assignments,
+        agents,
+        credentials,
+        wanted,
+        recovering,
+        policy,
+        schedules,
+        queued,
+        versions: schedules::versions(connection)?,
+        residents: schedules::residents(connection)?,
+    })
 }
 
 /// Every task that is not settled.
@@ -260,6 +303,10 @@ pub(super) fn list_query(
         ("t.agent", filter.agent.as_ref().map(ToString::to_string)),
         ("t.status", filter.status.map(|status| status.name().to_owned())),
     ];
+    if let Some(schedule) = &filter.schedule {
+        add("t.schedule", "=", Value::Blob(schedule.0.as_bytes().to_vec()), !led);
+        led = true;
+    }
     for (column, value) in columns {
         if let Some(value) = value {
             add(column, "=", Value::Text(value), !led);

@@ -48,7 +48,10 @@ fn unbits(row: &Row<'_>, column: usize) -> Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(super) fn damaged(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
     Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
@@ -132,7 +135,7 @@ pub(super) fn summary(row: &Row<'_>) -> Result<TaskSummary> {
 
 /// The columns that [`task`] reads, of tables called `t`, `s` and `k`.
 pub(super) const TASK_COLUMNS: &str = "t.id, s.spec, k.key, k.body_hash, t.submitted_at, t.deadline_at, t.state, t.updated_at, t.attempt, t.agent, t.failures, \
-     t.losses, t.refusals, t.forgotten, t.trace";
+     t.losses, t.refusals, t.forgotten, t.trace, t.origin";
 
 /// The tables that those are of.
 pub(super) const TASK_TABLES: &str = "tasks t JOIN specs s ON s.task = t.number \
@@ -149,6 +152,7 @@ pub(super) fn task(row: &Row<'_>) -> Result<TaskRow> {
         submitted_at: time(row, 4)?,
         deadline_at: time_option(row, 5)?,
         trace: from_json_option(row, 14)?,
+        origin: from_json_option(row, 15)?,
         life: TaskLife {
             state: from_json(row, 6)?,
             updated_at: time(row, 7)?,

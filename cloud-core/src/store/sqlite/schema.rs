@@ -7,8 +7,58 @@
 //! what is searched by has a column.
 
 /// What brings the database from each version to the next.
-pub(super) const MIGRATIONS: [&str; 6] =
-    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+pub(super) const MIGRATIONS: [&str; 7] =
+    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
+
+/// Schedules, and what became of their moments. How far a schedule's moments were dealt with is apart
+/// from what it is, because it changes with each of them; what a schedule makes is apart from when,
+/// because many make the same and a core that starts reads each text once. `agent` is empty where the
+/// core fired. `origin` is what made a task, JSON, and `schedule` is from it, to search by.
+const VERSION_7: &str = "
+CREATE TABLE schedules (
+    id BLOB PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    spec TEXT NOT NULL,
+    task TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    paused BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE schedule_marks (
+    schedule BLOB PRIMARY KEY,
+    through BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE firings (
+    schedule BLOB NOT NULL,
+    at BIGINT NOT NULL,
+    agent TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    queued BIGINT NOT NULL,
+    result TEXT NOT NULL,
+    PRIMARY KEY (schedule, at, agent)
+) WITHOUT ROWID;
+CREATE INDEX firings_queued ON firings (queued) WHERE queued = 1;
+CREATE INDEX firings_by_time ON firings (recorded_at);
+-- What the latest versions of a resident schedule make: agents that were away tell of them.
+CREATE TABLE schedule_versions (
+    schedule BLOB NOT NULL,
+    version BIGINT NOT NULL,
+    task TEXT NOT NULL,
+    PRIMARY KEY (schedule, version)
+) WITHOUT ROWID;
+-- What each agent is to make of resident schedules. The row is JSON.
+CREATE TABLE residents (
+    agent TEXT NOT NULL,
+    schedule BLOB NOT NULL,
+    row TEXT NOT NULL,
+    PRIMARY KEY (agent, schedule)
+) WITHOUT ROWID;
+ALTER TABLE tasks ADD COLUMN schedule BLOB;
+ALTER TABLE tasks ADD COLUMN origin TEXT;
+CREATE INDEX tasks_by_schedule ON tasks (schedule) WHERE schedule IS NOT NULL;
+";
 
 /// The trace that a task came with. Null for those that came without, which are in one of their
 /// own that follows from their id, unless that is not sampled.

@@ -295,7 +295,10 @@ fn every_list_is_answered_by_an_index_in_its_order() {
             TaskFilter { status, agent: agent.clone(), ..none() },
             "tasks_by_agent (agent=? AND rowid<?)",
         ),
-        (TaskFilter { status, agent, name, label: None }, "tasks_by_name (name=? AND rowid<?)"),
+        (
+            TaskFilter { status, agent, name, ..TaskFilter::default() },
+            "tasks_by_name (name=? AND rowid<?)",
+        ),
         (TaskFilter { label, status, ..none() }, "PRIMARY KEY (term=? AND task<?)"),
         (
             TaskFilter { label: Some(("k".to_owned(), None)), ..none() },
@@ -345,4 +348,36 @@ fn readers_do_not_wait_for_the_writer_nor_for_each_other() {
             });
         }
     });
+}
+
+/// Agents make ids without asking each other: two may begin alike.
+#[test]
+fn two_tasks_that_agents_made_may_begin_alike() {
+    let (_folder, path) = place();
+    let mut store = open_at(&path);
+    let origin = || {
+        Some(Box::new(cloud_core_logic::firing::Origin {
+            schedule: shared::id::ScheduleId(Uuid::from_u128(7)),
+            name: "s".parse().expect("a name"),
+            version: 1,
+            at: Timestamp(5),
+            payload: None,
+        }))
+    };
+    let twin = |back: u64| {
+        let (front, _) = task_row(8).id.0.as_u64_pair();
+        let id = shared::id::TaskId(Uuid::from_u64_pair(front, 1 << 63 | back));
+        TaskRow { id, origin: origin(), ..task_row(8) }
+    };
+    for back in 0..4 {
+        store.commit(&[Change::TaskAdded(Box::new(twin(back)))]).expect("kept");
+    }
+    drop(store);
+    let mut store = open_at(&path);
+    let tasks = store.load().expect("load").tasks;
+    assert_eq!(tasks.len(), 4);
+    for back in 0..4 {
+        let found = store.reader().task(twin(back).id).expect("read").expect("there");
+        assert_eq!(found.summary.id, twin(back).id);
+    }
 }

@@ -16,6 +16,7 @@ use super::events;
 use super::last_words::LastWords;
 use super::number::Numbers;
 use super::rows::{bits, blob, json, term};
+use super::schedules;
 use crate::store::{EventBounds, LATE_REPORTS_MAX, POLICIES_MAX, StoreError};
 
 /// How many statements the writer keeps prepared; more than there are below.
@@ -85,6 +86,16 @@ impl Writing<'_> {
             Change::WantedRemoved { agent, assignment } => {
                 remove_wanted(connection, agent, *assignment)
             }
+            Change::SchedulePut(row) => schedules::put(connection, row),
+            Change::ScheduleMoved { schedule, through } => {
+                schedules::moved(connection, *schedule, *through)
+            }
+            Change::ScheduleRemoved { schedule } => schedules::remove(connection, *schedule),
+            Change::FiringPut(row) => schedules::put_firing(connection, row),
+            Change::ResidentPut { agent, row } => schedules::put_resident(connection, agent, row),
+            Change::ResidentRemoved { agent, schedule } => {
+                schedules::remove_resident(connection, agent, *schedule)
+            }
             Change::LateReport { task, entry } => add_late_report(connection, *task, entry),
             Change::PolicyPut(policy) => put_policy(connection, policy),
             Change::Happened { at, events } => events::append(connection, *at, events, self.events),
@@ -130,7 +141,10 @@ impl Writing<'_> {
     /// Adds a task with the life that it has at the end of its transaction.
     fn add_task(&self, row: &TaskRow, life: &TaskLife) -> Result<()> {
         let connection = self.connection;
-        let number = self.numbers.of(row.id);
+        let number = match row.origin {
+            Some(_) => self.numbers.find_room(connection, row.id)?,
+            None => self.numbers.of(row.id),
+        };
         let key = match &row.key {
             Some(key) => Some(add_key(connection, key, row)?),
             None => None,
@@ -140,9 +154,9 @@ impl Writing<'_> {
             .prepare_cached(
                 "INSERT INTO tasks (number, id, name, labels, priority, idempotency_key, \
                  submitted_at, deadline_at, status, reason, state, updated_at, attempt, agent, \
-                 failures, losses, refusals, settled_at, forgotten, trace) \
+                 failures, losses, refusals, settled_at, forgotten, trace, schedule, origin) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-                 $17, $18, $19, $20)",
+                 $17, $18, $19, $20, $21, $22)",
             )?
             .execute(params![
                 number,
@@ -165,6 +179,8 @@ impl Writing<'_> {
                 state.settled_at,
                 life.forgotten.as_ref().map(json).transpose()?,
                 row.trace.as_ref().map(json).transpose()?,
+                row.origin.as_ref().map(|origin| origin.schedule.0.as_bytes().as_slice()),
+                row.origin.as_ref().map(json).transpose()?,
             ])?;
         connection
             .prepare_cached("INSERT INTO specs (task, spec) VALUES ($1, $2)")?

@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 pub(crate) mod cancel;
 pub(crate) mod finish;
+pub(crate) mod fire;
 pub(crate) mod lease;
 pub(crate) mod offline;
 pub(crate) mod progress;

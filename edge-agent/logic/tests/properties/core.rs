@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence, TaskId};
+use shared::id::{
+    AssignmentId, Attempt, CoreId, Incarnation, Revision, ScheduleId, Sequence, TaskId,
+};
 use shared::mailbox::{Admission, Inbox};
-use shared::report::{End, ReportEvent, StopReason};
-use shared::wire::downlink::{Desired, DesiredRow, Want};
+use shared::report::{End, NotFiredBecause, ReportEvent, StopReason};
+use shared::time::Timestamp;
+use shared::wire::downlink::{Desired, DesiredRow, ScheduleRow, Want};
 use shared::wire::uplink::NumberedReport;
 use uuid::Uuid;
 
-use super::things::order;
+use super::things::{order, schedule};
 
 /// The core that is played.
 pub const CORE: CoreId = CoreId(Uuid::from_u128(0xC));
@@ -42,6 +45,7 @@ pub struct Core {
     pub backup: Told,
     pub rev: u64,
     wanted: BTreeMap<AssignmentId, DesiredRow>,
+    schedules: BTreeMap<ScheduleId, ScheduleRow>,
     attempts: BTreeMap<u128, u32>,
 }
 
@@ -49,8 +53,15 @@ impl Core {
     pub fn new(forgetful: bool) -> Self {
         let inbox = Inbox { incarnation: INCARNATION, acked: Sequence(0) };
         let told = Told { inbox, accepted: BTreeSet::new(), ended: BTreeMap::new() };
-        let (wanted, attempts) = (BTreeMap::new(), BTreeMap::new());
-        Self { forgetful, backup: told.clone(), told, rev: 0, wanted, attempts }
+        Self {
+            forgetful,
+            backup: told.clone(),
+            told,
+            rev: 0,
+            wanted: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+        }
     }
 
     /// Wants something new of a task; or, with a bad memory, what it wanted before.
@@ -74,14 +85,32 @@ impl Core {
         self.wanted.insert(assignment, row);
     }
 
+    /// Wants a schedule to be held, as it is from now on, or no more.
+    pub fn schedule(&mut self, pick: u64, at: Timestamp) {
+        self.rev += 1;
+        let id = ScheduleId(Uuid::from_u128(u128::from(0x50 + pick % 3)));
+        let version = u32::try_from(self.rev).expect("few");
+        let hold = (pick >> 8 & 3 != 0).then(|| Box::new(schedule(pick, version, at)));
+        self.schedules.insert(id, ScheduleRow { rev: Revision(self.rev), schedule: id, hold });
+    }
+
+    /// Wants no schedule to be held any more.
+    pub fn withdraw_all(&mut self) {
+        for row in self.schedules.values_mut() {
+            self.rev += 1;
+            (row.rev, row.hold) = (Revision(self.rev), None);
+        }
+    }
+
     /// What it believes to be missing.
     pub fn desired(&self, base: u64) -> Desired {
         let base = base.min(self.rev);
         let mut rows: Vec<_> =
             self.wanted.values().filter(|row| row.rev.0 > base).cloned().collect();
         rows.sort_by_key(|row| row.rev);
+        let schedules = self.schedules.values().filter(|row| row.rev.0 > base).cloned().collect();
         let (base, upto) = (Revision(base), Revision(self.rev));
-        Desired { core: CORE, incarnation: INCARNATION, base, upto, rows }
+        Desired { core: CORE, incarnation: INCARNATION, base, upto, rows, schedules }
     }
 
     /// Its side of the mailbox.
@@ -108,6 +137,18 @@ impl Core {
                     assert!(!self.told.accepted.contains(&id), "{id} was refused after all");
                 }
                 ReportEvent::Started => assert!(!over, "{id} started after its end"),
+                ReportEvent::Fired { schedule, moment, .. } => {
+                    assert_eq!(id.task, TaskId::of_firing(schedule, moment, INCARNATION));
+                    assert!(self.told.accepted.insert(id), "{id} was fired twice");
+                }
+                ReportEvent::NotFired { moment, upto, count, because, .. } => {
+                    assert!(moment <= upto && count > 0);
+                    let alone = (moment, count) == (upto, 1);
+                    assert!(alone || because == NotFiredBecause::Missed, "a run of {because:?}");
+                    let single = alone && because != NotFiredBecause::Missed;
+                    let fired = self.told.accepted.contains(&id);
+                    assert!(!(single && fired), "{id} was fired and not fired");
+                }
                 ReportEvent::Retried(finish) => {
                     assert!(!over, "{id} was begun again after its end");
                     assert!(!finish.end.is_success(), "{id} was begun again for nothing");

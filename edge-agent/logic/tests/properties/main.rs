@@ -80,7 +80,7 @@ proptest! {
 /// The random histories above are worth little if they never get anywhere.
 #[test]
 fn random_histories_accept_and_finish_a_lot() {
-    let (mut accepted, mut retried, mut words) = (0, 0, [0; 6]);
+    let (mut accepted, mut retried, mut words) = (0, 0, [0; 13]);
     for seed in 0..60_u64 {
         let pick = |n: u64| shared::time::mix(seed, n);
         let kind = |n| (pick(n) % u64::from(KINDS)) as u8;
@@ -96,6 +96,13 @@ fn random_histories_accept_and_finish_a_lot() {
             "ProgressPut",
             "RenewLease",
             "ClockDistrusted",
+            "\"kind\":\"fired\"",
+            "\"because\":\"missed\"",
+            "\"because\":\"overlap\"",
+            "\"queue_full\"",
+            "\"replaced\"",
+            "\"withdrawn\"",
+            "\"no_room\"",
         ];
         for (count, word) in words.iter_mut().zip(seen) {
             *count += world.log.matches(word).count();

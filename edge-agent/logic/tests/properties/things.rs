@@ -1,16 +1,21 @@
 //! What the world is made of: the machine, orders and ends, chosen by a number.
 
+use std::sync::Arc;
+
 use edge_agent_logic::input::{Exit, ProcessEnd};
 use edge_agent_logic::{Settings, Start, Stored};
 use shared::capacity::Resources;
 use shared::report::Output;
+use shared::schedule::{CronTrigger, IntervalTrigger, MissedRule, Overlap, Trigger};
 use shared::spec::{Exec, Run};
 use shared::time::{Now, Timestamp};
-use shared::wire::downlink::{LocalRetry, Order};
+use shared::wire::downlink::{LocalRetry, Order, ResidentSchedule};
 use shared::wire::uplink::Facts;
 
 /// The most tasks that the agent holds.
 pub const TASKS_MAX: u32 = 5;
+/// The most schedules that it holds: one less than the core may want.
+pub const SCHEDULES_MAX: u32 = 2;
 /// When the program was made, and when the world begins.
 const BUILT_AT: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -18,6 +23,7 @@ fn facts() -> Facts {
     Facts {
         capacity: Resources { cpu_millis: 1_000, memory_mib: 1_000, ..Resources::default() },
         tasks_max: TASKS_MAX,
+        schedules_max: SCHEDULES_MAX,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
     }
@@ -52,7 +58,42 @@ pub fn order(pick: u64) -> Order {
             delay_ms: 1_000,
             delay_ms_max: 60_000,
         },
+        firing: None,
         trace: None,
+    }
+}
+
+/// A schedule as a core gives it at a moment.
+pub fn schedule(pick: u64, version: u32, at: Timestamp) -> ResidentSchedule {
+    let one_of =
+        |bits: u32, most: usize| usize::try_from(pick >> bits & 0xff).expect("small") % most;
+    let after_end = pick & 0x3000 == 0;
+    let interval_s = 4 + (pick >> 16) % 20;
+    ResidentSchedule {
+        name: "again".parse().expect("a name"),
+        version,
+        created_at: BUILT_AT,
+        from: at,
+        trigger: match pick & 0xc000 {
+            0 => Trigger::Cron(CronTrigger {
+                cron: "*/10 * * * * *".to_owned(),
+                fields: Some(6),
+                zone: None,
+                dst: None,
+            }),
+            _ => Trigger::Interval(IntervalTrigger { interval_s, anchor: None, after_end }),
+        },
+        zone: None,
+        starts_at: None,
+        ends_at: None,
+        exclude_days: Vec::new(),
+        offset_ms: (pick >> 24) % 3_000,
+        missed: MissedRule::ALL[one_of(32, MissedRule::ALL.len())].1,
+        missed_max: 2,
+        catch_up_s: 60,
+        overlap: Overlap::ALL[one_of(40, Overlap::ALL.len())].1,
+        queue_max: 2,
+        order: Arc::new(Order { lease_ms: None, ..order(pick) }),
     }
 }
 

@@ -160,6 +160,13 @@ impl World {
         let held = stored.live.iter().map(|row| row.id).chain(stored.finished.iter().map(|f| f.0));
         assert_eq!(held.collect::<Vec<_>>(), self.agent.holds().collect::<Vec<_>>());
         assert_eq!(stored.applied_rev, self.agent.applied_rev());
+        let standing = stored
+            .residents
+            .iter()
+            .map(|it| (it.schedule, it.hold.version, it.standing.through, &it.standing.queue));
+        let held = self.agent.schedules();
+        let held = held.map(|(id, version, it)| (id, version, it.through, &it.queue));
+        assert_eq!(standing.collect::<Vec<_>>(), held.collect::<Vec<_>>());
         let outbox = self.agent.outbox();
         assert_eq!((stored.outbox.last, stored.outbox.acked), (outbox.last, outbox.acked));
         let waiting = stored.entries.iter().filter(|entry| entry.seq > outbox.acked).count();
@@ -264,7 +271,10 @@ impl World {
         }
         match kind {
             0..=3 => {
-                self.core.want(pick);
+                match pick >> 56 & 7 {
+                    0 | 1 => self.core.schedule(pick, true_wall(self.clock_ms)),
+                    _ => self.core.want(pick),
+                }
                 let base = (pick >> 8) % (self.agent.applied_rev().0 + 3);
                 self.down.push(Downlink::Desired(self.core.desired(base)));
                 keep_last(&mut self.down);
@@ -417,7 +427,9 @@ impl World {
         self.step(Input::Measured { load: Load::default(), disk_full: false });
         self.link_up();
         self.welcome();
+        self.core.withdraw_all();
         for round in 0..200 {
+            self.hear(Downlink::Desired(self.core.desired(self.agent.applied_rev().0)));
             for pick in 0..20 {
                 self.process_moves(6 << 8 | pick);
             }

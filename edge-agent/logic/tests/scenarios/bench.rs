@@ -8,11 +8,15 @@ use edge_agent_logic::{
     Agent, Change, Effect, Input, Notice, Outcome, Settings, Start, Stored, invariant,
 };
 use shared::capacity::Resources;
-use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence, TaskId};
+use shared::id::{
+    AssignmentId, Attempt, CoreId, Incarnation, Revision, ScheduleId, Sequence, TaskId,
+};
 use shared::report::{Output, Report, ReportEvent, StopReason};
 use shared::spec::{Exec, Run};
 use shared::time::{Monotonic, Now, Timestamp};
-use shared::wire::downlink::{Desired, DesiredRow, LocalRetry, Order, Want, Welcome};
+use shared::wire::downlink::{
+    Desired, DesiredRow, LocalRetry, Order, ResidentSchedule, ScheduleRow, Want, Welcome,
+};
 use shared::wire::uplink::Facts;
 use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
@@ -35,6 +39,7 @@ pub fn exec() -> Order {
         stop_after_ms: None,
         lease_ms: None,
         retry: LocalRetry::default(),
+        firing: None,
         trace: None,
     }
 }
@@ -56,6 +61,7 @@ pub fn facts() -> Facts {
     Facts {
         capacity: Resources { cpu_millis: 1_000, ..Resources::default() },
         tasks_max: 4,
+        schedules_max: 3,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
     }
@@ -150,6 +156,21 @@ impl Bench {
         self.step(Input::Tick)
     }
 
+    /// The core wants a schedule to be held, or no more.
+    pub fn schedule(&mut self, schedule: ScheduleId, hold: Option<ResidentSchedule>) -> Outcome {
+        self.rev += 1;
+        let (base, upto) = (Revision(self.rev - 1), Revision(self.rev));
+        let hold = hold.map(Box::new);
+        self.hear(Downlink::Desired(Desired {
+            core: CORE,
+            incarnation: INCARNATION,
+            base,
+            upto,
+            rows: Vec::new(),
+            schedules: vec![ScheduleRow { rev: upto, schedule, hold }],
+        }))
+    }
+
     pub fn want(&mut self, assignment: AssignmentId, want: Want) -> Outcome {
         self.rev += 1;
         let (base, upto) = (Revision(self.rev - 1), Revision(self.rev));
@@ -160,6 +181,7 @@ impl Bench {
             base,
             upto,
             rows,
+            schedules: Vec::new(),
         }))
     }
 

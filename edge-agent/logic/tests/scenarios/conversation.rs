@@ -208,6 +208,7 @@ fn a_run_of_desired_state_too_long_for_the_outbox_is_applied_in_parts() {
             base,
             upto,
             rows,
+            schedules: Vec::new(),
         }));
         assert!(bench.agent.applied_rev() > base, "it never goes on from {base}");
         assert!(bench.agent.outbox().waiting() <= 10);

@@ -5,6 +5,7 @@ mod bench;
 mod conversation;
 mod keeping;
 mod restart;
+mod schedules;
 mod telling;
 
 use bench::{Bench, acts, events, exec, exited, facts, id, noop, notices, reports};
@@ -269,6 +270,7 @@ fn desired_state_is_applied_once_in_order_and_never_over_a_gap() {
             base: Revision(base),
             upto: Revision(upto),
             rows: rows.iter().map(row).collect(),
+            schedules: Vec::new(),
         })
     };
     let run = || Want::Run(std::sync::Arc::new(exec()));

@@ -6,10 +6,12 @@
 //! a message from one agent to another.
 
 mod hex;
+mod hook;
 mod keys;
 mod password;
 
 pub use hex::{HexError, from_hex, to_hex};
+pub use hook::{HookKey, HookSecret};
 pub use keys::{JoinToken, Nonce, Root, SealKey, TOKEN_BYTES_MIN, TokenError};
 pub use password::{BrokerPassword, password_hash, password_matches, sha256};
 

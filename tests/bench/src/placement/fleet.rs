@@ -134,6 +134,7 @@ pub fn facts(spread: &Spread, dice: &mut Dice) -> Facts {
         devices: devices.into_iter().filter(|_| dice.below(5) == 0).collect(),
     };
     Facts {
+        schedules_max: 0,
         version: "0.1.0".to_owned(),
         position: Some(spread.place(dice)),
         region: Some(format!("r{}", dice.below(20))),

@@ -61,6 +61,7 @@ fn agent(name: &str) -> Agent {
             },
             tasks_max: 4,
             runtimes: vec!["exec".to_owned(), "noop".to_owned()],
+            schedules_max: 0,
         },
         flags: Flags::default(),
         status: AgentStatus::Online,

@@ -2,7 +2,7 @@
 
 use schemars::json_schema;
 use shared::api::{EventDocument, EventKind, PlacementPolicy, PolicyDocument, PolicyReplay};
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
 
 use super::common::{CORE, QUERY, WRITE};
 use crate::http::openapi::operation::{
@@ -57,6 +57,13 @@ const EVENTS: Operation = Operation {
             schema: of::<AgentId>,
             description: "Only events of this agent, and of tasks on it.",
             example: "board-7",
+        },
+        Parameter {
+            name: "schedule",
+            place: Place::Query,
+            schema: of::<ScheduleName>,
+            description: "Only events of this schedule.",
+            example: "nightly-report",
         },
         Parameter {
             name: "after",

@@ -5,13 +5,20 @@ mod agents;
 mod common;
 mod fleet;
 mod machines;
+mod schedules;
 mod tasks;
 
 use super::operation::Operation;
 
 /// Every operation.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [tasks::OPERATIONS, agents::OPERATIONS, fleet::OPERATIONS, machines::OPERATIONS]
-        .into_iter()
-        .flatten()
+    [
+        tasks::OPERATIONS,
+        schedules::OPERATIONS,
+        agents::OPERATIONS,
+        fleet::OPERATIONS,
+        machines::OPERATIONS,
+    ]
+    .into_iter()
+    .flatten()
 }

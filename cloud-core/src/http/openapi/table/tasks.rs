@@ -4,7 +4,7 @@ use schemars::json_schema;
 use shared::api::{
     BatchDocument, BatchItem, Explanation, LogRecord, Page, Plan, TaskDocument, TaskSummary,
 };
-use shared::id::{AgentId, TaskId};
+use shared::id::{AgentId, ScheduleName, TaskId};
 use shared::spec::TaskSpec;
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
@@ -117,6 +117,13 @@ const LIST: Operation = Operation {
             schema: text,
             description: "Only tasks of this name, which must be the whole name.",
             example: "air-quality",
+        },
+        Parameter {
+            name: "schedule",
+            place: Place::Query,
+            schema: of::<ScheduleName>,
+            description: "Only tasks that this schedule has made.",
+            example: "nightly-report",
         },
         LIMIT,
         CURSOR,

@@ -44,6 +44,7 @@ fn server(name: usize, position: Position, dice: &mut Dice) -> Agent {
     Agent {
         id: format!("server-{name:03}").parse().expect("an agent id"),
         facts: Facts {
+            schedules_max: 0,
             version: "0.1.0".to_owned(),
             position: Some(position),
             region: None,

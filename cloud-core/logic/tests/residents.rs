@@ -1,0 +1,294 @@
+//! Schedules that agents fire: who holds them, and what is made of what they tell.
+
+mod common;
+
+use std::sync::Arc;
+
+use cloud_core_logic::firing::{FiringResult, ScheduleRow, SkippedBecause};
+use cloud_core_logic::input::Operation;
+use cloud_core_logic::{Effect, Input, PutSchedule, ScheduleOperation};
+use common::{Board, World, finished, sent_to};
+use serde_json::{Value, json};
+use shared::id::{AssignmentId, Attempt, ScheduleId, TaskId};
+use shared::report::{End, NotFiredBecause, ReportEvent};
+use shared::schedule;
+use shared::task::{TaskState, TaskStatus};
+use shared::time::Timestamp;
+use shared::wire::downlink::ScheduleRow as Told;
+
+fn resident(more: Value) -> Value {
+    let mut document = json!({
+        "name": "sample", "trigger": {"cron": "*/5 * * * *"}, "resident": true,
+        "task": {"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}}},
+    });
+    for (key, value) in more.as_object().expect("an object") {
+        document[key] = value.clone();
+    }
+    document
+}
+
+fn row(world: &World) -> ScheduleRow {
+    world.maps.schedules.values().next().cloned().expect("a schedule")
+}
+
+fn put(world: &mut World, document: &Value) -> Vec<Effect> {
+    let spec = Arc::new(schedule::parse(document).expect("a schedule"));
+    let before = world.maps.schedules.values().next().cloned().map(Box::new);
+    let reply = world.reply();
+    let wish = PutSchedule { before, spec, only_new: false, reply };
+    world.step(Input::PutSchedule(Box::new(wish)))
+}
+
+fn operate(world: &mut World, operation: ScheduleOperation) -> Vec<Effect> {
+    let (before, reply) = (Box::new(row(world)), world.reply());
+    world.step(Input::OperateSchedule { before, operation, reply })
+}
+
+fn shop(name: &str) -> Board {
+    let mut board = Board::new(name);
+    board.facts.labels.insert("kind".to_owned(), "shop".to_owned());
+    board.facts.schedules_max = 10;
+    board
+}
+
+/// What is told to a board of schedules.
+fn told(effects: &[Effect], board: &Board) -> Vec<Told> {
+    sent_to(effects, &board.id).flat_map(|desired| desired.schedules.clone()).collect()
+}
+
+/// Who is to hold a schedule, as it is stored.
+fn holders(world: &World) -> Vec<String> {
+    let held = world.maps.residents.iter().filter(|(_, row)| row.held);
+    held.map(|((agent, _), _)| agent.to_string()).collect()
+}
+
+/// The attempt that a board makes of a moment.
+fn made(world: &World, board: &Board, moment: Timestamp) -> AssignmentId {
+    let task = TaskId::of_firing(row(world).id, moment, board.incarnation);
+    AssignmentId { task, attempt: Attempt(1) }
+}
+
+fn fired(schedule: ScheduleId, version: u32, moment: Timestamp) -> ReportEvent {
+    ReportEvent::Fired { schedule, version, moment }
+}
+
+fn state(world: &World, id: AssignmentId) -> Option<TaskStatus> {
+    world.maps.tasks.get(&id.task).map(|row| row.life.state.status())
+}
+
+#[test]
+fn it_goes_to_every_agent_that_matches_and_follows_the_match() {
+    let mut world = World::new();
+    let (mut a, mut b) = (shop("a"), shop("b"));
+    let mut farm = Board::new("farm");
+    farm.facts.schedules_max = 10;
+    let mut old = shop("old");
+    old.facts.schedules_max = 0;
+    for board in [&mut a, &mut farm, &mut old] {
+        world.hello(board);
+    }
+    let effects = put(&mut world, &resident(json!({})));
+    let rows = told(&effects, &a);
+    let hold = rows[0].hold.as_ref().expect("to hold");
+    assert_eq!((hold.name.as_str(), hold.version, hold.from), ("sample", 1, Timestamp(world.wall)));
+    assert_eq!(holders(&world), ["a"]);
+    // One that joins, one that becomes a shop, and one that is none any more.
+    let effects = world.hello(&mut b);
+    assert_eq!(told(&effects, &b).len(), 1);
+    farm.facts.labels.insert("kind".to_owned(), "shop".to_owned());
+    world.hello(&mut farm);
+    assert_eq!(holders(&world), ["a", "b", "farm"]);
+    farm.facts.labels.clear();
+    let effects = world.hello(&mut farm);
+    let rows = told(&effects, &farm);
+    assert!(rows.last().is_some_and(|row| row.hold.is_none()), "{rows:?}");
+    assert_eq!(holders(&world), ["a", "b"]);
+    // An agent that is not to take more keeps what it has; one that is revoked has nothing.
+    world.operate(&a, Operation::Cordon);
+    assert_eq!(holders(&world), ["a", "b"]);
+    world.operate(&b, Operation::Revoke);
+    assert_eq!(holders(&world), ["a"]);
+}
+
+#[test]
+fn an_edit_reaches_one_that_was_away_as_one_row() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    let effects = put(&mut world, &resident(json!({})));
+    a.apply(&effects);
+    for jitter_s in 1..5 {
+        put(&mut world, &resident(json!({"jitter_s": jitter_s})));
+    }
+    world.restart();
+    let effects = world.hello(&mut a);
+    let rows = told(&effects, &a);
+    assert_eq!(rows.len(), 1);
+    let hold = rows[0].hold.as_ref().expect("to hold");
+    assert_eq!((hold.version, hold.from), (5, Timestamp(1_000_000)));
+}
+
+#[test]
+fn what_an_agent_fires_is_a_task_once_and_of_the_version_it_ran() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    let effects = put(&mut world, &resident(json!({})));
+    a.apply(&effects);
+    let schedule = row(&world).id;
+    // It fires while it is away, and the schedule is changed meanwhile.
+    let task = json!({"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}}, "priority": 7});
+    put(&mut world, &resident(json!({"task": task})));
+    let (first, second) = (Timestamp(1_200_000), Timestamp(1_500_000));
+    world.wall = 1_600_000;
+    let one = made(&world, &a, first);
+    let two = made(&world, &a, second);
+    world.report(&mut a, one, fired(schedule, 1, first));
+    assert_eq!(state(&world, one), Some(TaskStatus::Assigned));
+    world.restart();
+    world.hello(&mut a);
+    world.report(&mut a, one, ReportEvent::Started);
+    world.report(&mut a, one, finished(End::Exited { code: 0 }));
+    assert_eq!(state(&world, one), Some(TaskStatus::Succeeded));
+    world.report(&mut a, two, fired(schedule, 2, second));
+    let stored = |id: AssignmentId| &world.maps.tasks[&id.task];
+    let origin = stored(one).origin.clone().expect("an origin");
+    assert_eq!((origin.version, origin.at, stored(one).spec.priority), (1, first, 50));
+    assert_eq!(
+        (stored(two).spec.priority, &stored(two).spec.place.agents[..]),
+        (7, &[a.id.clone()][..])
+    );
+    let known: Vec<_> = world.maps.firings.values().map(|row| (row.at, row.version)).collect();
+    assert_eq!(known, [(first, 1), (second, 2)]);
+    // Told again, by an agent that lies or has lost count: history, and nothing else.
+    let before = (world.maps.tasks.len(), world.maps.firings.len());
+    world.report(&mut a, one, fired(schedule, 1, first));
+    world.report(&mut a, two, fired(schedule, 1, second));
+    let strange = AssignmentId { task: TaskId(uuid::Uuid::from_u128(5)), attempt: Attempt(1) };
+    world.report(&mut a, strange, fired(schedule, 1, Timestamp(1_800_000)));
+    assert_eq!((world.maps.tasks.len(), world.maps.firings.len()), before);
+}
+
+#[test]
+fn a_task_that_an_agent_made_fails_there_and_goes_nowhere_else() {
+    let mut world = World::new();
+    let (mut a, mut b) = (shop("a"), shop("b"));
+    world.hello(&mut a);
+    world.hello(&mut b);
+    put(&mut world, &resident(json!({})));
+    let moment = Timestamp(1_200_000);
+    let id = made(&world, &a, moment);
+    let schedule = row(&world).id;
+    world.wall = 1_300_000;
+    world.report(&mut a, id, fired(schedule, 1, moment));
+    world.report(&mut a, id, finished(End::Exited { code: 3 }));
+    world.beat(&mut a);
+    for _ in 0..20 {
+        world.pass(1_000);
+        world.beat(&mut a);
+        world.beat(&mut b);
+    }
+    let life = &world.maps.tasks[&id.task].life;
+    assert_eq!((life.attempt, life.agent.as_ref()), (Attempt(2), Some(&a.id)));
+    // Its agent is lost, and so is it.
+    for _ in 0..120 {
+        world.pass(1_000);
+        world.beat(&mut b);
+    }
+    assert!(matches!(world.state(id.task), TaskState::Settled { .. }));
+}
+
+#[test]
+fn what_did_not_fire_is_written_down() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({})));
+    let schedule = row(&world).id;
+    let missed = |moment, upto, because| ReportEvent::NotFired {
+        schedule,
+        version: 1,
+        moment: Timestamp(moment),
+        upto: Timestamp(upto),
+        count: 3,
+        because,
+    };
+    world.wall = 3_000_000;
+    let id = made(&world, &a, Timestamp(1_200_000));
+    world.report(&mut a, id, missed(1_200_000, 1_800_000, NotFiredBecause::Missed));
+    // What lies within is known.
+    world.report(&mut a, id, missed(1_500_000, 1_500_000, NotFiredBecause::Overlap));
+    world.report(&mut a, id, missed(2_100_000, 2_100_000, NotFiredBecause::NoRoom));
+    let results: Vec<_> = world.maps.firings.values().map(|row| row.result.clone()).collect();
+    assert_eq!(results[0], FiringResult::Missed { upto: Timestamp(1_800_000), count: 3 });
+    assert!(matches!(results[1], FiringResult::Skipped { because: SkippedBecause::Refused, .. }));
+    assert_eq!(results.len(), 2);
+}
+
+#[test]
+fn the_best_few_hold_it_and_one_that_is_lost_is_replaced() {
+    let mut world = World::new();
+    let mut boards = ["a", "b", "c"].map(shop);
+    for board in &mut boards {
+        world.hello(board);
+    }
+    put(&mut world, &resident(json!({"resident": {"best": 2}})));
+    let before = holders(&world);
+    assert_eq!(before.len(), 2);
+    // The first is not heard any more.
+    for _ in 0..30 {
+        world.pass(1_000);
+        for board in &mut boards {
+            if board.id.as_str() != before[0] {
+                world.beat(board);
+            }
+        }
+    }
+    let after = holders(&world);
+    assert_eq!(after.len(), 2);
+    assert!(!after.contains(&before[0]) && after.contains(&before[1]), "{before:?} {after:?}");
+}
+
+#[test]
+fn paused_changed_and_deleted_it_is_taken_from_those_who_hold_it() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    let effects = put(&mut world, &resident(json!({})));
+    a.apply(&effects);
+    let effects = operate(&mut world, ScheduleOperation::Pause);
+    a.apply(&effects);
+    world.pass(10);
+    assert!(holders(&world).is_empty());
+    let effects = operate(&mut world, ScheduleOperation::Resume);
+    a.apply(&effects);
+    world.pass(10);
+    assert_eq!(holders(&world), ["a"]);
+    let schedule = row(&world).id;
+    let resumed = Timestamp(world.wall - 10);
+    assert_eq!(world.maps.residents[&(a.id.clone(), schedule)].from, resumed);
+    let effects = operate(&mut world, ScheduleOperation::Delete);
+    a.apply(&effects);
+    assert!(holders(&world).is_empty());
+    world.beat(&mut a);
+    assert!(world.maps.residents.is_empty(), "it was told, and applied it");
+}
+
+#[test]
+fn an_agent_with_a_new_database_begins_anew() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({})));
+    world.gone(&a);
+    world.wall += 500_000;
+    a.incarnation = shared::id::Incarnation(uuid::Uuid::from_u128(77));
+    a.boot = shared::id::Boot(1);
+    a.applied = shared::id::Revision(0);
+    let effects = world.hello(&mut a);
+    let rows = told(&effects, &a);
+    let hold = rows.last().and_then(|row| row.hold.as_ref()).expect("to hold");
+    assert_eq!(hold.from, Timestamp(world.wall));
+}
