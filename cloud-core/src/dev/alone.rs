@@ -52,7 +52,7 @@ pub(super) async fn show(client: &Client, boards: &mut Boards) -> anyhow::Result
 
 /// The firings that made a task, as the core knows them.
 fn fired(client: &Client) -> anyhow::Result<Vec<Value>> {
-    let page = client.get("/v1/schedules/every-second/firings?limit=1000")?;
+    let page = client.get("/v1/schedules/every-second/firings?limit=500")?;
     let items = page["items"].as_array().context("the list has no items")?;
     Ok(items.iter().filter(|firing| firing["status"] == "fired").cloned().collect())
 }
