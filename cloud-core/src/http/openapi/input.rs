@@ -17,7 +17,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("Exec", &["command"]),
     ("Near", &["latitude", "longitude"]),
     ("Expression", &["key", "op"]),
-    ("ScheduleSpec", &["name", "trigger", "task"]),
+    ("ScheduleSpec", &["trigger", "task"]),
     ("PreviewWish", &["trigger"]),
     ("CronTrigger", &["cron"]),
     ("IntervalTrigger", &["interval_s"]),
