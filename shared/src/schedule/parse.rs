@@ -320,6 +320,9 @@ fn event(value: &Value, problems: &mut Problems) -> Option<EventTrigger> {
 
 fn conditions(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Condition> {
     let mut conditions = Vec::new();
+    if fields.is_null("when") {
+        problems.add(fields.pointer_of("when"), "must be a list of conditions, or left out");
+    }
     for (pointer, value) in fields.list("when", CONDITIONS_MAX, problems) {
         let Some(mut fields) = Fields::of(value, pointer, problems) else { continue };
         let at = fields.pointer_of("pointer");
