@@ -101,7 +101,7 @@ pub enum SkippedBecause {
     QueueFull,
     /// A later one took its place while it waited.
     Replaced,
-    /// The schedule was paused, changed or deleted while it waited.
+    /// The schedule was paused or deleted while it waited.
     Withdrawn,
     /// The core did not take its task.
     Refused,

@@ -10,7 +10,7 @@ use cloud_core_logic::{Effect, Input, PutSchedule, ScheduleOperation};
 use common::{Board, World, finished, sent_to};
 use serde_json::{Value, json};
 use shared::id::{AssignmentId, Attempt, ScheduleId, TaskId};
-use shared::report::{End, NotFiredBecause, ReportEvent};
+use shared::report::{End, NotFiredBecause, ReportEvent, StopReason};
 use shared::schedule;
 use shared::task::{TaskState, TaskStatus};
 use shared::time::Timestamp;
@@ -217,13 +217,86 @@ fn what_did_not_fire_is_written_down() {
     world.wall = 3_000_000;
     let id = made(&world, &a, Timestamp(1_200_000));
     world.report(&mut a, id, missed(1_200_000, 1_800_000, NotFiredBecause::Missed));
-    // What lies within is known.
-    world.report(&mut a, id, missed(1_500_000, 1_500_000, NotFiredBecause::Overlap));
     world.report(&mut a, id, missed(2_100_000, 2_100_000, NotFiredBecause::NoRoom));
     let results: Vec<_> = world.maps.firings.values().map(|row| row.result.clone()).collect();
     assert_eq!(results[0], FiringResult::Missed { upto: Timestamp(1_800_000), count: 3 });
     assert!(matches!(results[1], FiringResult::Skipped { because: SkippedBecause::Refused, .. }));
     assert_eq!(results.len(), 2);
+}
+
+#[test]
+fn a_moment_that_waited_fires_after_later_ones_did_not() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({"overlap": "queue"})));
+    let schedule = row(&world).id;
+    world.wall = 3_000_000;
+    let (first, waited, full) = (1_200_000, 1_500_000, Timestamp(1_800_000));
+    for moment in [first, waited] {
+        if moment == waited {
+            let event = ReportEvent::NotFired {
+                schedule,
+                version: 1,
+                moment: full,
+                upto: full,
+                count: 1,
+                because: NotFiredBecause::QueueFull,
+            };
+            let id = made(&world, &a, full);
+            world.report(&mut a, id, event);
+        }
+        let id = made(&world, &a, Timestamp(moment));
+        world.report(&mut a, id, fired(schedule, 1, Timestamp(moment)));
+        assert_eq!(state(&world, id), Some(TaskStatus::Assigned), "{moment}");
+        world.report(&mut a, id, finished(End::Exited { code: 0 }));
+    }
+    assert_eq!(world.maps.firings.len(), 3);
+}
+
+#[test]
+fn the_moment_at_which_it_was_given_may_fire() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({"trigger": {"interval_s": 60, "after_end": true}})));
+    let schedule = row(&world).id;
+    let from = world.maps.residents[&(a.id.clone(), schedule)].from;
+    let id = made(&world, &a, from);
+    world.report(&mut a, id, fired(schedule, 1, from));
+    assert_eq!(state(&world, id), Some(TaskStatus::Assigned));
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_does_not_silence_its_agent() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({})));
+    let schedule = row(&world).id;
+    world.wall = 2_000_000;
+    let (ahead, right) = (Timestamp(90_000_000_000), Timestamp(1_800_000));
+    let id = made(&world, &a, ahead);
+    world.report(&mut a, id, fired(schedule, 1, ahead));
+    assert_eq!(state(&world, id), None, "its word is kept, and makes nothing");
+    let id = made(&world, &a, right);
+    world.report(&mut a, id, fired(schedule, 1, right));
+    assert_eq!(state(&world, id), Some(TaskStatus::Assigned));
+}
+
+#[test]
+fn one_that_gave_way_to_the_next_on_its_agent_is_canceled() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({"overlap": "replace"})));
+    let schedule = row(&world).id;
+    world.wall = 2_000_000;
+    let moment = Timestamp(1_200_000);
+    let id = made(&world, &a, moment);
+    world.report(&mut a, id, fired(schedule, 1, moment));
+    world.report(&mut a, id, finished(End::Stopped { reason: StopReason::Canceled }));
+    assert_eq!(state(&world, id), Some(TaskStatus::Canceled));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cloud_core_logic::firing::{FiringResult, FiringRow, ScheduleRow, SkippedBecause};
 use cloud_core_logic::{Answer, Effect, Input, PutSchedule, ScheduleOperation, Settings};
-use common::{Board, World, answer, finished, settings};
+use common::{Board, World, answer, finished, noop, settings};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::id::{AssignmentId, Attempt, ScheduleName, TaskId};
@@ -237,6 +237,48 @@ fn a_clock_that_is_set_fires_nothing_twice_and_forgets_nothing() {
     world.wall += 86_400_000;
     world.pass(2_000);
     assert_eq!(fired(&world).len(), 4);
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_it_rests_fires_nothing_twice() {
+    let mut world = World::new();
+    put(&mut world, &every_minute(json!({"overlap": "allow"})));
+    world.pass(MINUTE_MS);
+    world.wall -= 600_000;
+    operate(&mut world, "tick", ScheduleOperation::Pause);
+    operate(&mut world, "tick", ScheduleOperation::Resume);
+    for _ in 0..60 {
+        world.pass(5_000);
+    }
+    assert_eq!(fired(&world).len(), 1);
+    let again = json!({
+        "name": "again", "trigger": {"interval_s": 60, "after_end": true},
+        "task": {"run": {"noop": {}}},
+    });
+    let (mut world, mut board) = with_board(&again);
+    pass(&mut world, &mut board, 500);
+    let first = fired(&world)[0].1;
+    world.wall -= 600_000;
+    end(&mut world, &mut board, first);
+    // It goes on, by moments that it has not had.
+    pass(&mut world, &mut board, MINUTE_MS + 1_000);
+    assert_eq!(fired(&world).len(), 2);
+}
+
+#[test]
+fn what_waits_and_is_not_taken_does_not_wait_for_ever() {
+    let mut world = World::with(Settings { pending_max: 1, ..settings() });
+    let mut board = Board::new("a");
+    world.hello(&mut board);
+    put(&mut world, &every_minute(json!({"overlap": "queue"})));
+    pass(&mut world, &mut board, 3 * MINUTE_MS);
+    let first = fired(&world)[0].1;
+    // Another task waits for a place, and no more may.
+    let mut nowhere = noop();
+    nowhere.place.regions = vec!["nowhere".to_owned()];
+    world.submit(nowhere);
+    end(&mut world, &mut board, first);
+    assert_eq!((fired(&world).len(), skipped(&world)), (1, vec![SkippedBecause::Refused; 2]));
 }
 
 #[test]

@@ -65,7 +65,10 @@ pub(crate) fn over(cloud: &mut Cloud, schedule: ScheduleId, task: TaskId, contex
         return;
     };
     active.tasks.remove(&task);
-    if active.tasks.is_empty() {
+    // One that is not taken makes room for the next.
+    while let Some(active) = cloud.schedules.active.get_mut(&slot)
+        && active.tasks.is_empty()
+    {
         let next = active.queued.pop_front();
         if active.is_idle() {
             cloud.schedules.active.remove(&slot);

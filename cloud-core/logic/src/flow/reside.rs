@@ -17,6 +17,10 @@ use crate::schedules::{ResidentRow, Slot};
 /// follow in the next.
 const AGENTS_PER_STEP: usize = 2_000;
 
+/// How many agents are tried at once for one that is missing among the best few: those that hold no
+/// schedules may be better ones.
+const TRIES_MAX: usize = 256;
+
 /// Goes on going through the fleet for schedules that were made or changed.
 pub(crate) fn run(cloud: &mut Cloud, context: &mut Context) {
     let mut left = AGENTS_PER_STEP;
@@ -92,7 +96,12 @@ fn fill(cloud: &mut Cloud, slot: Slot, context: &mut Context) {
         let mut avoid: Vec<AgentId> = resident.holders.iter().cloned().collect();
         let profile = cloud.policy.profile_of(&task);
         let policy = cloud.policy.of(profile).into_owned();
+        let mut tries = 0;
         let found = loop {
+            tries += 1;
+            if tries > TRIES_MAX {
+                break None;
+            }
             let groups = cloud.fleet.groups();
             let request = Request { spec: &task, avoid: &avoid, groups };
             let Some(found) = cloud.fleet.best(&request, &policy) else { break None };
@@ -149,7 +158,8 @@ impl Cloud {
         }
         // One that let go and holds it again begins anew.
         let from = before.filter(|row| row.held).map_or(now, |row| row.from);
-        let through = before.map_or(now, |row| row.through);
+        // The first moment may be this one.
+        let through = before.map_or(now.plus_ms(-1), |row| row.through);
         let rev = channel.desired_rev.next();
         let row = ResidentRow { schedule, rev, version, from, through, held: true };
         channel.put_resident(row.clone());
@@ -214,7 +224,8 @@ impl Cloud {
                 continue;
             }
             let rev = channel.desired_rev.next();
-            let row = ResidentRow { rev, from: now, through: before.through.max(now), ..before };
+            let through = before.through.max(now.plus_ms(-1));
+            let row = ResidentRow { rev, from: now, through, ..before };
             channel.put_resident(row.clone());
             context.change(Change::ResidentPut { agent: id.clone(), row });
         }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::border::Problem;
 use shared::id::{ScheduleId, ScheduleName};
-use shared::schedule::{EventTrigger, TimetableError, holds};
+use shared::schedule::{EventTrigger, holds};
 use shared::time::mix;
 use uuid::Uuid;
 
@@ -55,7 +54,7 @@ pub(crate) fn put(cloud: &mut Cloud, wish: PutSchedule, context: &mut Context) {
     let timetable = match cloud.schedules.timetable(&spec, created_at) {
         Ok(timetable) => timetable,
         Err(error) => {
-            context.answer(reply, Answer::BadSchedule(Box::new(problem_of(&error))));
+            context.answer(reply, Answer::BadSchedule(Box::new(error.problem())));
             return;
         }
     };
@@ -86,11 +85,6 @@ pub(crate) fn put(cloud: &mut Cloud, wish: PutSchedule, context: &mut Context) {
     context.change(Change::SchedulePut(Box::new(row.clone())));
     cloud.tell_of_schedule(slot, Happening::schedule_put, context);
     context.answer(reply, Answer::Schedule(Box::new(row)));
-}
-
-/// What is wrong with a schedule whose trigger does not fire.
-fn problem_of(error: &TimetableError) -> Problem {
-    Problem { pointer: error.pointer(), detail: error.to_string() }
 }
 
 /// An id that no other schedule ever had: no two of one name are made in one step.

@@ -135,6 +135,8 @@ fn after_end(
             let (first_ms, max_ms) = REFUSED_DELAY_MS;
             Next::After(backoff::delay_ms(life.refusals, first_ms, max_ms, chance))
         }
+        // By its agent alone: a later firing of the schedule took its place there.
+        Ending::Finished(finish) if is_canceled(finish) => Next::Settle(Verdict::Canceled),
         Ending::Finished(finish) => match reason_of(finish) {
             None => Next::Settle(Verdict::Succeeded),
             Some(FailureReason::Lost) => lost(),
@@ -147,6 +149,10 @@ fn after_end(
             }
         },
     }
+}
+
+fn is_canceled(finish: &Finish) -> bool {
+    matches!(finish.end, End::Stopped { reason: StopReason::Canceled })
 }
 
 fn failed(reason: FailureReason) -> Next {

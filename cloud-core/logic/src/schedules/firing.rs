@@ -52,6 +52,8 @@ impl Cloud {
         if schedule.timetable.after_end_ms().is_some() {
             // Its moments are set when a task ends; one of them has come.
             if let Some(at) = self.schedules.due_of(slot).filter(|at| *at <= now) {
+                // A clock that was set back brings no moment a second time.
+                let at = at.max(schedule.through.plus_ms(1));
                 self.schedules.set_due(slot, None);
                 self.deal_with_moments_to(slot, at, context);
                 self.fire(slot, at, None, context);
@@ -84,7 +86,8 @@ impl Cloud {
         }
     }
 
-    /// Every moment of a schedule up to one was dealt with.
+    /// Every moment of a schedule up to one was dealt with. What was dealt with stays so, whatever
+    /// the clock shows.
     pub(crate) fn deal_with_moments_to(
         &mut self,
         slot: Slot,
@@ -92,6 +95,7 @@ impl Cloud {
         context: &mut Context,
     ) {
         if let Some(schedule) = self.schedules.get_mut(slot) {
+            let through = through.max(schedule.through);
             schedule.through = through;
             if !planted!(FiringForgotten) {
                 context.change(Change::ScheduleMoved { schedule: schedule.id, through });
@@ -163,7 +167,7 @@ impl Cloud {
         }
         let detail = match because {
             SkippedBecause::Replaced => "a later firing took its place while it waited",
-            _ => "the schedule was paused, changed or deleted while it waited",
+            _ => "the schedule was paused or deleted while it waited",
         };
         for (at, _) in queued {
             self.skip(slot, at, because, detail.to_owned(), context);
@@ -173,11 +177,14 @@ impl Cloud {
     /// A schedule that counts from the end of its last task counts from now, if that is over.
     pub(crate) fn count_from_end(&mut self, slot: Slot, context: &mut Context) {
         let busy = self.schedules.active.contains_key(&slot);
-        let schedule = self.schedules.get(slot);
-        let counts = schedule.is_some_and(|schedule| schedule.timetable.after_end_ms().is_some());
-        if counts && !busy {
-            self.deal_with_moments_to(slot, context.now.wall, context);
-            self.set_first_due(slot);
+        let Some(schedule) = self.schedules.get(slot).filter(|it| !busy && !it.paused) else {
+            return;
+        };
+        let now = context.now.wall;
+        if let Some(wait_ms) = schedule.timetable.after_end_ms() {
+            let due_at = schedule.timetable.within(plus(now, wait_ms));
+            self.deal_with_moments_to(slot, now, context);
+            self.schedules.set_due(slot, due_at);
         }
     }
 

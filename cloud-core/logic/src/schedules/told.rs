@@ -16,6 +16,10 @@ use crate::flow::Context;
 use crate::happening::Happening;
 use crate::queue::{Rank, Spot};
 
+/// How far a moment may lie in the future, in milliseconds. Below what an agent bears of itself before
+/// it goes back to the clock of the core, so that no moment is known here that comes again there.
+const AHEAD_MS_MAX: u64 = 3_000_000;
+
 /// A schedule, the version of it that an agent holds, and a moment.
 type Told = (ScheduleId, u32, Timestamp);
 
@@ -45,7 +49,9 @@ impl Cloud {
         context: &mut Context,
     ) -> bool {
         let (schedule, version, moment) = firing;
-        let Some((slot, spec)) = self.resident_of(agent, schedule, version, moment) else {
+        let Some((slot, spec)) =
+            self.resident_of(agent, schedule, version, moment, context.now.wall)
+        else {
             return false;
         };
         let incarnation = self.channels.get(agent).map(|channel| channel.inbox.incarnation);
@@ -67,7 +73,8 @@ impl Cloud {
         true
     }
 
-    /// Moments of a schedule came on an agent and made nothing.
+    /// Moments of a schedule came on an agent and made nothing. That says nothing of those that wait
+    /// there, which may be earlier ones.
     pub(crate) fn take_not_fired(
         &mut self,
         agent: &AgentId,
@@ -77,10 +84,10 @@ impl Cloud {
         context: &mut Context,
     ) {
         let (schedule, version, moment) = firing;
-        let Some((slot, _)) = self.resident_of(agent, schedule, version, moment) else {
+        let Some((slot, _)) = self.resident_of(agent, schedule, version, moment, context.now.wall)
+        else {
             return;
         };
-        self.known_through(agent, schedule, upto.max(moment), context);
         let because = match because {
             NotFiredBecause::Missed => None,
             NotFiredBecause::Overlap => Some(SkippedBecause::Overlap),
@@ -100,7 +107,8 @@ impl Cloud {
         self.tell_of_schedule(slot, what, context);
     }
 
-    /// What an agent says of a schedule's moments is known up to one.
+    /// An agent has fired every moment of a schedule up to one that it will: it fires them in their
+    /// order.
     fn known_through(
         &mut self,
         agent: &AgentId,
@@ -164,17 +172,19 @@ impl Cloud {
     }
 
     /// What an agent that fires a moment of a schedule makes: its own task, which nobody else takes
-    /// over. `None` if it does not hold the schedule, or the moment is known already.
+    /// over. `None` if it does not hold the schedule, or fired the moment or a later one, or if that
+    /// lies in the future: an agent whose clock ran ahead goes back, and is to be believed then.
     fn resident_of(
         &self,
         agent: &AgentId,
         schedule: ScheduleId,
         version: u32,
         moment: Timestamp,
+        now: Timestamp,
     ) -> Option<(Slot, TaskSpec)> {
         let slot = self.schedules.of_id(schedule)?;
         let row = self.channels.get(agent)?.residents.get(&schedule)?;
-        if moment <= row.through {
+        if moment <= row.through || moment.since_ms(now) > AHEAD_MS_MAX {
             return None;
         }
         let mut spec = TaskSpec::clone(&self.residents.get(slot)?.task_of(version));

@@ -301,7 +301,7 @@ fn fire(agent: &mut Agent, id: ScheduleId, moment: Timestamp, out: &mut Outcome,
             let active: BTreeSet<AssignmentId> =
                 agent.residents.active.get(&id).cloned().unwrap_or_default();
             for attempt in active {
-                let cause = Cause::Requested { reason: StopReason::Superseded };
+                let cause = Cause::Requested { reason: StopReason::Canceled };
                 agent.stop(attempt, cause, out, now);
             }
             launch_waiting(agent, id, out, now);
@@ -311,11 +311,14 @@ fn fire(agent: &mut Agent, id: ScheduleId, moment: Timestamp, out: &mut Outcome,
 
 /// Launches what waits, as long as nothing is in its way.
 fn launch_waiting(agent: &mut Agent, id: ScheduleId, out: &mut Outcome, now: Now) {
-    while !agent.residents.is_busy(id) && has_room(agent, id) {
+    while has_room(agent, id) {
+        let busy = agent.residents.is_busy(id);
         let Some(resident) = agent.residents.held.get_mut(&id) else {
             return;
         };
-        if resident.standing.queue.is_empty() {
+        // What waited for the sake of a rule that holds no more goes before what comes.
+        let waits = busy && resident.hold.overlap != Overlap::Allow;
+        if waits || resident.standing.queue.is_empty() {
             return;
         }
         let moment = resident.standing.queue.remove(0);

@@ -194,7 +194,7 @@ fn what_is_not_over_is_in_the_way_as_the_rule_says() {
     assert!(until(&mut replace, 2).is_empty());
     assert_eq!(until(&mut replace, 3), ["-2..2 1 Replaced"]);
     let outcome = replace.ended(firing(1), exited(0));
-    let stopped = End::Stopped { reason: StopReason::Superseded };
+    let stopped = End::Stopped { reason: StopReason::Canceled };
     assert!(events(&outcome).iter().any(|event| matches!(
         event, ReportEvent::Finished(finish) if finish.end == stopped
     )));
