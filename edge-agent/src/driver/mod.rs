@@ -244,14 +244,13 @@ impl Driver {
 
     /// Takes what happened on the line.
     fn hear(&mut self, event: LineEvent) -> Input {
-        match &event {
-            LineEvent::Down { .. } => self.shipper.link_down(),
-            LineEvent::Message(message) => {
-                if let Downlink::LogsAcked { assignment, upto } = **message {
-                    self.shipper.acknowledged(assignment, upto, self.clock.now());
-                }
-            }
-            LineEvent::Up { .. } => {}
+        if begins_anew(&event) {
+            self.shipper.begin_anew();
+        }
+        if let LineEvent::Message(message) = &event
+            && let Downlink::LogsAcked { assignment, upto } = **message
+        {
+            self.shipper.acknowledged(assignment, upto, self.clock.now());
         }
         process::input_of_line(event)
     }
@@ -375,6 +374,16 @@ impl Driver {
         observe::stopped(running, self.parts.agent.reports_waiting());
         self.parts.line.close(GOODBYE).await;
         Ok(())
+    }
+}
+
+/// Whether what is under way may never be answered: its connection is gone, or a core greets that
+/// may have been killed before it wrote down what it was sent. A broker that stays up tells nobody.
+fn begins_anew(event: &LineEvent) -> bool {
+    match event {
+        LineEvent::Down { .. } => true,
+        LineEvent::Message(message) => matches!(**message, Downlink::Welcome(_)),
+        LineEvent::Up { .. } => false,
     }
 }
 

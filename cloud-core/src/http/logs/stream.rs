@@ -22,8 +22,9 @@ use crate::store::LogState;
 const POLL: Duration = Duration::from_millis(300);
 /// How long an idle connection goes without a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long to wait for the rest of a log when its task is settled: the outcome comes first.
-const REST_PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait for the rest of a log when its task is settled: the outcome comes first, and an
+/// agent waits 15 s before it sends again what was not acknowledged.
+const REST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to make room for a part.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 

@@ -137,8 +137,8 @@ impl Shipper {
         }
     }
 
-    /// The connection is gone, and what was under way with it.
-    pub fn link_down(&mut self) {
+    /// What is under way may never be answered: it is sent again with the next turn.
+    pub fn begin_anew(&mut self) {
         for id in std::mem::take(&mut self.under_way) {
             if let Some(log) = self.logs.get_mut(&id) {
                 log.under_way = None;

@@ -94,7 +94,7 @@ fn what_is_not_acknowledged_in_time_is_sent_again_ever_more_slowly() {
     let times: Vec<u64> =
         (0..600).filter(|second| !sent(&mut shipper, at(second * 1_000)).is_empty()).collect();
     assert_eq!(times, [0, 15, 45, 105, 225, 345, 465, 585]);
-    shipper.link_down();
+    shipper.begin_anew();
     assert_eq!(sent(&mut shipper, at(600_000)).len(), 1, "a new connection begins anew");
 }
 
