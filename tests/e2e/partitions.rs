@@ -11,6 +11,7 @@ mod cut;
 mod disk;
 mod figures;
 mod power;
+mod schedules;
 mod silence;
 mod weather;
 
