@@ -11,7 +11,7 @@ use shared::id::{
 };
 use shared::mailbox::Inbox;
 use shared::time::{Monotonic, Timestamp};
-use shared::wire::uplink::Held;
+use shared::wire::uplink::{Held, InventoryPart};
 
 use crate::change::{AgentRow, NO_INCARNATION, WantedRow};
 use crate::fleet::Liveness;
@@ -24,7 +24,7 @@ pub(crate) const PARTS_MAX: u32 = 10_000;
 /// What an agent says it holds, as far as its parts have come.
 #[derive(Debug, Clone)]
 pub(crate) struct Collected {
-    pub(crate) parts: BTreeMap<u32, Vec<Held>>,
+    pub(crate) parts: BTreeMap<u32, InventoryPart>,
     pub(crate) of: u32,
     /// What it had applied when it said so.
     pub(crate) applied_rev: Revision,
@@ -36,6 +36,20 @@ impl Collected {
     /// Whether all its parts are there.
     pub(crate) fn is_complete(&self) -> bool {
         self.parts.len() as u64 == u64::from(self.of)
+    }
+
+    /// The assignments that are held.
+    pub(crate) fn assignments(&self) -> impl Iterator<Item = &Held> {
+        self.parts.values().flat_map(|part| &part.holds)
+    }
+
+    /// The resident schedules that are held, with their tags; `None` if the agent does not say.
+    pub(crate) fn schedules(&self) -> Option<BTreeMap<ScheduleId, u32>> {
+        let mut all = BTreeMap::new();
+        for part in self.parts.values() {
+            all.extend(part.schedules.as_ref()?.iter().map(|held| (held.schedule, held.tag)));
+        }
+        Some(all)
     }
 }
 

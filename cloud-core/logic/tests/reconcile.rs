@@ -231,6 +231,7 @@ fn nothing_is_decided_before_every_part_and_every_earlier_report_has_come() {
         part: 1,
         parts: 2,
         holds: vec![Held { assignment: attempt(task, 1), running_ms: Some(5) }],
+        schedules: Some(vec![]),
     };
     let inventory = |last_seq| {
         Uplink::Inventory(Inventory {
@@ -287,13 +288,6 @@ fn a_run_begun_again_on_the_board_counts_and_changes_no_attempt() {
     assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
 }
 
-/// The core is put back to what it was: a later time, an earlier store.
-fn put_back(world: &mut World, backup: common::Maps) {
-    world.maps = backup;
-    world.maps.restore_from_backup();
-    world.restart();
-}
-
 #[test]
 fn a_core_put_back_to_a_backup_takes_the_outcomes_that_agents_kept() {
     let mut world = World::new();
@@ -306,7 +300,7 @@ fn a_core_put_back_to_a_backup_takes_the_outcomes_that_agents_kept() {
     world.report(&mut a, attempt(task, 1), ReportEvent::Accepted);
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
     assert_eq!(world.state(task).status(), TaskStatus::Succeeded);
-    put_back(&mut world, backup);
+    world.put_back(backup);
     world.hello(&mut b);
     assert_eq!(world.state(task).status(), TaskStatus::Pending, "agents are waited for");
     // The agent has kept the outcome, and is told that the core forgot it.
@@ -327,7 +321,7 @@ fn a_core_put_back_to_a_backup_finds_work_that_it_forgot() {
     let effects = world.hello(&mut a);
     a.apply(&effects);
     world.report(&mut a, attempt(task, 1), ReportEvent::Started);
-    put_back(&mut world, backup);
+    world.put_back(backup);
     a.inventory = Some(vec![Held { assignment: attempt(task, 1), running_ms: Some(9) }]);
     world.hello(&mut a);
     // What it reported of the start was acknowledged once, and is not kept.
@@ -357,7 +351,7 @@ fn a_core_put_back_to_a_backup_gives_nothing_up_before_its_agents_had_their_time
     let backup = world.maps.clone();
     a.apply(&effects);
     world.report(&mut a, attempt(task, 1), finished(End::Exited { code: 0 }));
-    put_back(&mut world, backup);
+    world.put_back(backup);
     // Its offer looks unanswered, and its agent silent; it has kept the outcome.
     let wait_s = world.settings.recovery_ms / 1_000 - 1;
     wait(&mut world, wait_s, &mut []);
@@ -375,7 +369,7 @@ fn of_two_forgotten_attempts_one_may_be_over_and_the_other_run() {
     let (task, _) = world.submit(spec(Reconcile::BestScore));
     let backup = world.maps.clone();
     world.hello(&mut a);
-    put_back(&mut world, backup);
+    world.put_back(backup);
     a.inventory = Some(vec![Held { assignment: attempt(task, 2), running_ms: Some(9) }]);
     // The report comes first, and what is held is compared in the same step.
     let message =
@@ -396,7 +390,7 @@ fn a_found_attempt_that_was_decided_about_does_not_come_back_with_its_last_words
     let backup = world.maps.clone();
     let effects = world.hello(&mut a);
     a.apply(&effects);
-    put_back(&mut world, backup);
+    world.put_back(backup);
     world.hello(&mut b);
     let wait_s = world.settings.recovery_ms / 1_000 + 1;
     wait(&mut world, wait_s, &mut [&mut b]);
@@ -416,7 +410,7 @@ fn a_core_put_back_to_a_backup_goes_on_without_agents_that_do_not_come() {
     world.gone(&a);
     let (task, _) = world.submit(spec(Reconcile::BestScore));
     let backup = world.maps.clone();
-    put_back(&mut world, backup);
+    world.put_back(backup);
     world.hello(&mut b);
     assert_eq!(world.state(task).status(), TaskStatus::Pending);
     let wait_s = world.settings.recovery_ms / 1_000 + 1;

@@ -33,7 +33,8 @@ fn row(world: &World) -> ScheduleRow {
 
 fn put(world: &mut World, document: &Value) -> Vec<Effect> {
     let spec = Arc::new(schedule::parse(document).expect("a schedule"));
-    let before = world.maps.schedules.values().next().cloned().map(Box::new);
+    let same = |row: &&ScheduleRow| row.spec.name == spec.name;
+    let before = world.maps.schedules.values().find(same).cloned().map(Box::new);
     let reply = world.reply();
     let wish = PutSchedule { before, spec, only_new: false, reply };
     world.step(Input::PutSchedule(Box::new(wish)))
@@ -364,4 +365,58 @@ fn an_agent_with_a_new_database_begins_anew() {
     let rows = told(&effects, &a);
     let hold = rows.last().and_then(|row| row.hold.as_ref()).expect("to hold");
     assert_eq!(hold.from, Timestamp(world.wall));
+}
+
+#[test]
+fn a_core_put_back_to_a_backup_gives_and_takes_what_agents_hold_otherwise() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    let effects = put(&mut world, &resident(json!({})));
+    a.apply(&effects);
+    let (sample, before) = (row(&world).id, a.schedules.clone());
+    assert_eq!(before.len(), 1);
+    let backup = world.maps.clone();
+    let effects = put(&mut world, &resident(json!({"jitter_s": 60})));
+    a.apply(&effects);
+    let effects = put(&mut world, &resident(json!({"name": "later"})));
+    a.apply(&effects);
+    assert!(a.schedules.len() == 2 && a.schedules[&sample] != before[&sample]);
+
+    world.put_back(backup.clone());
+    let mut away = a.clone();
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    assert_eq!(a.schedules, before, "as the core knows it, and nothing else");
+    world.beat(&mut a);
+    assert_eq!(world.maps.residents.len(), 1, "that it let go is known, and forgotten");
+    let effects = world.hello(&mut a);
+    assert!(told(&effects, &a).is_empty(), "there is nothing more to be said");
+
+    // Changed again before the agent comes back: another version 2 than the one it holds.
+    world.put_back(backup);
+    let changed = put(&mut world, &resident(json!({"missed": "skip"})));
+    assert_eq!((row(&world).version, told(&changed, &away).len()), (2, 0));
+    let effects = world.hello(&mut away);
+    away.apply(&effects);
+    let hold = told(&effects, &away).into_iter().find_map(|row| row.hold).expect("to hold");
+    assert_eq!((hold.version, hold.missed), (2, schedule::MissedRule::Skip));
+    assert_eq!(away.schedules, [(sample, hold.tag)].into());
+}
+
+#[test]
+fn one_that_does_not_say_what_it_holds_is_left_alone() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    let effects = put(&mut world, &resident(json!({})));
+    a.apply(&effects);
+    a.schedules.clear();
+    a.silent_of_schedules = true;
+    let effects = world.hello(&mut a);
+    assert!(told(&effects, &a).is_empty());
+    a.silent_of_schedules = false;
+    let effects = world.hello(&mut a);
+    assert_eq!(told(&effects, &a).len(), 1, "it has lost what it was told");
 }

@@ -104,6 +104,7 @@ fn schedules_are_shown_with_their_next_moment_and_their_last() {
     let hold = Arc::new(ResidentSchedule {
         name: "hourly".parse().expect("a name"),
         version: 3,
+        tag: 0,
         created_at: Timestamp(0),
         from: Timestamp(0),
         trigger: Trigger::Cron(cron),

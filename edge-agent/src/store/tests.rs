@@ -73,6 +73,7 @@ fn resident(version: u32) -> Change {
     let hold = Arc::new(ResidentSchedule {
         name: "read".parse().expect("a name"),
         version,
+        tag: 0,
         created_at: Timestamp(1_000),
         from: Timestamp(2_000),
         trigger: Trigger::Interval(interval),

@@ -160,6 +160,9 @@ pub struct ResidentSchedule {
     pub name: ScheduleName,
     /// Which version of it this is: a firing says which one it was of.
     pub version: u32,
+    /// What the core calls this content: said again by an agent that holds it.
+    #[serde(default)]
+    pub tag: u32,
     /// When it was made. Intervals are counted from here, unless they say from where.
     pub created_at: Timestamp,
     /// Moments up to here are no business of an agent that did not hold it before.

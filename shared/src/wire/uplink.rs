@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::Resources;
 use crate::geo::Position;
-use crate::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, Sequence, Session};
+use crate::id::{AssignmentId, Boot, CoreId, Incarnation, Revision, ScheduleId, Sequence, Session};
 use crate::label::Labels;
 use crate::report::{ProgressMark, Report};
 use crate::time::{Stamp, Timestamp};
@@ -124,6 +124,19 @@ pub struct InventoryPart {
     pub parts: u32,
     /// What is held.
     pub holds: Vec<Held>,
+    /// Which resident schedules are held; `None` from an agent that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<Vec<HeldSchedule>>,
+}
+
+/// A resident schedule that an agent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HeldSchedule {
+    /// Which.
+    pub schedule: ScheduleId,
+    /// The tag that came with it.
+    pub tag: u32,
 }
 
 /// An assignment that an agent holds and that is not over.
@@ -359,7 +372,8 @@ pub(crate) mod tests {
 
     fn inventory(part: u32) -> InventoryPart {
         let holds = vec![Held { assignment: ASSIGNMENT, running_ms: Some(4) }];
-        InventoryPart { part, parts: 2, holds }
+        let schedule = HeldSchedule { schedule: ScheduleId(Uuid::from_u128(3)), tag: 6 };
+        InventoryPart { part, parts: 2, holds, schedules: Some(vec![schedule]) }
     }
 
     fn hello() -> Uplink {

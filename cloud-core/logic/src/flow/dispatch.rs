@@ -17,6 +17,7 @@ use crate::change::{TaskLife, Wanted, WantedRow};
 use crate::channel::Channel;
 use crate::cloud::{Cloud, LiveRow};
 use crate::effect::Effect;
+use crate::lookup::hash;
 use crate::planted::planted;
 use crate::schedules::ResidentRow;
 use crate::timers::Alarm;
@@ -147,6 +148,12 @@ fn trace_of(row: &LiveRow, id: AssignmentId) -> TraceContext {
     row.trace(id.task).context(SpanId::of(id.task, Span::Attempt(id.attempt)))
 }
 
+/// What this content is called: the same whenever an agent is told the same. A version would not do,
+/// because a core that was put back to a backup counts versions again.
+fn tag_of(hold: &ResidentSchedule) -> u32 {
+    serde_json::to_string(hold).map_or(0, |text| (hash(&text) >> 32) as u32)
+}
+
 impl Cloud {
     fn told_row(&self, row: Row<'_>, agent: &AgentId) -> ToldRow {
         match row {
@@ -164,7 +171,7 @@ impl Cloud {
 
     /// A row about a resident schedule as its agent is told. What it makes may be done again by the
     /// agent alone as often as the core would.
-    fn schedule_row(&self, row: &ResidentRow, agent: &AgentId) -> Option<ScheduleRow> {
+    pub(crate) fn schedule_row(&self, row: &ResidentRow, agent: &AgentId) -> Option<ScheduleRow> {
         let (rev, schedule) = (row.rev, row.schedule);
         if !row.held {
             return Some(ScheduleRow { rev, schedule, hold: None });
@@ -185,28 +192,27 @@ impl Cloud {
         let from = self.channels.get(agent)?.residents.get(&schedule)?.from;
         // Clocks of a while before, for whatever looks back from there.
         let since_s = from.0.div_euclid(1_000).saturating_sub(ZONE_BACK_S);
-        Some(ScheduleRow {
-            rev,
-            schedule,
-            hold: Some(Box::new(ResidentSchedule {
-                name: spec.name.clone(),
-                version: known.version,
-                created_at: resident.created_at,
-                from,
-                trigger: spec.trigger.clone(),
-                zone: resident.zone.as_ref().map(|zone| zone.since(since_s)),
-                starts_at: spec.starts_at,
-                ends_at: spec.ends_at,
-                exclude_days: spec.exclude_days.clone(),
-                offset_ms: jitter_ms(schedule, Some(agent), spec.jitter_s),
-                missed: spec.missed,
-                missed_max: spec.missed_max,
-                catch_up_s: spec.catch_up_s,
-                overlap: spec.overlap,
-                queue_max: spec.queue_max,
-                order: Arc::new(order),
-            })),
-        })
+        let mut hold = ResidentSchedule {
+            name: spec.name.clone(),
+            version: known.version,
+            tag: 0,
+            created_at: resident.created_at,
+            from,
+            trigger: spec.trigger.clone(),
+            zone: resident.zone.as_ref().map(|zone| zone.since(since_s)),
+            starts_at: spec.starts_at,
+            ends_at: spec.ends_at,
+            exclude_days: spec.exclude_days.clone(),
+            offset_ms: jitter_ms(schedule, Some(agent), spec.jitter_s),
+            missed: spec.missed,
+            missed_max: spec.missed_max,
+            catch_up_s: spec.catch_up_s,
+            overlap: spec.overlap,
+            queue_max: spec.queue_max,
+            order: Arc::new(order),
+        };
+        hold.tag = tag_of(&hold);
+        Some(ScheduleRow { rev, schedule, hold: Some(Box::new(hold)) })
     }
 
     /// About how many bytes a row will take.

@@ -178,7 +178,7 @@ fn withhold_lease(cloud: &mut Cloud, id: &AgentId, hello: &Hello) {
 /// The first part of what the agent holds.
 fn first_part(hello: &Hello) -> Collected {
     Collected {
-        parts: std::iter::once((0, hello.inventory.holds.clone())).collect(),
+        parts: std::iter::once((0, hello.inventory.clone())).collect(),
         of: hello.inventory.parts.clamp(1, PARTS_MAX),
         applied_rev: hello.applied_rev,
         last_seq: hello.last_seq,

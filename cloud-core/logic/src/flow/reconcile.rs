@@ -15,7 +15,7 @@ use shared::time::Now;
 use shared::wire::Downlink;
 use shared::wire::uplink::{Held, Inventory};
 
-use super::{Context, Event, Left};
+use super::{Context, Event, Left, reside};
 use crate::change::{AssignmentRow, Change, Wanted};
 use crate::channel::{Collected, PARTS_MAX};
 use crate::cloud::{Cloud, Task};
@@ -70,7 +70,7 @@ pub(crate) fn inventory(
         && collected.of == inventory.part.parts.min(PARTS_MAX)
         && inventory.part.part < collected.of
     {
-        collected.parts.insert(inventory.part.part, inventory.part.holds);
+        collected.parts.insert(inventory.part.part, inventory.part);
         compare_when_complete(cloud, id, context);
     }
 }
@@ -114,7 +114,7 @@ pub(crate) fn compare_when_complete(cloud: &mut Cloud, id: &AgentId, context: &m
 
 fn compare(cloud: &mut Cloud, id: &AgentId, collected: &Collected, context: &mut Context) {
     let held: BTreeMap<AssignmentId, Held> =
-        collected.parts.values().flatten().map(|held| (held.assignment, *held)).collect();
+        collected.assignments().map(|held| (held.assignment, *held)).collect();
     for (assignment, _) in cloud.assigned_to(id) {
         let row = cloud.channels.get(id).and_then(|channel| channel.row(assignment));
         let was_told = row.is_some_and(|row| row.rev <= collected.applied_rev);
@@ -147,6 +147,7 @@ fn compare(cloud: &mut Cloud, id: &AgentId, collected: &Collected, context: &mut
     for held in held.values() {
         look_at_stranger(cloud, id, held, context);
     }
+    reside::compare(cloud, id, collected, context);
 }
 
 /// A copy that nobody waits for: one that a restored store forgot is taken on again, any other is
@@ -277,7 +278,7 @@ impl Cloud {
             task.is_some_and(|task| task.row.spec.exclusive && task.row.life.forgotten.is_some())
         };
         !inventory.is_complete()
-            || inventory.parts.values().flatten().any(is_strange)
+            || inventory.assignments().any(is_strange)
             || self.assigned_to(id).iter().any(is_found_again)
     }
 

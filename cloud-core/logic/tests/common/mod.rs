@@ -5,6 +5,7 @@
 mod maps;
 pub mod schedules;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloud_core_logic::change::TaskRow;
@@ -15,7 +16,8 @@ use cloud_core_logic::{
 };
 use shared::geo::Position;
 use shared::id::{
-    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, Sequence, Session, TaskId,
+    AgentId, AssignmentId, Attempt, Boot, CoreId, Incarnation, Revision, ScheduleId, Sequence,
+    Session, TaskId,
 };
 use shared::report::{End, Finish, Output, Report, ReportEvent};
 use shared::schedule::OnlyUtc;
@@ -25,7 +27,7 @@ use shared::time::{Monotonic, Now, Stamp, Timestamp};
 use shared::trace::Trace;
 use shared::wire::downlink::Desired;
 use shared::wire::uplink::{
-    Facts, Gone, Heartbeat, Held, Hello, InventoryPart, Load, NumberedReport, Reports,
+    Facts, Gone, Heartbeat, Held, HeldSchedule, Hello, InventoryPart, Load, NumberedReport, Reports,
 };
 use shared::wire::{Downlink, Uplink};
 use uuid::Uuid;
@@ -58,6 +60,10 @@ pub struct Board {
     pub running_ms: Option<u64>,
     /// What it says it holds, if not what follows from what it applied.
     pub inventory: Option<Vec<Held>>,
+    /// The resident schedules that it holds, with their tags.
+    pub schedules: BTreeMap<ScheduleId, u32>,
+    /// Whether it says so.
+    pub silent_of_schedules: bool,
     /// Whose welcome it heard last.
     pub core: Option<CoreId>,
     /// The number of its last hello.
@@ -139,6 +145,13 @@ impl World {
         effects
     }
 
+    /// The core is put back to what it was: a later time, an earlier store.
+    pub fn put_back(&mut self, backup: Maps) {
+        self.maps = backup;
+        self.maps.restore_from_backup();
+        self.restart();
+    }
+
     /// The core is killed and started again from what was committed.
     pub fn restart(&mut self) {
         let stored = self.maps.stored();
@@ -218,6 +231,7 @@ impl World {
                 part: 0,
                 parts: board.parts,
                 holds: board.holds(&self.maps),
+                schedules: (!board.silent_of_schedules).then(|| board.held_schedules()),
             },
             load: Load::default(),
             sent_at: Timestamp(self.wall),
@@ -305,6 +319,8 @@ impl Board {
             forgetful: false,
             parts: 1,
             running_ms: None,
+            schedules: BTreeMap::new(),
+            silent_of_schedules: false,
             inventory: None,
             core: Some(CORE),
             hello: 0,
@@ -324,6 +340,11 @@ impl Board {
             running_ms: self.running_ms,
         })
         .collect()
+    }
+
+    fn held_schedules(&self) -> Vec<HeldSchedule> {
+        let held = |(&schedule, &tag)| HeldSchedule { schedule, tag };
+        self.schedules.iter().map(held).collect()
     }
 
     pub fn queue(&mut self, assignment: AssignmentId, at: Timestamp, event: ReportEvent) -> Uplink {
@@ -347,6 +368,12 @@ impl Board {
             if self.applied >= desired.base {
                 let new = desired.rows.iter().filter(|row| row.rev > self.applied);
                 rows.extend(new.cloned());
+                for row in desired.schedules.iter().filter(|row| row.rev > self.applied) {
+                    match &row.hold {
+                        Some(hold) => self.schedules.insert(row.schedule, hold.tag),
+                        None => self.schedules.remove(&row.schedule),
+                    };
+                }
                 self.applied = self.applied.max(desired.upto);
             }
         }

@@ -6,7 +6,7 @@ use shared::id::AssignmentId;
 use shared::time::{Now, mix};
 use shared::wire::Uplink;
 use shared::wire::downlink::{Refusal, RefusedBecause, Welcome};
-use shared::wire::uplink::{Gone, Heartbeat, Held, Hello, Inventory, InventoryPart};
+use shared::wire::uplink::{Gone, Heartbeat, Held, HeldSchedule, Hello, Inventory, InventoryPart};
 
 use crate::agent::Agent;
 use crate::attempt::Live;
@@ -93,7 +93,8 @@ fn greet(agent: &mut Agent, hellos: u32, out: &mut Outcome, now: Now) {
     }
 }
 
-/// Everything that is held and not over, in parts that fit into messages; at least one.
+/// Everything that is held and not over, and the schedules, in parts that fit into messages; at
+/// least one.
 fn inventory(agent: &Agent, now: Now) -> Vec<InventoryPart> {
     let size = agent.settings.inventory_part.max(1);
     let held = |(assignment, live): (&AssignmentId, &Live)| Held {
@@ -101,12 +102,22 @@ fn inventory(agent: &Agent, now: Now) -> Vec<InventoryPart> {
         running_ms: live.started.map(|started| now.mono.since_ms(started)),
     };
     let all: Vec<Held> = agent.live.iter().map(held).collect();
-    let parts = u32::try_from(all.len().div_ceil(size).max(1)).unwrap_or(u32::MAX);
-    if all.is_empty() {
-        return vec![InventoryPart { part: 0, parts, holds: all }];
-    }
-    let part = |(part, holds): (u32, &[Held])| InventoryPart { part, parts, holds: holds.to_vec() };
-    (0..).zip(all.chunks(size)).map(part).collect()
+    let schedules: Vec<HeldSchedule> = agent
+        .residents
+        .held
+        .iter()
+        .map(|(schedule, resident)| HeldSchedule { schedule: *schedule, tag: resident.hold.tag })
+        .collect();
+    let count = all.len().max(schedules.len()).div_ceil(size).max(1);
+    let parts = u32::try_from(count).unwrap_or(u32::MAX);
+    let (mut all, mut schedules) = (all.chunks(size), schedules.chunks(size));
+    let part = |part| InventoryPart {
+        part,
+        parts,
+        holds: all.next().unwrap_or_default().to_vec(),
+        schedules: Some(schedules.next().unwrap_or_default().to_vec()),
+    };
+    (0..parts).map(part).collect()
 }
 
 /// The core knows this agent: from now on it gets heartbeats and reports.

@@ -72,6 +72,7 @@ pub fn schedule(pick: u64, version: u32, at: Timestamp) -> ResidentSchedule {
     ResidentSchedule {
         name: "again".parse().expect("a name"),
         version,
+        tag: 0,
         created_at: BUILT_AT,
         from: at,
         trigger: match pick & 0xc000 {

@@ -6,13 +6,14 @@ use edge_agent_logic::change::LinkSeen;
 use edge_agent_logic::input::Found;
 use edge_agent_logic::settings::{INVENTORY_PART_LIMIT, TASKS_MAX_LIMIT};
 use edge_agent_logic::{Agent, Change, Effect, Input, Notice, Outcome, Settings, Start};
-use shared::id::{Sequence, Session};
+use shared::id::{ScheduleId, Sequence, Session};
 use shared::label::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, Labels};
 use shared::report::StopReason;
 use shared::time::Timestamp;
-use shared::wire::downlink::{Refusal, RefusedBecause, Welcome};
-use shared::wire::uplink::{Facts, Held, InventoryPart};
+use shared::wire::downlink::{Refusal, RefusedBecause, ResidentSchedule, Welcome};
+use shared::wire::uplink::{Facts, Held, HeldSchedule, InventoryPart};
 use shared::wire::{Downlink, Uplink, encode};
+use uuid::Uuid;
 
 use super::bench::{
     Bench, acked, acts, exec, exited, facts, hellos, id, noop, notices, now, reports, sent, start,
@@ -213,20 +214,31 @@ fn inventory(outcome: &Outcome) -> Vec<InventoryPart> {
 fn the_inventory_lists_what_is_not_over_in_parts_and_for_how_long_it_runs() {
     let mut bench = Bench::new(Settings { inventory_part: 2, ..Settings::default() });
     let outcome = bench.step(Input::LinkUp { link: 1 });
-    assert_eq!(inventory(&outcome), [InventoryPart { part: 0, parts: 1, holds: vec![] }]);
+    assert_eq!(
+        inventory(&outcome),
+        [InventoryPart { part: 0, parts: 1, holds: vec![], schedules: Some(vec![]) }]
+    );
     bench.welcome(0);
     for task in 1..=3 {
         bench.run(id(task, 1), exec());
     }
     bench.run(id(4, 1), noop());
+    let schedule = ScheduleId(Uuid::from_u128(5));
+    bench.schedule(schedule, Some(ResidentSchedule { tag: 6, ..super::schedules::minutely() }));
+    let schedules = Some(vec![HeldSchedule { schedule, tag: 6 }]);
     bench.mono_ms = 1_000;
     bench.started(id(2, 1));
     bench.mono_ms = 5_000;
     let outcome = bench.step(Input::LinkUp { link: 2 });
     let held = |task, running_ms| Held { assignment: id(task, 1), running_ms };
     let parts = [
-        InventoryPart { part: 0, parts: 2, holds: vec![held(1, None), held(2, Some(4_000))] },
-        InventoryPart { part: 1, parts: 2, holds: vec![held(3, None)] },
+        InventoryPart {
+            part: 0,
+            parts: 2,
+            holds: vec![held(1, None), held(2, Some(4_000))],
+            schedules,
+        },
+        InventoryPart { part: 1, parts: 2, holds: vec![held(3, None)], schedules: Some(vec![]) },
     ];
     assert_eq!(inventory(&outcome), parts);
     let Uplink::Inventory(rest) = sent(&outcome)[1] else { panic!("{outcome:?}") };
@@ -272,12 +284,14 @@ fn the_largest_hello_and_every_part_fit_into_one_message() {
     for message in sent(&outcome) {
         let mut message = message.clone();
         // As long as numbers get.
-        let holds = match &mut message {
-            Uplink::Hello(hello) => &mut hello.inventory.holds,
-            Uplink::Inventory(rest) => &mut rest.part.holds,
+        let part = match &mut message {
+            Uplink::Hello(hello) => &mut hello.inventory,
+            Uplink::Inventory(rest) => &mut rest.part,
             _ => continue,
         };
-        holds.iter_mut().for_each(|held| held.running_ms = Some(u64::MAX));
+        part.holds.iter_mut().for_each(|held| held.running_ms = Some(u64::MAX));
+        let schedule = HeldSchedule { schedule: ScheduleId(Uuid::max()), tag: u32::MAX };
+        part.schedules = Some(vec![schedule; INVENTORY_PART_LIMIT]);
         encode(&message).expect("fits");
     }
 }

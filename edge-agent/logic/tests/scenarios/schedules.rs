@@ -24,6 +24,7 @@ fn hold(trigger: Trigger) -> ResidentSchedule {
     ResidentSchedule {
         name: "nightly".parse().expect("a name"),
         version: 1,
+        tag: 0,
         created_at: now(0, 0).wall,
         from: now(0, 0).wall,
         trigger,
@@ -41,7 +42,7 @@ fn hold(trigger: Trigger) -> ResidentSchedule {
     }
 }
 
-fn minutely() -> ResidentSchedule {
+pub fn minutely() -> ResidentSchedule {
     hold(interval(60, false))
 }
 
