@@ -53,10 +53,18 @@ pub(crate) fn run(cloud: &mut Cloud, context: &mut Context) {
     }
 }
 
-/// An agent has changed: it may fit schedules that it did not, or no longer.
-pub(crate) fn agent_changed(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
-    for slot in cloud.residents.slots() {
-        look(cloud, agent, slot, context);
+/// An agent has changed: it may fit schedules that it did not, or no longer. What it lets go of makes
+/// room for what it takes.
+pub(crate) fn agent_changed(cloud: &mut Cloud, id: &AgentId, context: &mut Context) {
+    let (Some(agent), Some(channel)) = (cloud.fleet.get(id), cloud.channels.get(id)) else {
+        return;
+    };
+    let mut others = cloud.residents.within_reach_of(id, &agent.facts.labels);
+    let held = channel.residents.values().filter(|row| row.held);
+    let held: Vec<Slot> = held.filter_map(|row| cloud.schedules.of_id(row.schedule)).collect();
+    others.retain(|slot| !held.contains(slot));
+    for slot in held.into_iter().chain(others) {
+        look(cloud, id, slot, context);
         fill(cloud, slot, context);
     }
 }

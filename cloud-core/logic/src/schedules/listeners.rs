@@ -70,7 +70,8 @@ impl Listeners {
     }
 }
 
-fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Slot>>, key: &K, slot: Slot) {
+/// Takes a slot from a set by its key, and the set with it if that was its last.
+pub(super) fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Slot>>, key: &K, slot: Slot) {
     if let Some(slots) = map.get_mut(key) {
         slots.remove(&slot);
         if slots.is_empty() {

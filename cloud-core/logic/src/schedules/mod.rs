@@ -8,6 +8,7 @@
 mod firing;
 mod listeners;
 mod pool;
+mod reach;
 mod residents;
 mod told;
 

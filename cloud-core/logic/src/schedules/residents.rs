@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::id::{AgentId, Revision, ScheduleId};
+use shared::label::Labels;
 use shared::schedule::{ScheduleSpec, Zone};
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
 
 use super::Slot;
+use super::reach::Reach;
 use crate::firing::ScheduleRow;
 
 /// How many versions of what a resident schedule makes are kept, for agents that were away.
@@ -51,6 +53,7 @@ pub(crate) struct Resident {
 #[derive(Debug, Default)]
 pub(crate) struct Residents {
     by_slot: BTreeMap<Slot, Resident>,
+    reach: Reach,
     /// Those of which the fleet is to be gone through, each behind an agent.
     pub(crate) pending: VecDeque<(Slot, Option<AgentId>)>,
 }
@@ -68,9 +71,9 @@ impl Residents {
         self.by_slot.is_empty()
     }
 
-    /// Where each of them is.
-    pub(crate) fn slots(&self) -> Vec<Slot> {
-        self.by_slot.keys().copied().collect()
+    /// Those that an agent with these labels can matter to.
+    pub(crate) fn within_reach_of(&self, agent: &AgentId, labels: &Labels) -> BTreeSet<Slot> {
+        self.reach.of(agent, labels)
     }
 
     /// Takes up a schedule, or its new version.
@@ -88,6 +91,7 @@ impl Residents {
             versions.pop_front();
         }
         let spec = Arc::clone(&row.spec);
+        self.reach.put(slot, &spec.task.place);
         let resident = Resident { spec, created_at: row.created_at, zone, versions, holders };
         self.by_slot.insert(slot, resident);
         self.review(slot);
@@ -111,6 +115,7 @@ impl Residents {
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Resident> {
         self.pending.retain(|(pending, _)| *pending != slot);
+        self.reach.remove(slot);
         self.by_slot.remove(&slot)
     }
 }
