@@ -123,6 +123,22 @@ fn many_that_were_missed_catch_up_one_after_the_other() {
 }
 
 #[test]
+fn turns_that_a_wrong_clock_gave_are_taken_back_with_it() {
+    let mut world = World::with(Settings { catch_up_per_second: 1, ..settings() });
+    for number in 0..20 {
+        put(&mut world, &every_minute(json!({"name": format!("s{number}")})));
+    }
+    world.wall += 86_400_000;
+    world.pass(1_000);
+    let fooled = fired(&world).len();
+    assert!((1..=3).contains(&fooled), "{fooled} had their turn");
+    world.wall -= 86_400_000;
+    world.pass(MINUTE_MS);
+    world.pass(25_000);
+    assert_eq!(fired(&world).len(), 20, "the others go by the true clock");
+}
+
+#[test]
 fn a_clock_that_is_set_fires_nothing_twice_and_forgets_nothing() {
     let mut world = World::new();
     put(&mut world, &every_minute(json!({"overlap": "allow"})));

@@ -22,6 +22,10 @@ const LOOK_MS_MAX: u64 = 1_000;
 /// Deals with the moments that have come.
 pub(crate) fn run(cloud: &mut Cloud, context: &mut Context) {
     let now = context.now.wall;
+    let before = std::mem::replace(&mut cloud.schedules.looked, now);
+    if before.since_ms(now) > ON_TIME_MS {
+        cloud.take_turns_back();
+    }
     for _ in 0..SCHEDULES_PER_STEP {
         match cloud.schedules.first_due() {
             Some((at, slot)) if at <= now => look(cloud, slot, at, context),

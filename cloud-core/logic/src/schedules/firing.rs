@@ -260,6 +260,18 @@ impl Cloud {
         Timestamp(from_us / 1_000)
     }
 
+    /// The clock was set back: turns that were given by what it showed before may be years away, and
+    /// whether anything was missed is another question now.
+    pub(crate) fn take_turns_back(&mut self) {
+        for slot in self.schedules.slots() {
+            if let Some(schedule) = self.schedules.get_mut(slot)
+                && std::mem::take(&mut schedule.in_turn)
+            {
+                self.set_first_due(slot);
+            }
+        }
+    }
+
     /// A fresh id for a task: a UUIDv7 as those of submitted tasks are, but for the first bit of its
     /// count, which is set: so the two kinds are never in each other's way, and neither needs to
     /// know of the other (RFC 9562, section 6.2, method 1).

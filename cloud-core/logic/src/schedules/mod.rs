@@ -130,6 +130,8 @@ pub(crate) struct Schedules {
     timetables: Pool<Timetable>,
     /// When to look again which is due, at the latest.
     pub(crate) look_at: Option<Monotonic>,
+    /// What the wall clock showed when it was last looked.
+    pub(crate) looked: Timestamp,
     /// Up to when the turns to catch up are given away, in microseconds of the wall clock.
     pub(crate) turns_us: i64,
     /// The last id that was made for a task here: its time and its count within that.
@@ -150,6 +152,7 @@ impl Schedules {
             templates: Pool::default(),
             timetables: Pool::default(),
             look_at: None,
+            looked: Timestamp(0),
             turns_us: 0,
             last_task: 0,
         }
