@@ -6,6 +6,7 @@ mod data;
 mod policy;
 mod wiring;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use shared_runtime::link::{LinkConfigError, LinkSender};
 use shared_runtime::seal::{JoinToken, TokenError};
 use shared_runtime::secret::SecretError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::{Keeper, TokenFileError};
@@ -25,6 +27,7 @@ use crate::http::{self, HttpError, ServerHandle};
 use crate::link::{self, Doorman, SealedSender};
 use crate::observe::{Metrics, ProcessMetrics, Registry};
 use crate::store::{BackupError, Store, StoreError};
+use crate::topics;
 use data::DataFolder;
 use policy::PolicyKeeper;
 
@@ -129,6 +132,7 @@ pub struct RunningApp {
     server: ServerHandle,
     link: LinkSender,
     listening: JoinHandle<()>,
+    topics: JoinHandle<()>,
     broker: Option<Box<dyn Broker>>,
     keeper: Keeper,
     policy_keeper: Option<PolicyKeeper>,
@@ -172,7 +176,7 @@ impl App {
         let book = embedded.then(|| Arc::new(CredentialBook::new(Some(join_token.clone()))));
         let credentials = Arc::new(wiring::credentials(&stored, book.clone()));
         let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
-        let (link, events) = wiring::link(endpoint.link)?;
+        let (link, events) = wiring::link(endpoint.link.clone())?;
 
         let outbound = SealedSender::new(
             link.clone(),
@@ -183,8 +187,10 @@ impl App {
         .evicting(broker.as_deref().map(wiring::evictions));
         let (traces, exporter) = wiring::exporter(&config, &stored, store.reader(), &metrics)?;
         let schedules = wiring::schedules(&config)?;
+        let (topics, wanted) = watch::channel(BTreeSet::new());
         let (core, uplinks, driver) = driver::start(Parts {
             zones: Arc::clone(&schedules.zones),
+            topics,
             stored,
             store: Box::new(store),
             outbound: Box::new(outbound),
@@ -202,7 +208,8 @@ impl App {
             None => None,
         };
         let doorman = Doorman::new(credentials, join_token.clone());
-        let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics));
+        let listening = tokio::spawn(link::listen(events, doorman, uplinks, metrics.clone()));
+        let topics = topics::start(&endpoint.link, wanted, core.clone(), metrics)?;
         let (server, http_addr) =
             http::start(core.clone(), registry, &config.http, gate, schedules)?;
         let scheme = if config.http.tls.is_some() { "https" } else { "http" };
@@ -218,6 +225,7 @@ impl App {
             server,
             link,
             listening,
+            topics,
             broker,
             keeper,
             policy_keeper,
@@ -244,6 +252,7 @@ impl RunningApp {
     pub async fn stop(mut self) -> Result<(), AppError> {
         drop(self.policy_keeper.take());
         self.core.close();
+        self.topics.abort();
         self.server.stop(true).await;
         let ended = self.driver.stop().await;
         self.link.shutdown_after_flush(FLUSH_MAX).await;

@@ -14,3 +14,4 @@ pub mod http;
 pub mod link;
 pub mod observe;
 pub mod store;
+pub mod topics;

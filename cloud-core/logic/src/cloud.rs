@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::api::AgentStatus;
 use shared::id::{AgentId, AssignmentId, CoreId, TaskId};
-use shared::schedule::Zones;
+use shared::schedule::{TopicFilter, Zones};
 use shared::spec::TaskSpec;
 use shared::task::TaskState;
 use shared::time::{Monotonic, Now, Timestamp};
@@ -347,6 +347,11 @@ impl Cloud {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.fleet.snapshot()
+    }
+
+    /// Which topics of others schedules listen to, if that may have changed since this was last asked.
+    pub fn take_topics(&mut self) -> Option<BTreeSet<TopicFilter>> {
+        self.schedules.take_topics()
     }
 
     /// Whether an operator does not want to hear an agent any more.

@@ -190,4 +190,9 @@ pub enum Answer {
     },
     /// The hook was called with something that the schedule does not wait for, or while it rests.
     HookPassed,
+    /// Messages were heard by schedules.
+    Published {
+        /// How often one was fired.
+        fired: usize,
+    },
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::id::{AgentId, ScheduleName, TaskId};
-use shared::schedule::ScheduleSpec;
+use shared::schedule::{ScheduleSpec, TopicFilter};
 use shared::spec::TaskSpec;
 use shared::trace::Trace;
 use shared::wire::Uplink;
@@ -98,6 +98,16 @@ pub enum ScheduleOperation {
     Delete,
 }
 
+/// A message of somebody else's, as schedules hear it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// The filters that let it through, each once.
+    pub filters: Vec<TopicFilter>,
+    /// What a task is told of it: JSON with its `topic` and its `payload`, which is what conditions
+    /// look at; without one, no condition holds.
+    pub message: Arc<str>,
+}
+
 /// Everything that can happen to the core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
@@ -147,6 +157,13 @@ pub enum Input {
         schedule: ScheduleName,
         /// With what.
         payload: Arc<str>,
+        /// Who waits for the answer.
+        reply: ReplyTo,
+    },
+    /// Somebody has published messages to topics that schedules listen to.
+    Published {
+        /// Which, in their order.
+        messages: Vec<Published>,
         /// Who waits for the answer.
         reply: ReplyTo,
     },

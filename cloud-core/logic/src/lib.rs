@@ -32,6 +32,8 @@ pub use change::{Change, Stored};
 pub use cloud::Cloud;
 pub use effect::{Answer, Effect, Outcome, Taken};
 pub use flow::submit::KEYS_MAX;
-pub use input::{Input, NewTask, PutSchedule, ReplyTo, ScheduleOperation, Submission, Submissions};
+pub use input::{
+    Input, NewTask, Published, PutSchedule, ReplyTo, ScheduleOperation, Submission, Submissions,
+};
 pub use settings::Settings;
 pub use step::Watch;

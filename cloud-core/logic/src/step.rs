@@ -107,6 +107,9 @@ impl Cloud {
             Input::Hook { schedule, payload, reply } => {
                 schedule::hook(self, &schedule, &payload, reply, context);
             }
+            Input::Published { messages, reply } => {
+                happen::published(self, messages, reply, context);
+            }
             Input::Join { agent, join, credential } => {
                 greet::join(self, &agent, &join, credential, context);
             }

@@ -9,7 +9,10 @@ use shared::id::AgentId;
 use shared_runtime::clock::random_bytes;
 use shared_runtime::seal::{BrokerPassword, JoinToken, password_hash, password_matches, to_hex};
 
-use super::{Admission, CORE_USERNAME, ConnectAttempt, ConnectRefused, Gatekeeper, Role};
+use super::{
+    Admission, CORE_TOPICS_CLIENT_ID, CORE_USERNAME, ConnectAttempt, ConnectRefused, Gatekeeper,
+    Role,
+};
 
 /// The credentials in force. Every change holds from the next message on.
 #[derive(Debug)]
@@ -170,7 +173,7 @@ impl Gatekeeper for CredentialBook {
             return Err(ConnectRefused::NoCredentials);
         }
         if attempt.username == CORE_USERNAME {
-            if attempt.client_id != CORE_USERNAME {
+            if ![CORE_USERNAME, CORE_TOPICS_CLIENT_ID].contains(&attempt.client_id) {
                 return Err(ConnectRefused::ForeignClientId);
             }
             if !self.core.matches(attempt.password) {

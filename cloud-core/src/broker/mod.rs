@@ -26,6 +26,9 @@ pub use role::{Admission, Role};
 /// convention on an external one.
 pub const CORE_USERNAME: &str = "ambit-core";
 
+/// The client id of the core's second connection, over which it hears topics of others.
+pub const CORE_TOPICS_CLIENT_ID: &str = "ambit-core-topics";
+
 /// How many clients may be connected at once, unless configured.
 pub const CLIENTS_MAX_DEFAULT: usize = 20_000;
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use shared::id::AgentId;
+use shared::schedule::TopicFilter;
 use shared::wire::Topic;
 
 /// Whom a client acts as.
@@ -30,12 +31,15 @@ impl Role {
         }
     }
 
-    /// Whether the client may subscribe with this filter: exactly the ones the protocol uses, so
-    /// every other wildcard and every shared subscription is refused.
+    /// Whether the client may subscribe with this filter: exactly the ones the protocol uses, and the
+    /// core to topics of others, so every other wildcard and every shared subscription is refused.
     #[must_use]
     pub fn may_subscribe(&self, filter: &str) -> bool {
         match self {
-            Self::Core => Topic::core_filters().iter().any(|own| own == filter),
+            Self::Core => {
+                Topic::core_filters().iter().any(|own| own == filter)
+                    || filter.parse::<TopicFilter>().is_ok()
+            }
             Self::Agent(own) | Self::Joining(own) => {
                 filter.parse::<Topic>().is_ok_and(|topic| topic == Topic::Down(own.clone()))
             }

@@ -8,7 +8,9 @@ use cloud_core_logic::change::IdempotencyKey;
 use cloud_core_logic::firing::ScheduleRow;
 use cloud_core_logic::input::Operation;
 use cloud_core_logic::placement::{Policy, Snapshot};
-use cloud_core_logic::{Answer, Input, NewTask, PutSchedule, ReplyTo, ScheduleOperation};
+use cloud_core_logic::{
+    Answer, Input, NewTask, Published, PutSchedule, ReplyTo, ScheduleOperation,
+};
 use shared::id::{AgentId, ScheduleName, TaskId};
 use shared::schedule::ScheduleSpec;
 use shared::spec::TaskSpec;
@@ -122,6 +124,8 @@ pub(super) enum ScheduleAsk {
     Operate { before: Box<ScheduleRow>, operation: ScheduleOperation },
     /// To fire one, by its hook.
     Hook { schedule: ScheduleName, payload: Arc<str> },
+    /// To fire those that listen.
+    Publish { messages: Vec<Published> },
 }
 
 impl ScheduleAsk {
@@ -135,6 +139,7 @@ impl ScheduleAsk {
                 Input::OperateSchedule { before, operation, reply }
             }
             Self::Hook { schedule, payload } => Input::Hook { schedule, payload, reply },
+            Self::Publish { messages } => Input::Published { messages, reply },
         }
     }
 }
@@ -326,6 +331,15 @@ impl Core {
         payload: Arc<str>,
     ) -> Result<Answer, CoreBusy> {
         let ask = ScheduleAsk::Hook { schedule, payload };
+        self.ask(|slot| Ask::Schedule { ask, slot }).await
+    }
+
+    /// Lets schedules hear messages on the topics that they listen to.
+    ///
+    /// # Errors
+    /// When the core does not answer.
+    pub async fn publish(&self, messages: Vec<Published>) -> Result<Answer, CoreBusy> {
+        let ask = ScheduleAsk::Publish { messages };
         self.ask(|slot| Ask::Schedule { ask, slot }).await
     }
 

@@ -13,6 +13,7 @@ mod stopwatch;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -20,7 +21,7 @@ use cloud_core_logic::change::Stored;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Cloud, Input, Settings};
 use shared::id::AgentId;
-use shared::schedule::Zones;
+use shared::schedule::{TopicFilter, Zones};
 use shared::wire::uplink::LogChunk;
 use shared_runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -69,6 +70,8 @@ pub struct Parts {
     pub policy: Policy,
     /// What time it is where.
     pub zones: Arc<dyn Zones>,
+    /// Who is told which topics schedules listen to.
+    pub topics: watch::Sender<BTreeSet<TopicFilter>>,
     /// The driver's own bounds.
     pub bounds: Bounds,
     /// How much to keep of logs.
@@ -212,6 +215,7 @@ pub fn start(parts: Parts) -> Result<(Core, Uplinks, DriverHandle), DriverError>
             uplinks,
             logs: Logs::new(logs, parts.logs),
             history: History::new(parts.history),
+            topics: parts.topics,
             stopped,
             batch_max: parts.bounds.batch_max.max(2),
             heartbeat_ms,

@@ -1,7 +1,7 @@
 //! The loop: gather, step, commit, speak. Nothing of a batch is spoken before its transaction is
 //! on disk; while that fails, the same transaction is tried again and nothing new is taken.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use cloud_core_logic::change::Change;
 use cloud_core_logic::effect::Outcome;
 use cloud_core_logic::{Cloud, Input, KEYS_MAX, ReplyTo, Submission, Submissions};
 use shared::id::TaskId;
+use shared::schedule::TopicFilter;
 use shared::time::{Monotonic, Now};
 use shared_runtime::clock::{Clock, new_uuid_v7};
 use tokio::sync::{mpsc, watch};
@@ -54,6 +55,7 @@ pub(super) struct Inside {
     pub(super) uplinks: mpsc::Receiver<Input>,
     pub(super) logs: Logs,
     pub(super) history: History,
+    pub(super) topics: watch::Sender<BTreeSet<TopicFilter>>,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) batch_max: usize,
     /// A round that takes longer was deaf: its store was stuck.
@@ -110,6 +112,7 @@ impl Run {
 
     /// Runs until it is asked to stop.
     pub(super) async fn run(mut self) -> Result<(), DriverError> {
+        self.tell_topics();
         loop {
             let mut batch = Batch::default();
             let next = match self.gather(&mut batch).await {
@@ -193,6 +196,7 @@ impl Run {
             }
             self.inside.history.note(&outcome.changes);
             self.speak(outcome, looks, now);
+            self.tell_topics();
             self.uncounted = true;
         }
         self.packing.look(&mut self.inside.cloud).await;
@@ -356,6 +360,17 @@ impl Run {
             let held_until = held.filter(|until| *until > now.mono).map(wall);
             // A caller who is gone does not mind.
             let _ = slot.send(Ok(TaskView { fleet: Arc::clone(&fleet), held_until }));
+        }
+    }
+
+    /// Says which topics schedules listen to, if that has changed.
+    fn tell_topics(&mut self) {
+        if let Some(topics) = self.inside.cloud.take_topics() {
+            self.inside.topics.send_if_modified(|told| {
+                let differs = *told != topics;
+                *told = topics;
+                differs
+            });
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) fn kind(input: &Input) -> &'static str {
         Input::PutSchedule(_) => "put_schedule",
         Input::OperateSchedule { .. } => "operate_schedule",
         Input::Hook { .. } => "hook",
+        Input::Published { .. } => "published",
         Input::Join { .. } => "join",
         Input::Broker { .. } => "broker",
         Input::Tick => "tick",

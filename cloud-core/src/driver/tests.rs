@@ -36,6 +36,7 @@ fn rig_with(store: Box<dyn Store>, bounds: Bounds, settings: Settings) -> Rig {
     let stage = Stage::new();
     let mut store = Moody { store, stage: Arc::clone(&stage) };
     let parts = Parts {
+        topics: tokio::sync::watch::Sender::default(),
         zones: std::sync::Arc::new(shared::schedule::OnlyUtc),
         stored: store.load().expect("load"),
         store: Box::new(store),

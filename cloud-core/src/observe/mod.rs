@@ -7,6 +7,7 @@ mod logs;
 mod process;
 mod stages;
 mod throttle;
+mod topics;
 mod traces;
 
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub use process::ProcessMetrics;
 use stages::StageMetrics;
 pub use stages::{BatchDecided, PlacementsTried, Queued, StagePassed};
 use throttle::Throttle;
+use topics::TopicMetrics;
+pub use topics::{MessageFate, TopicMessages, TopicRefused, TopicsWanted};
 use traces::TraceMetrics;
 pub use traces::{ExportFailed, ExportRecovered, TraceEnded, TraceFate};
 
@@ -105,6 +108,7 @@ struct Inner {
     history: HistoryMetrics,
     logs: LogMetrics,
     stages: StageMetrics,
+    topics: TopicMetrics,
     traces: TraceMetrics,
     /// One for each cause of [`DropCause`].
     drops_told: [Throttle; DropCause::COUNT],
@@ -136,6 +140,7 @@ impl Metrics {
             history: HistoryMetrics::new(),
             logs: LogMetrics::new(),
             stages: StageMetrics::new(),
+            topics: TopicMetrics::default(),
             traces: TraceMetrics::default(),
             drops_told: Default::default(),
         };
@@ -181,6 +186,7 @@ impl Inner {
         self.history.register(registry);
         self.logs.register(registry);
         self.stages.register(registry);
+        self.topics.register(registry);
         self.traces.register(registry);
         registry.register(
             "placements",

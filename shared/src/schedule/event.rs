@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::topic::TopicFilter;
 use crate::geo::Area;
 use crate::id::{AgentId, ScheduleName, TaskId};
 use crate::label::Labels;
@@ -24,10 +25,23 @@ pub enum EventTrigger {
         #[serde(default)]
         when: Vec<Condition>,
     },
+    /// Somebody publishes a message.
+    Mqtt(MqttEvent),
     /// A task has its outcome.
     Outcome(OutcomeEvent),
     /// An agent has changed.
     Agent(AgentEvent),
+}
+
+/// Somebody publishes a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MqttEvent {
+    /// On a topic that this filter matches.
+    pub topic: TopicFilter,
+    /// What must hold of its payload: of the JSON that it is, or of the text.
+    #[serde(default)]
+    pub when: Vec<Condition>,
 }
 
 /// A task has its outcome: one that is named, or any that a schedule made.

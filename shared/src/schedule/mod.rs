@@ -8,6 +8,7 @@ mod due;
 mod event;
 mod parse;
 mod timetable;
+mod topic;
 mod trigger;
 mod zone;
 
@@ -23,11 +24,12 @@ use crate::time::Timestamp;
 pub use calendar::Day;
 pub use due::{Due, Missed, ON_TIME_MS, Rules, due, jitter_ms};
 pub use event::{
-    AgentChange, AgentEvent, Condition, EventTrigger, Operator, OutcomeEvent, PAYLOAD_BYTES_MAX,
-    holds,
+    AgentChange, AgentEvent, Condition, EventTrigger, MqttEvent, Operator, OutcomeEvent,
+    PAYLOAD_BYTES_MAX, holds,
 };
 pub use parse::{parse, parse_preview, parse_trigger};
 pub use timetable::{Firing, Note, Timetable, TimetableError, Window};
+pub use topic::{TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TopicFilter, TopicFilterError};
 pub use trigger::{CronTrigger, Dst, IntervalTrigger, Trigger};
 pub use zone::{OnlyUtc, Zone, ZoneError, Zones};
 

@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::event::{CONDITIONS_MAX, PAYLOAD_BYTES_MAX};
 use super::{
     AgentChange, AgentEvent, Condition, CronTrigger, DAYS_MAX, Day, Dst, EventTrigger,
-    IntervalTrigger, JITTER_S_MAX, MISSED_MAX, MOMENTS_MAX, MissedRule, Operator, OutcomeEvent,
-    Overlap, QUEUE_MAX, Resident, ScheduleSpec, Trigger,
+    IntervalTrigger, JITTER_S_MAX, MISSED_MAX, MOMENTS_MAX, MissedRule, MqttEvent, Operator,
+    OutcomeEvent, Overlap, QUEUE_MAX, Resident, ScheduleSpec, TOPIC_BYTES_MAX, TopicFilterError,
+    Trigger,
 };
 use crate::api::PreviewWish;
 use crate::border::{Fields, Problem, Problems, choice, describe, text_of};
@@ -298,24 +299,34 @@ fn moments(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Vec<Times
 
 fn event(value: &Value, problems: &mut Problems) -> Option<EventTrigger> {
     let mut fields = Fields::of(value, "/trigger/event", problems)?;
-    const KINDS: [&str; 3] = ["webhook", "outcome", "agent"];
+    const KINDS: [&str; 4] = ["webhook", "mqtt", "outcome", "agent"];
     let given: Vec<&str> = KINDS.into_iter().filter(|kind| fields.raw(kind).is_some()).collect();
     let mut inner = match given[..] {
         [kind] => fields.object(kind, problems)?,
         _ => {
-            let detail = "must hold exactly one of `webhook`, `outcome` and `agent`";
+            let detail = "must hold exactly one of `webhook`, `mqtt`, `outcome` and `agent`";
             problems.add("/trigger/event", detail);
             return None;
         }
     };
     let event = match given[0] {
         "webhook" => Some(EventTrigger::Webhook { when: conditions(&mut inner, problems) }),
+        "mqtt" => mqtt(&mut inner, problems).map(EventTrigger::Mqtt),
         "outcome" => outcome(&mut inner, problems).map(EventTrigger::Outcome),
         _ => agent(&mut inner, problems).map(EventTrigger::Agent),
     };
     inner.finish(problems);
     fields.finish(problems);
     event
+}
+
+fn mqtt(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<MqttEvent> {
+    let when = conditions(fields, problems);
+    let at = fields.pointer_of("topic");
+    let topic = fields.text("topic", TOPIC_BYTES_MAX, problems)?;
+    let topic =
+        topic.parse().map_err(|error: TopicFilterError| problems.add(at, error.to_string()));
+    Some(MqttEvent { topic: topic.ok()?, when })
 }
 
 fn conditions(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Condition> {

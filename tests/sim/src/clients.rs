@@ -120,7 +120,8 @@ impl World {
             | Answer::SchedulesFull { .. }
             | Answer::BadSchedule(_)
             | Answer::ScheduleFired { .. }
-            | Answer::HookPassed => {}
+            | Answer::HookPassed
+            | Answer::Published { .. } => {}
         }
     }
 }

@@ -1,6 +1,8 @@
 //! happen: something has happened that schedules may wait for; those that do are fired.
 
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 use shared::api::AgentStatus;
 use shared::geo::Position;
 use shared::id::{AgentId, TaskId};
@@ -9,7 +11,9 @@ use shared::task::TaskStatus;
 
 use super::{Context, Event};
 use crate::cloud::Cloud;
+use crate::effect::Answer;
 use crate::firing::Origin;
+use crate::input::{Published, ReplyTo};
 use crate::schedules::Slot;
 
 /// A task is settled.
@@ -35,6 +39,36 @@ pub(crate) fn settled(
         });
         context.then(Event::Fire { slot, payload: Some(payload.to_string().into()) });
     }
+}
+
+/// Somebody has published messages. Each fires a schedule once, however many of its filters match.
+pub(crate) fn published(
+    cloud: &mut Cloud,
+    messages: Vec<Published>,
+    reply: ReplyTo,
+    context: &mut Context,
+) {
+    let mut fired = 0;
+    for Published { filters, message } in messages {
+        // Read once, and only if there is a condition.
+        let mut read: Option<Value> = None;
+        for slot in cloud.schedules.listeners.of_topics(&filters) {
+            let Some(EventTrigger::Mqtt(wanted)) = cloud.event_of(slot) else {
+                continue;
+            };
+            let holds = wanted.when.is_empty() || {
+                let document =
+                    read.get_or_insert_with(|| serde_json::from_str(&message).unwrap_or_default());
+                let payload = document.get("payload");
+                payload.is_some_and(|payload| wanted.when.iter().all(|it| it.holds(payload)))
+            };
+            if holds {
+                fired += 1;
+                context.then(Event::Fire { slot, payload: Some(Arc::clone(&message)) });
+            }
+        }
+    }
+    context.answer(reply, Answer::Published { fired });
 }
 
 /// An agent has changed.

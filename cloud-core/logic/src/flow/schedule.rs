@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use shared::border::Problem;
 use shared::id::{ScheduleId, ScheduleName};
-use shared::schedule::{EventTrigger, holds};
+use shared::schedule::{EventTrigger, ScheduleSpec, Trigger, holds};
 use shared::time::mix;
 use uuid::Uuid;
 
@@ -15,6 +16,9 @@ use crate::firing::{ScheduleRow, SkippedBecause};
 use crate::happening::Happening;
 use crate::input::{PutSchedule, ReplyTo, ScheduleOperation};
 use crate::schedules::Slot;
+
+/// The most different topic filters that schedules listen to.
+const TOPICS_MAX: usize = 1_024;
 
 /// Makes a schedule, or changes one. What of it has come by now is dealt with as it was asked for
 /// before.
@@ -58,6 +62,10 @@ pub(crate) fn put(cloud: &mut Cloud, wish: PutSchedule, context: &mut Context) {
             return;
         }
     };
+    if let Some(problem) = cloud.too_many_topics(&spec) {
+        context.answer(reply, Answer::BadSchedule(Box::new(problem)));
+        return;
+    }
     if let Some(slot) = slot {
         cloud.settle_moments(slot, context);
     }
@@ -85,6 +93,23 @@ pub(crate) fn put(cloud: &mut Cloud, wish: PutSchedule, context: &mut Context) {
     context.change(Change::SchedulePut(Box::new(row.clone())));
     cloud.tell_of_schedule(slot, Happening::schedule_put, context);
     context.answer(reply, Answer::Schedule(Box::new(row)));
+}
+
+impl Cloud {
+    /// What is wrong with a schedule that listens to one topic filter more than there may be.
+    fn too_many_topics(&self, spec: &ScheduleSpec) -> Option<Problem> {
+        let Trigger::Event { event: EventTrigger::Mqtt(mqtt) } = &spec.trigger else {
+            return None;
+        };
+        let listeners = &self.schedules.listeners;
+        let full = listeners.topics() >= TOPICS_MAX && !listeners.knows_topic(&mqtt.topic);
+        full.then(|| Problem {
+            pointer: "/trigger/event/mqtt/topic".to_owned(),
+            detail: format!(
+                "schedules listen to {TOPICS_MAX} different filters already, as many as they may; use                  one of those, with a condition on the payload"
+            ),
+        })
+    }
 }
 
 /// An id that no other schedule ever had: no two of one name are made in one step.
@@ -189,7 +214,10 @@ fn rest(
     let through = match cloud.schedules.get_mut(slot) {
         Some(schedule) => {
             schedule.paused = paused;
-            schedule.through
+            let template = Arc::clone(&schedule.template);
+            let through = schedule.through;
+            cloud.schedules.listeners.rests(template.event.as_ref());
+            through
         }
         None => now,
     };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::id::{ScheduleName, TaskId};
-use shared::schedule::EventTrigger;
+use shared::schedule::{EventTrigger, TopicFilter};
 
 use super::Slot;
 
@@ -13,6 +13,9 @@ use super::Slot;
 pub(crate) struct Listeners {
     by_task: BTreeMap<TaskId, BTreeSet<Slot>>,
     by_schedule: BTreeMap<ScheduleName, BTreeSet<Slot>>,
+    by_topic: BTreeMap<TopicFilter, BTreeSet<Slot>>,
+    /// Whether who listens to topics may have changed since somebody asked.
+    topics_changed: bool,
     /// Those that wait for agents.
     agents: BTreeSet<Slot>,
 }
@@ -21,6 +24,10 @@ impl Listeners {
     pub(super) fn add(&mut self, slot: Slot, event: &EventTrigger) {
         match event {
             EventTrigger::Webhook { .. } => {}
+            EventTrigger::Mqtt(mqtt) => {
+                self.by_topic.entry(mqtt.topic.clone()).or_default().insert(slot);
+                self.topics_changed = true;
+            }
             EventTrigger::Outcome(outcome) => {
                 if let Some(task) = outcome.task {
                     self.by_task.entry(task).or_default().insert(slot);
@@ -38,6 +45,10 @@ impl Listeners {
     pub(super) fn remove(&mut self, slot: Slot, event: &EventTrigger) {
         match event {
             EventTrigger::Webhook { .. } => {}
+            EventTrigger::Mqtt(mqtt) => {
+                take(&mut self.by_topic, &mqtt.topic, slot);
+                self.topics_changed = true;
+            }
             EventTrigger::Outcome(outcome) => {
                 if let Some(task) = outcome.task {
                     take(&mut self.by_task, &task, slot);
@@ -57,6 +68,39 @@ impl Listeners {
         let by_task = self.by_task.get(&task).into_iter().flatten();
         let by_schedule = schedule.and_then(|name| self.by_schedule.get(name));
         by_task.chain(by_schedule.into_iter().flatten()).copied().collect()
+    }
+
+    /// Those that listen with any of these filters, each once.
+    pub(crate) fn of_topics(&self, filters: &[TopicFilter]) -> BTreeSet<Slot> {
+        filters.iter().filter_map(|filter| self.by_topic.get(filter)).flatten().copied().collect()
+    }
+
+    /// One of them rests, or goes on.
+    pub(crate) fn rests(&mut self, event: Option<&EventTrigger>) {
+        self.topics_changed |= matches!(event, Some(EventTrigger::Mqtt(_)));
+    }
+
+    /// Which filters are asked for by those that do not rest, if that may have changed since this was
+    /// last asked.
+    pub(super) fn take_topics(
+        &mut self,
+        rests: impl Fn(Slot) -> bool,
+    ) -> Option<BTreeSet<TopicFilter>> {
+        let wanted = |slots: &BTreeSet<Slot>| slots.iter().any(|slot| !rests(*slot));
+        std::mem::take(&mut self.topics_changed).then(|| {
+            let topics = self.by_topic.iter().filter(|(_, slots)| wanted(slots));
+            topics.map(|(filter, _)| filter.clone()).collect()
+        })
+    }
+
+    /// How many different filters there are.
+    pub(crate) fn topics(&self) -> usize {
+        self.by_topic.len()
+    }
+
+    /// Whether anybody listens with this filter.
+    pub(crate) fn knows_topic(&self, filter: &TopicFilter) -> bool {
+        self.by_topic.contains_key(filter)
     }
 
     /// Those that wait for agents.

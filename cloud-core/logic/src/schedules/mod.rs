@@ -19,7 +19,7 @@ use serde::Serialize;
 use shared::id::{ScheduleId, ScheduleName, TaskId};
 use shared::schedule::{
     EventTrigger, MissedRule, Overlap, Resident, Rules, ScheduleSpec, Timetable, TimetableError,
-    Trigger, Window, Zones, jitter_ms,
+    TopicFilter, Trigger, Window, Zones, jitter_ms,
 };
 use shared::spec::TaskSpec;
 use shared::time::{Monotonic, Timestamp};
@@ -267,6 +267,16 @@ impl Schedules {
         };
         schedule.due = at;
         self.due.insert((at, slot));
+    }
+
+    /// Which topics are to be listened to, if that may have changed since this was last asked.
+    pub(crate) fn take_topics(&mut self) -> Option<BTreeSet<TopicFilter>> {
+        let slots = &self.slots;
+        let rests = |slot: Slot| {
+            let schedule = slots.get(slot as usize).and_then(Option::as_ref);
+            schedule.is_none_or(|schedule| schedule.paused)
+        };
+        self.listeners.take_topics(rests)
     }
 
     /// Lets no event fire a schedule.

@@ -63,6 +63,7 @@ fn when(trigger: &Trigger) -> String {
         Trigger::At { at } => format!("{} moments", at.len()),
         Trigger::Event { event } => match event {
             EventTrigger::Webhook { .. } => "its hook is called".to_owned(),
+            EventTrigger::Mqtt(mqtt) => format!("messages on {}", mqtt.topic),
             EventTrigger::Outcome(outcome) => match (&outcome.task, &outcome.schedule) {
                 (Some(task), _) => format!("outcome of task {task}"),
                 (_, Some(schedule)) => format!("outcome of a task of {schedule}"),

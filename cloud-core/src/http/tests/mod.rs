@@ -197,6 +197,7 @@ fn schedule_parts() -> ScheduleParts {
 /// A core without a way to agents.
 fn core(mut store: MemoryStore, settings: Settings) -> (Core, Uplinks, DriverHandle) {
     let parts = Parts {
+        topics: tokio::sync::watch::Sender::default(),
         zones: schedule_parts().zones,
         stored: store.load().expect("load"),
         store: Box::new(store),

@@ -11,7 +11,7 @@ mod keys;
 mod password;
 
 pub use hex::{HexError, from_hex, to_hex};
-pub use hook::{HookKey, HookSecret};
+pub use hook::{HookKey, HookSecret, base64};
 pub use keys::{JoinToken, Nonce, Root, SealKey, TOKEN_BYTES_MIN, TokenError};
 pub use password::{BrokerPassword, password_hash, password_matches, sha256};
 

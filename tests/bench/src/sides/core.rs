@@ -47,6 +47,7 @@ pub async fn start(folder: &Path, settings: Settings) -> Running {
     let hub = Hub::with_room(bounds.queue_max);
     let (link, events) = hub.link("core", Topic::core_filters().to_vec(), None);
     let (core, uplinks, driver) = driver::start(Parts {
+        topics: tokio::sync::watch::Sender::default(),
         zones: std::sync::Arc::new(shared::schedule::OnlyUtc),
         stored,
         store,

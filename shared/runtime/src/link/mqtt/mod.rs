@@ -5,6 +5,7 @@
 mod options;
 mod reason;
 mod session;
+mod topics;
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use super::sender::{LinkSender, Outlet};
 use super::{LinkConfig, LinkConfigError, LinkDown, LinkEvent, LinkRefused, Will};
 use crate::clock::Clock;
 use session::{Ending, Session};
+
+pub use topics::{Heard, TopicEvent, listen};
 
 /// The first wait after a connection that was steady, in milliseconds: a broker that was restarted
 /// is found again at once.
