@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::{Keeper, TokenFileError};
-use crate::broker::{Broker, BrokerError, CredentialBook};
-use crate::config::{BrokerChoice, Config, PolicyFile, PolicyFileError};
+use crate::broker::{Broker, BrokerError, PublishersError};
+use crate::config::{Config, PolicyFile, PolicyFileError};
 use crate::driver::{self, Core, DriverError, DriverHandle, Parts};
 use crate::export::{Exporter, HeaderError};
 use crate::http::{self, HttpError, ServerHandle};
@@ -68,6 +68,9 @@ pub enum AppError {
     /// The embedded broker does not start.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// Who may publish to the embedded broker cannot be read.
+    #[error(transparent)]
+    Publishers(#[from] PublishersError),
     /// The link cannot work.
     #[error("broker: {0}")]
     Link(#[from] LinkConfigError),
@@ -150,6 +153,7 @@ impl App {
     pub fn check(config: &Config) -> Result<(), AppError> {
         wiring::check_gate(config)?;
         wiring::export_settings(config)?;
+        wiring::publishers(&config.broker)?;
         if let Some(path) = &config.policy_file {
             PolicyFile::at(path).read()?;
         }
@@ -172,8 +176,7 @@ impl App {
         registry.register_collector(Box::new(ProcessMetrics::new(&config.store_path)));
         let (store, stored) = wiring::store(&config, &metrics)?;
 
-        let embedded = matches!(config.broker, BrokerChoice::Embedded(_));
-        let book = embedded.then(|| Arc::new(CredentialBook::new(Some(join_token.clone()))));
+        let book = wiring::book(&config.broker, &join_token)?;
         let credentials = Arc::new(wiring::credentials(&stored, book.clone()));
         let (broker, endpoint) = wiring::broker(&config.broker, book).await?;
         let (link, events) = wiring::link(endpoint.link.clone())?;

@@ -10,6 +10,7 @@ use shared::spec::{Run, TaskSpec};
 use shared_runtime::clock::Clock;
 
 use super::*;
+use crate::config::BrokerChoice;
 
 fn config(data: &Path) -> Config {
     let mut config = Config::with_data(data).expect("defaults");

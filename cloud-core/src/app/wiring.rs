@@ -9,7 +9,7 @@ use shared::id::{AgentId, CoreId};
 use shared::wire::Topic;
 use shared_runtime::clock::{Clock, new_uuid_v4};
 use shared_runtime::link::{Link, LinkConfig, LinkConfigError, LinkEvents, LinkSender, TlsConfig};
-use shared_runtime::seal::BrokerPassword;
+use shared_runtime::seal::{BrokerPassword, JoinToken};
 use shared_runtime::secret::secret_file;
 use shared_runtime::zones::ZoneDatabase;
 
@@ -18,7 +18,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::{AppError, data};
 use crate::access::{Gate, Keeper, TokenFile};
 use crate::broker::{
-    Broker, BrokerSettings, CORE_USERNAME, CredentialBook, EmbeddedBroker, Gatekeeper,
+    Broker, BrokerSettings, CORE_USERNAME, CredentialBook, EmbeddedBroker, Gatekeeper, Publishers,
+    PublishersError, read_publishers,
 };
 use crate::config::{BrokerChoice, Config, ExternalBroker, OtlpSettings};
 use crate::export::{ExportSettings, Exporter, HeaderError, Headers, TraceLane};
@@ -64,6 +65,28 @@ pub(super) fn credentials(stored: &Stored, book: Option<Arc<CredentialBook>>) ->
         credentials.revoke(&row.id);
     }
     credentials
+}
+
+/// The machines of others that may publish to the embedded broker.
+pub(super) fn publishers(choice: &BrokerChoice) -> Result<Publishers, PublishersError> {
+    match choice {
+        BrokerChoice::Embedded(BrokerSettings { publishers_file: Some(path), .. }) => {
+            read_publishers(path)
+        }
+        _ => Ok(Publishers::default()),
+    }
+}
+
+/// Who may connect to the embedded broker, if that is the one.
+pub(super) fn book(
+    choice: &BrokerChoice,
+    join_token: &JoinToken,
+) -> Result<Option<Arc<CredentialBook>>, PublishersError> {
+    let BrokerChoice::Embedded(_) = choice else {
+        return Ok(None);
+    };
+    let book = CredentialBook::new(Some(join_token.clone()));
+    Ok(Some(Arc::new(book.with_publishers(publishers(choice)?))))
 }
 
 /// Starts the embedded broker, or notes where the other one is. `book` belongs to the former.

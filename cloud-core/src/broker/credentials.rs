@@ -11,13 +11,17 @@ use shared_runtime::seal::{BrokerPassword, JoinToken, password_hash, password_ma
 
 use super::{
     Admission, CORE_TOPICS_CLIENT_ID, CORE_USERNAME, ConnectAttempt, ConnectRefused, Gatekeeper,
-    Role,
+    Publishers, Role,
 };
+
+/// What client ids of publishers begin with. No agent id has a `:`.
+const PUBLISHER_PREFIX: &str = "publisher:";
 
 /// The credentials in force. Every change holds from the next message on.
 #[derive(Debug)]
 pub struct CredentialBook {
     core: BrokerPassword,
+    publishers: Publishers,
     entries: RwLock<Entries>,
 }
 
@@ -43,8 +47,9 @@ struct Join {
     number: u64,
 }
 
-/// The number of the core's own credential, which never changes while the process lives.
-const CORE_NUMBER: u64 = 0;
+/// The number of a credential that never changes while the process lives: the core's own, and those of
+/// publishers.
+const FIXED_NUMBER: u64 = 0;
 
 impl CredentialBook {
     /// A book without agents, with a fresh password for the core. Without a join token no agent
@@ -53,10 +58,18 @@ impl CredentialBook {
     pub fn new(join_token: Option<JoinToken>) -> Self {
         let book = Self {
             core: BrokerPassword::from_text(to_hex(&random_bytes::<32>())),
+            publishers: Publishers::default(),
             entries: RwLock::default(),
         };
         book.set_join_token(join_token);
         book
+    }
+
+    /// The same with machines of others, which may publish.
+    #[must_use]
+    pub fn with_publishers(mut self, publishers: Publishers) -> Self {
+        self.publishers = publishers;
+        self
     }
 
     /// What the core itself connects with, as [`CORE_USERNAME`]. Made new at every start and
@@ -111,6 +124,24 @@ impl CredentialBook {
     #[must_use]
     pub fn agents(&self) -> usize {
         self.read().agents.len()
+    }
+
+    /// Lets a machine of somebody else's in, which has `tail` behind the prefix of its client id.
+    fn publisher(
+        &self,
+        name: AgentId,
+        tail: &str,
+        attempt: &ConnectAttempt<'_>,
+    ) -> Result<Admission, ConnectRefused> {
+        // Its name, and behind a `:` whatever tells its connections apart.
+        if tail.split(':').next() != Some(name.as_str()) {
+            return Err(ConnectRefused::ForeignClientId);
+        }
+        let own = self.publishers.get(&name).ok_or(ConnectRefused::UnknownPublisher)?;
+        if !password_matches(&own.password_hash, attempt.password) {
+            return Err(ConnectRefused::WrongPassword);
+        }
+        Ok(Admission { role: Role::Publisher(name), credential: FIXED_NUMBER })
     }
 
     // A panic elsewhere leaves the map as it was: every write above is one insert or one remove.
@@ -179,9 +210,12 @@ impl Gatekeeper for CredentialBook {
             if !self.core.matches(attempt.password) {
                 return Err(ConnectRefused::WrongPassword);
             }
-            return Ok(Admission { role: Role::Core, credential: CORE_NUMBER });
+            return Ok(Admission { role: Role::Core, credential: FIXED_NUMBER });
         }
         let agent: AgentId = attempt.username.parse()?;
+        if let Some(tail) = attempt.client_id.strip_prefix(PUBLISHER_PREFIX) {
+            return self.publisher(agent, tail, attempt);
+        }
         if attempt.client_id == agent.as_str() {
             self.read().agent(agent, attempt)
         } else if is_joining(attempt.client_id, &agent) {
@@ -191,9 +225,20 @@ impl Gatekeeper for CredentialBook {
         }
     }
 
+    fn may_publish(&self, role: &Role, topic: &str) -> bool {
+        match role {
+            Role::Publisher(name) => self
+                .publishers
+                .get(name)
+                .is_some_and(|own| own.topics.iter().any(|filter| filter.matches(topic))),
+            _ => role.may_publish(topic),
+        }
+    }
+
     fn holds(&self, admission: &Admission) -> bool {
         let in_force = match &admission.role {
-            Role::Core => Some(CORE_NUMBER),
+            Role::Core => Some(FIXED_NUMBER),
+            Role::Publisher(name) => self.publishers.contains_key(name).then_some(FIXED_NUMBER),
             Role::Agent(agent) => self.read().agents.get(agent).map(|own| own.number),
             Role::Joining(_) => self.read().join.as_ref().map(|join| join.number),
         };
@@ -215,6 +260,7 @@ pub fn hash_of(password: &BrokerPassword) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Publisher;
     use super::*;
 
     fn agent(id: &str) -> AgentId {
@@ -278,6 +324,39 @@ mod tests {
         }
         let odd = connect(&book, "a/b", "secret a", "a/b");
         assert!(matches!(odd, Err(ConnectRefused::NotAnAgentId(_))), "{odd:?}");
+    }
+
+    #[test]
+    fn a_publisher_is_told_by_its_client_id_and_is_never_an_agent() {
+        let plc = Publisher {
+            password_hash: password_hash(b"secret plc"),
+            topics: vec!["factory/+/alarm".parse().expect("a filter")],
+        };
+        let book = book().with_publishers([(agent("a"), plc)].into());
+        let role = |username, password, client_id| {
+            connect(&book, username, password, client_id).map(|admission| admission.role)
+        };
+        let publisher = Role::Publisher(agent("a"));
+        for client_id in ["publisher:a", "publisher:a:2"] {
+            assert_eq!(role("a", "secret plc", client_id), Ok(publisher.clone()));
+        }
+        // An agent of the same name has its own password and its own client id.
+        assert_eq!(role("a", "secret a", "a"), Ok(Role::Agent(agent("a"))));
+        use ConnectRefused::{ForeignClientId, UnknownPublisher, WrongPassword};
+        for (username, password, client_id, refusal) in [
+            ("a", "secret a", "publisher:a", WrongPassword),
+            ("a", "secret plc", "a", WrongPassword),
+            ("a", "secret plc", "publisher:b", ForeignClientId),
+            ("a", "secret plc", "publisher:", ForeignClientId),
+            ("b", "secret plc", "publisher:b", UnknownPublisher),
+        ] {
+            assert_eq!(role(username, password, client_id), Err(refusal), "{client_id}");
+        }
+        let may = |topic| book.may_publish(&publisher, topic);
+        assert!(may("factory/3/alarm") && !may("factory/3") && !may("ambit/v1/agents/a/up"));
+        assert!(!publisher.may_subscribe("factory/+/alarm"));
+        let admission = connect(&book, "a", "secret plc", "publisher:a").expect("admitted");
+        assert!(book.holds(&admission));
     }
 
     #[test]

@@ -51,8 +51,9 @@ const IN_FLIGHT_MAX: u16 = 256;
 const QUEUE_LIMITS: QueueLimits = QueueLimits { max_messages: 4_096, max_bytes: 32 * 1024 * 1024 };
 /// Unacknowledged messages that a client may send.
 const RECEIVE_MAX: u16 = 1_024;
-/// No client of ours subscribes to more than two topics.
-const SUBSCRIPTIONS_MAX: usize = 4;
+/// The most subscriptions of one client: as many topics of others as schedules may listen to. An agent
+/// may have one, which its role sees to.
+const SUBSCRIPTIONS_MAX: usize = 2_048;
 
 /// The embedded broker, running.
 pub struct EmbeddedBroker {
@@ -233,7 +234,7 @@ fn library_config(settings: &BrokerSettings, hooks: Arc<Hooks>) -> BrokerConfig 
         retain_available: false,
         maximum_qos: 1,
         wildcard_subscription_available: true,
-        subscription_identifier_available: false,
+        subscription_identifier_available: true,
         shared_subscription_available: false,
         max_subscriptions_per_client: SUBSCRIPTIONS_MAX,
         client_channel_capacity: LANE_MESSAGES_MAX,

@@ -79,7 +79,8 @@ impl Hooks {
         };
         let admission = self.gatekeeper.connect(&attempt)?;
         // The library would only drop a foreign will later, in silence.
-        if connect.will.as_ref().is_some_and(|will| !admission.role.may_publish(&will.topic)) {
+        let may = |topic: &str| self.gatekeeper.may_publish(&admission.role, topic);
+        if connect.will.as_ref().is_some_and(|will| !may(&will.topic)) {
             return Err(ConnectRefused::ForeignWill);
         }
         locked(&self.throttle).admitted(username, peer.ip());
@@ -125,6 +126,7 @@ fn reason_code(reason: &ConnectRefused) -> ReasonCode {
         ConnectRefused::NoCredentials
         | ConnectRefused::NotAnAgentId(_)
         | ConnectRefused::UnknownAgent
+        | ConnectRefused::UnknownPublisher
         | ConnectRefused::WrongPassword
         | ConnectRefused::JoinRefused
         | ConnectRefused::ForeignWill => ReasonCode::NotAuthorized,
@@ -153,7 +155,8 @@ impl AuthProvider for Hooks {
         admission: Option<&'a str>,
         topic: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(ready(self.allows(admission, |admission| admission.role.may_publish(topic))))
+        let may = |admission: &Admission| self.gatekeeper.may_publish(&admission.role, topic);
+        Box::pin(ready(self.allows(admission, may)))
     }
 
     fn authorize_subscribe<'a>(

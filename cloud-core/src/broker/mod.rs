@@ -8,6 +8,7 @@
 pub mod credentials;
 pub mod embedded;
 mod hooks;
+mod publishers;
 mod role;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use shared::id::{AgentId, IdError};
 
 pub use credentials::CredentialBook;
 pub use embedded::EmbeddedBroker;
+pub use publishers::{Publisher, Publishers, PublishersError, read as read_publishers};
 pub use role::{Admission, Role};
 
 /// The MQTT user name and client id of the core itself, on the embedded broker and by
@@ -45,13 +47,16 @@ pub struct BrokerSettings {
     pub tls: Option<TlsSettings>,
     /// How many clients may be connected at once; more are closed as they come.
     pub clients_max: usize,
+    /// The file with machines of others that may publish; whoever makes the [`Gatekeeper`] reads it.
+    pub publishers_file: Option<PathBuf>,
 }
 
 impl BrokerSettings {
     /// A listener without TLS, and default limits.
     #[must_use]
     pub fn plain(listen: SocketAddr) -> Self {
-        Self { listen: Some(listen), tls: None, clients_max: CLIENTS_MAX_DEFAULT }
+        let clients_max = CLIENTS_MAX_DEFAULT;
+        Self { listen: Some(listen), tls: None, clients_max, publishers_file: None }
     }
 }
 
@@ -132,7 +137,7 @@ pub trait Broker: Send + Sync {
 /// What a client says about itself when it connects.
 #[derive(Clone, Copy)]
 pub struct ConnectAttempt<'a> {
-    /// The MQTT user name: an agent id, or [`CORE_USERNAME`].
+    /// The MQTT user name: an agent id, a publisher's name, or [`CORE_USERNAME`].
     pub username: &'a str,
     /// The MQTT password.
     pub password: &'a [u8],
@@ -151,6 +156,11 @@ pub trait Gatekeeper: Send + Sync {
     /// The named reason why it may not connect.
     fn connect(&self, attempt: &ConnectAttempt<'_>) -> Result<Admission, ConnectRefused>;
 
+    /// Whether a client that acts so may publish to a topic.
+    fn may_publish(&self, role: &Role, topic: &str) -> bool {
+        role.may_publish(topic)
+    }
+
     /// Whether an earlier admission still holds: false once the credential it was given for was
     /// replaced or withdrawn.
     fn holds(&self, admission: &Admission) -> bool;
@@ -165,6 +175,9 @@ pub enum ConnectRefused {
     /// The user name is not an agent id.
     #[error("the user name is not an agent id: {0}")]
     NotAnAgentId(#[from] IdError),
+    /// No publisher has this name.
+    #[error("no publisher of this name is in broker.publishers_file")]
+    UnknownPublisher,
     /// The agent never joined, or was removed.
     #[error("no agent of this id has joined; give it a join token")]
     UnknownAgent,
@@ -179,7 +192,8 @@ pub enum ConnectRefused {
     JoinRefused,
     /// The client id belongs to somebody else.
     #[error(
-        "the client id is not this user's; an agent uses its id, or `join-<id>-<anything>` to join"
+        "the client id is not this user's; an agent uses its id, or `join-<id>-<anything>` to join, a \
+         publisher `publisher:<name>`"
     )]
     ForeignClientId,
     /// The last will is addressed to a topic that the client may not publish to.

@@ -16,6 +16,8 @@ pub enum Role {
     Agent(AgentId),
     /// An agent that has a join token and asks for a credential.
     Joining(AgentId),
+    /// A machine of somebody else's; where it may publish, its name tells.
+    Publisher(AgentId),
 }
 
 impl Role {
@@ -43,6 +45,7 @@ impl Role {
             Self::Agent(own) | Self::Joining(own) => {
                 filter.parse::<Topic>().is_ok_and(|topic| topic == Topic::Down(own.clone()))
             }
+            Self::Publisher(_) => false,
         }
     }
 }
@@ -63,6 +66,7 @@ impl fmt::Display for Admission {
         match &self.role {
             Role::Core => write!(f, "core//{}", self.credential),
             Role::Agent(agent) => write!(f, "agent/{agent}/{}", self.credential),
+            Role::Publisher(name) => write!(f, "publisher/{name}/{}", self.credential),
             Role::Joining(agent) => write!(f, "joining/{agent}/{}", self.credential),
         }
     }
@@ -89,6 +93,7 @@ impl FromStr for Admission {
             "core" if agent.is_empty() => Role::Core,
             "agent" => Role::Agent(agent_id()?),
             "joining" => Role::Joining(agent_id()?),
+            "publisher" => Role::Publisher(agent_id()?),
             _ => return Err(NotAnAdmission),
         };
         Ok(Self { role, credential })
@@ -155,7 +160,12 @@ mod tests {
 
     #[test]
     fn an_admission_survives_its_text() {
-        for role in [Role::Core, Role::Agent(agent("join-a")), Role::Joining(agent("a.b_c-d"))] {
+        for role in [
+            Role::Core,
+            Role::Agent(agent("join-a")),
+            Role::Joining(agent("a.b_c-d")),
+            Role::Publisher(agent("plc-1")),
+        ] {
             let admission = Admission { role, credential: 18_446_744_073_709_551_615 };
             assert_eq!(admission.to_string().parse(), Ok(admission));
         }

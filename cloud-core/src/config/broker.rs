@@ -51,6 +51,7 @@ impl BrokerSection {
             self.tls_listen = None;
             self.tls_cert_file = None;
             self.tls_key_file = None;
+            self.publishers_file = None;
         } else {
             self.listen = Some(address(text, origin, LISTEN_DEFAULT.port())?);
             self.url = None;
@@ -97,7 +98,8 @@ fn embedded(section: BrokerSection) -> Result<BrokerSettings, ConfigProblem> {
     };
     // With only a TLS listener configured, none without is opened.
     let listen = section.listen.or((tls.is_none()).then_some(LISTEN_DEFAULT));
-    Ok(BrokerSettings { listen, tls, clients_max: section.clients_max })
+    let BrokerSection { clients_max, publishers_file, .. } = section;
+    Ok(BrokerSettings { listen, tls, clients_max, publishers_file })
 }
 
 fn external(url: &str, section: BrokerSection) -> Result<ExternalBroker, ConfigProblem> {
@@ -106,6 +108,7 @@ fn external(url: &str, section: BrokerSection) -> Result<ExternalBroker, ConfigP
         ("broker.tls_listen", section.tls_listen.is_some()),
         ("broker.tls_cert_file", section.tls_cert_file.is_some()),
         ("broker.tls_key_file", section.tls_key_file.is_some()),
+        ("broker.publishers_file", section.publishers_file.is_some()),
     ];
     if let Some((key, _)) = own.into_iter().find(|(_, given)| *given) {
         let what = "belongs to the embedded broker, which does not run beside broker.url; leave \

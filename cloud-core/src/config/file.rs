@@ -137,6 +137,8 @@ pub struct BrokerSection {
     pub tls_key_file: Option<PathBuf>,
     /// The most clients it bears at once.
     pub clients_max: usize,
+    /// The file with machines of others that may publish there.
+    pub publishers_file: Option<PathBuf>,
     /// Another broker to use instead.
     pub url: Option<String>,
     /// The core's user name there.
@@ -268,6 +270,7 @@ impl Default for BrokerSection {
             tls_cert_file: None,
             tls_key_file: None,
             clients_max: CLIENTS_MAX_DEFAULT,
+            publishers_file: None,
             url: None,
             username: None,
             password_file: None,
@@ -280,8 +283,7 @@ impl FileConfig {
     /// Reads the paths in the file as seen from the file's folder, not from wherever the program
     /// was started.
     pub(super) fn anchor(&mut self, folder: &Path) {
-        let BrokerSection { tls_cert_file, tls_key_file, password_file, ca_file, .. } =
-            &mut self.broker;
+        let broker = &mut self.broker;
         let optional = [
             &mut self.data,
             &mut self.store.path,
@@ -290,10 +292,11 @@ impl FileConfig {
             &mut self.http.tls.key,
             &mut self.telemetry.otlp.headers_file,
             &mut self.placement.policy_file,
-            tls_cert_file,
-            tls_key_file,
-            password_file,
-            ca_file,
+            &mut broker.tls_cert_file,
+            &mut broker.tls_key_file,
+            &mut broker.publishers_file,
+            &mut broker.password_file,
+            &mut broker.ca_file,
         ];
         for path in optional.into_iter().flatten() {
             *path = folder.join(&path);

@@ -270,6 +270,12 @@ impl<'a> Connection<'a> {
         let properties = answer.properties.as_ref();
         let numbers = properties.and_then(|it| it.subscription_identifiers_available);
         self.numbered = numbers != Some(0);
+        if !self.numbered {
+            tracing::warn!(
+                "the broker has no subscription identifiers: a message may fire a schedule once for each \
+                 filter that matches it"
+            );
+        }
         self.up_since = Some(self.listener.clock.now().mono);
     }
 
