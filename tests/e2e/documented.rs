@@ -13,7 +13,7 @@ use shared::api::{
 };
 use tests::binaries;
 use tests::port::Port;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, write_private};
 use tests::wait::{check, eventually};
 
 /// What is not run here, by how it begins, and why that is no gap.
@@ -354,11 +354,16 @@ fn check_json(text: &str) -> Result<(), String> {
     })
 }
 
-/// A part of the core's configuration, as the core reads it.
+/// A part of the core's configuration, or its file of publishers, as the core reads it.
 fn check_toml(text: &str) -> Result<(), String> {
     let scratch = Scratch::new();
-    let file = scratch.join("core.toml");
-    fs::write(&file, text).expect("written");
+    let (file, publishers) = (scratch.join("core.toml"), scratch.join("publishers.toml"));
+    if text.contains("topics = ") {
+        write_private(&publishers, text);
+        fs::write(&file, "[broker]\npublishers_file = 'publishers.toml'\n").expect("written");
+    } else {
+        fs::write(&file, text).expect("written");
+    }
     let asked = Command::new(binaries::core())
         .args(["core", "--check-config", "--data"])
         .arg(scratch.join("data"))
@@ -402,6 +407,7 @@ fn every_block_of_every_manual_is_run_or_read() {
 fn a_wrong_example_is_found() {
     assert!(check_json(r#"{"run": {"noop": {}}, "prioritty": 1}"#).is_err());
     assert!(check_json(r#""exclusve": true"#).is_err());
+    assert!(check_toml("[plc]\npassword = 'short'\ntopics = ['a']\n").is_err());
     assert!(check_toml("[http]\nlisen = '127.0.0.1:0'\n").is_err());
     assert!(check_json(r#"{"attempt": 1, "offset": 0, "colour": "red"}"#).is_err());
     let block = |text: &str| Block {

@@ -19,4 +19,5 @@ mod policy;
 mod schedules;
 mod security;
 mod status;
+mod topics;
 mod traces;

@@ -23,6 +23,9 @@ pub enum BrokerKind {
 /// The core's name at an external broker, as the shipped access list has it.
 pub const CORE_USER: &str = "ambit-core";
 
+/// A machine of somebody else's, as the shipped access list has it.
+pub const PUBLISHER: &str = "plc-1";
+
 /// The port of a broker that shares its host with nobody.
 const MQTT: u16 = 1883;
 
@@ -57,7 +60,9 @@ impl Mosquitto {
         let own = host.map(|host| SocketAddr::from((host, MQTT)));
         let address = port.as_ref().map(Port::address).or(own).expect("one of them");
         let shipped = repository().join("configs/mosquitto");
-        fs::copy(shipped.join("ambit.acl"), folder.join("ambit.acl")).expect("the access list");
+        let rules = fs::read_to_string(shipped.join("ambit.acl")).expect("the access list");
+        // As its comment says; whoever has no such user has no such rule in force.
+        fs::write(folder.join("ambit.acl"), rules.replace("#topics ", "")).expect("written");
         let text = fs::read_to_string(shipped.join("mosquitto.conf")).expect("the configuration");
         let file = folder.join("mosquitto.conf");
         fs::write(&file, configuration(&text, folder, address)).expect("written");

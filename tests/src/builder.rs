@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde_json::Value;
 
 use crate::agent::{Agent, AgentSetup, Surroundings};
-use crate::broker::{BrokerKind, Mosquitto};
+use crate::broker::{BrokerKind, Mosquitto, PUBLISHER};
 use crate::cluster::Cluster;
 use crate::core::{CoreProcess, CoreSetup};
 use crate::evidence::Evidence;
@@ -84,6 +84,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// With a machine of somebody else's that may publish: [`PUBLISHER`], to `factory/#`.
+    #[must_use]
+    pub fn publisher(mut self) -> Self {
+        self.core.publisher = true;
+        self
+    }
+
     /// Starts everything and waits until every agent that starts with it is online.
     ///
     /// # Panics
@@ -144,7 +151,8 @@ impl ClusterBuilder {
         write_private(&join_token_file, JOIN_TOKEN);
         let broker = (self.kind == BrokerKind::Mosquitto).then(|| {
             let agents = self.agents.iter().map(|agent| agent.id.as_str());
-            Mosquitto::new(&folder, agents, self.broker_host)
+            let publisher = self.core.publisher.then_some(PUBLISHER);
+            Mosquitto::new(&folder, agents.chain(publisher), self.broker_host)
         });
         self.core.external_broker = broker.as_ref().map(Mosquitto::address);
         let core = CoreProcess::new(&self.core, &join_token_file, &folder);

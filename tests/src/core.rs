@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::Api;
 use crate::binaries;
-use crate::broker::{CORE_USER, password_of};
+use crate::broker::{CORE_USER, PUBLISHER, password_of};
 use crate::certificates::Certificates;
 use crate::daemon::{Daemon, State};
 use crate::port::Port;
@@ -35,6 +35,8 @@ pub struct CoreSetup {
     pub host: Option<Ipv4Addr>,
     /// Whether agents come to its broker by TLS.
     pub tls: bool,
+    /// Whether a machine of somebody else's may publish to its broker.
+    pub publisher: bool,
 }
 
 impl Default for CoreSetup {
@@ -47,6 +49,7 @@ impl Default for CoreSetup {
             external_broker: None,
             host: None,
             tls: false,
+            publisher: false,
         }
     }
 }
@@ -148,6 +151,15 @@ fn tls_of(files: &Certificates, listen: SocketAddr) -> String {
     )
 }
 
+/// Who may publish to the embedded broker.
+fn publishers(folder: &Path) -> String {
+    let file = folder.join("publishers.toml");
+    let password = password_of(PUBLISHER);
+    let text = format!("[{PUBLISHER}]\npassword = \"{password}\"\ntopics = [\"factory/#\"]\n");
+    write_private(&file, &text);
+    format!("publishers_file = \"{}\"\n", file.display())
+}
+
 fn configuration(
     setup: &CoreSetup,
     own_broker: SocketAddr,
@@ -156,7 +168,10 @@ fn configuration(
 ) -> String {
     let token = join_token_file.display();
     let broker = match setup.external_broker {
-        None => format!("[broker]\nlisten = \"{own_broker}\"\n"),
+        None => {
+            let publishers = if setup.publisher { publishers(folder) } else { String::new() };
+            format!("[broker]\nlisten = \"{own_broker}\"\n{publishers}")
+        }
         Some(address) => {
             let file = folder.join("core-broker-password");
             write_private(&file, &password_of(CORE_USER));

@@ -15,7 +15,7 @@ use shared::time::Now;
 use shared::wire::Downlink;
 use shared::wire::uplink::{Held, Inventory};
 
-use super::{Context, Event, Left, reside};
+use super::{Context, Event, Left};
 use crate::change::{AssignmentRow, Change, Wanted};
 use crate::channel::{Collected, PARTS_MAX};
 use crate::cloud::{Cloud, Task};
@@ -147,7 +147,7 @@ fn compare(cloud: &mut Cloud, id: &AgentId, collected: &Collected, context: &mut
     for held in held.values() {
         look_at_stranger(cloud, id, held, context);
     }
-    reside::compare(cloud, id, collected, context);
+    cloud.compare_residents(id, collected, context);
 }
 
 /// A copy that nobody waits for: one that a restored store forgot is taken on again, any other is

@@ -127,53 +127,6 @@ fn fill(cloud: &mut Cloud, slot: Slot, context: &mut Context) {
     }
 }
 
-/// An agent has said which schedules it holds: whatever it was told of them and does not have, or has
-/// otherwise, it is told anew. A core that was put back to a backup has forgotten what it gave, changed
-/// and took away since, and without this the agent would fire it for ever.
-pub(crate) fn compare(
-    cloud: &mut Cloud,
-    id: &AgentId,
-    collected: &Collected,
-    context: &mut Context,
-) {
-    let (Some(mut held), Some(channel)) = (collected.schedules(), cloud.channels.get(id)) else {
-        return;
-    };
-    let mut wrong = Vec::new();
-    for row in channel.residents.values() {
-        let has = held.remove(&row.schedule);
-        // What it was not told yet is on its way, and so is a version that was made since.
-        let known = cloud.schedules.of_id(row.schedule).and_then(|slot| cloud.schedules.get(slot));
-        let changed = row.held && known.is_some_and(|known| known.version != row.version);
-        if row.rev > collected.applied_rev || changed {
-            continue;
-        }
-        let wanted = cloud.schedule_row(row, id).and_then(|told| Some(told.hold?.tag));
-        if has != wanted {
-            wrong.push(row.clone());
-        }
-    }
-    let now = context.now.wall;
-    let unknown = |(schedule, _)| ResidentRow {
-        schedule,
-        rev: Revision(0),
-        version: 0,
-        from: now,
-        through: now,
-        held: false,
-    };
-    wrong.extend(held.into_iter().map(unknown));
-    for before in wrong {
-        let Some(channel) = cloud.channels.get_mut(id) else {
-            return;
-        };
-        let row = ResidentRow { rev: channel.desired_rev.next(), ..before };
-        channel.put_resident(row.clone());
-        context.change(Change::ResidentPut { agent: id.clone(), row });
-        cloud.unsent.insert(id.clone());
-    }
-}
-
 impl Cloud {
     /// Whether an agent is one that holds a schedule: nothing keeps its task away for good. What is
     /// set on an agent keeps it from taking more, and takes nothing from it.
@@ -255,6 +208,54 @@ impl Cloud {
         channel.put_resident(row.clone());
         context.change(Change::ResidentPut { agent: id.clone(), row });
         self.unsent.insert(id.clone());
+    }
+
+    /// An agent has said which schedules it holds: whatever it was told of them and does not have, or has
+    /// otherwise, it is told anew. A core that was put back to a backup has forgotten what it gave, changed
+    /// and took away since, and without this the agent would fire it for ever.
+    pub(crate) fn compare_residents(
+        &mut self,
+        id: &AgentId,
+        collected: &Collected,
+        context: &mut Context,
+    ) {
+        let (Some(mut held), Some(channel)) = (collected.schedules(), self.channels.get(id)) else {
+            return;
+        };
+        let mut wrong = Vec::new();
+        for row in channel.residents.values() {
+            let has = held.remove(&row.schedule);
+            // What it was not told yet is on its way, and so is a version that was made since.
+            let known =
+                self.schedules.of_id(row.schedule).and_then(|slot| self.schedules.get(slot));
+            let changed = row.held && known.is_some_and(|known| known.version != row.version);
+            if row.rev > collected.applied_rev || changed {
+                continue;
+            }
+            let wanted = self.schedule_row(row, id).and_then(|told| Some(told.hold?.tag));
+            if has != wanted {
+                wrong.push(row.clone());
+            }
+        }
+        let now = context.now.wall;
+        let unknown = |(schedule, _)| ResidentRow {
+            schedule,
+            rev: Revision(0),
+            version: 0,
+            from: now,
+            through: now,
+            held: false,
+        };
+        wrong.extend(held.into_iter().map(unknown));
+        for before in wrong {
+            let Some(channel) = self.channels.get_mut(id) else {
+                return;
+            };
+            let row = ResidentRow { rev: channel.desired_rev.next(), ..before };
+            channel.put_resident(row.clone());
+            context.change(Change::ResidentPut { agent: id.clone(), row });
+            self.unsent.insert(id.clone());
+        }
     }
 
     /// Every agent that holds a schedule lets go of it, for it is no more.
