@@ -14,7 +14,6 @@ use crate::board_life::Snapshot;
 use crate::disk::Disk;
 use crate::script::Armed;
 use crate::watch::Limits;
-use crate::world::EPOCH_MS;
 
 /// What the folder of an attempt says, and its supervisor.
 #[derive(Debug, Clone)]
@@ -133,6 +132,8 @@ pub struct Board {
     pub heard_ms: u64,
     pub powered: bool,
     pub booted_ms: u64,
+    /// What a right wall clock showed when the world began.
+    pub epoch_ms: i64,
     /// Which start of its kernel this is.
     pub kernel: u32,
     pub has_clock: bool,
@@ -143,7 +144,13 @@ pub struct Board {
 }
 
 impl Board {
-    pub fn new(number: usize, facts: Facts, incarnation: Incarnation, disk: Disk) -> Self {
+    pub fn new(
+        number: usize,
+        facts: Facts,
+        incarnation: Incarnation,
+        disk: Disk,
+        epoch_ms: i64,
+    ) -> Self {
         Self {
             id: format!("agent-{number}").parse().expect("an id"),
             number,
@@ -169,6 +176,7 @@ impl Board {
             heard_ms: 0,
             powered: false,
             booted_ms: 0,
+            epoch_ms,
             kernel: 0,
             has_clock: true,
             wall_offset_ms: 0,
@@ -192,7 +200,7 @@ impl Board {
     }
 
     pub fn wall(&self, now_ms: u64) -> Timestamp {
-        let true_wall = EPOCH_MS + i64::try_from(now_ms).expect("a time");
+        let true_wall = self.epoch_ms + i64::try_from(now_ms).expect("a time");
         Timestamp(true_wall + self.wall_offset_ms)
     }
 
@@ -215,7 +223,7 @@ impl Board {
 
     /// The wall clock shows 1970, and counts from there.
     pub fn forget_time(&mut self, now_ms: u64) {
-        self.wall_offset_ms = -(EPOCH_MS + i64::try_from(now_ms).expect("a time"));
+        self.wall_offset_ms = -(self.epoch_ms + i64::try_from(now_ms).expect("a time"));
     }
 
     /// The agent's process is gone; what it had not written down is gone with it.

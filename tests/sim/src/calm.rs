@@ -47,7 +47,8 @@ impl World {
     /// Looks whether everything has come to its end, and how long that takes.
     pub fn look_whether_quiet(&mut self) {
         self.replace_barred_disks();
-        let Err(unfinished) = self.quiet() else {
+        let rests = self.rest_schedules();
+        let Err(unfinished) = self.quiet().and_then(|()| rests.then_some(()).ok_or("schedules go on".to_owned())) else {
             self.note(Who::World, |_| "all is quiet".to_owned());
             self.done = true;
             return;

@@ -14,6 +14,7 @@ pub enum Stream {
     Work,
     Processes,
     Run,
+    Schedules,
 }
 
 /// A stream of chance.

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::failure::{ensure, fail};
 use crate::specs;
 use crate::trace::Who;
-use crate::world::{EPOCH_MS, World};
+use crate::world::World;
 
 /// One submission and who waits for it.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl World {
     /// A UUIDv7: its first 48 bits are the time. The last ones tell a reader which task it is.
     fn make_task_id(&mut self, index: usize) -> TaskId {
         let client = &self.clients[index];
-        let time = u128::try_from(EPOCH_MS).expect("positive") + u128::from(self.now_ms);
+        let time = u128::try_from(self.true_wall().0).expect("positive");
         let name = (client.number as u128) << describe::TRY_BITS | u128::from(client.tries);
         let rest = u128::from(self.chance.word() >> 16) << 32 | name;
         TaskId(Uuid::from_u128(time << 80 | rest))

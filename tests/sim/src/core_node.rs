@@ -7,7 +7,6 @@ use cloud_core_logic::effect::Notice;
 use cloud_core_logic::placement::Policy;
 use cloud_core_logic::{Change, Cloud, Effect, Input, invariant};
 use shared::id::CoreId;
-use shared::schedule::OnlyUtc;
 use shared::time::{Monotonic, Now, Timestamp};
 use shared::wire::Downlink;
 
@@ -19,7 +18,8 @@ use crate::maps::Maps;
 use crate::planted::planted;
 use crate::script::{Armed, CrashPoint};
 use crate::trace::Who;
-use crate::world::{EPOCH_MS, World};
+use crate::world::World;
+use crate::zones;
 
 /// What the core's monotonic clock shows when the world begins.
 const UPTIME_MS: u64 = 7_000_000;
@@ -35,6 +35,8 @@ pub struct Batch {
     effects: Vec<Effect>,
     crash: Option<Armed>,
     since_ms: u64,
+    /// What the wall clock showed when it was decided.
+    wall: Timestamp,
     /// The wait before the next try.
     wait_ms: u64,
 }
@@ -80,9 +82,8 @@ impl CoreNode {
 
 impl World {
     fn core_now(&mut self) -> Now {
-        let true_wall = EPOCH_MS + i64::try_from(self.now_ms).expect("a time");
         Now {
-            wall: Timestamp(true_wall + self.core.wall_offset_ms),
+            wall: self.true_wall().plus_ms(self.core.wall_offset_ms),
             mono: Monotonic(UPTIME_MS + self.now_ms),
             chance: self.chance.word(),
         }
@@ -98,12 +99,13 @@ impl World {
             let kept = self.core.maps.known(*task).is_some();
             ensure(kept, "an_acknowledged_submission_is_kept", || describe::task(*task));
         }
+        self.core.maps.account.rest();
         let stored = self.core.maps.stored();
         let cloud = Cloud::restore(
             stored,
             self.plan.core.clone(),
             Policy::default(),
-            Arc::new(OnlyUtc),
+            Arc::new(zones::Bundled),
             now,
         );
         self.core.cloud = Some(cloud);
@@ -235,7 +237,8 @@ impl World {
             return;
         }
         let (since_ms, wait_ms) = (self.now_ms, COMMIT_RETRY_MS.0);
-        self.core_commits(Batch { changes, effects, crash, since_ms, wait_ms });
+        let wall = now.wall;
+        self.core_commits(Batch { changes, effects, crash, since_ms, wall, wait_ms });
     }
 
     pub fn core_commits_again(&mut self, life: u64) {
@@ -254,11 +257,12 @@ impl World {
             let (life, wait_ms) = (self.core.life, batch.wait_ms);
             batch.wait_ms = (wait_ms * 2).min(COMMIT_RETRY_MS.1);
             self.core.stuck = Some(batch);
+            self.core.maps.account.rest();
             self.note(Who::Core, |_| "cannot commit: its disk is full".to_owned());
             self.after(wait_ms, Event::CoreCommit { life });
             return;
         }
-        let Batch { changes, mut effects, crash, since_ms, .. } = batch;
+        let Batch { changes, mut effects, crash, since_ms, wall, .. } = batch;
         self.tell_changes(&changes);
         for change in &changes {
             if let Change::InboxMoved { inbox, .. } = change {
@@ -266,10 +270,12 @@ impl World {
                 *taken = (*taken).max(inbox.acked);
             }
         }
-        let outcomes = self.core.maps.commit(&changes, &mut self.coverage);
+        let outcomes = self.core.maps.commit(&changes, wall, &mut self.coverage);
         for (task, settled) in outcomes {
             self.check_outcome(task, &settled);
         }
+        let turn_ms = 1_000 / self.plan.core.catch_up_per_second.max(1);
+        self.core.maps.account.look(wall, self.now_ms, turn_ms);
         self.watch_core(&changes);
         self.check_core(!changes.is_empty());
         match crash.map(|crash| crash.point) {

@@ -2,6 +2,7 @@
 //! instead of hiding behind a green result.
 
 use cloud_core_logic::Answer;
+use cloud_core_logic::firing::{FiringResult, FiringRow, SkippedBecause};
 use edge_agent_logic::Notice;
 use shared::assignment::Ending;
 use shared::task::TaskStatus;
@@ -101,6 +102,24 @@ kinds! {
     ClockTrusted "note clock trusted",
     Recovered "core recovered",
     OutcomeToldAgain "outcome told again to a backup",
+    ScheduleMade "schedule made",
+    ScheduleChanged "schedule changed",
+    ScheduleRests "schedule paused",
+    ScheduleGoesOn "schedule resumed",
+    ScheduleDeleted "schedule deleted",
+    ScheduleMoved "schedule dealt with a moment",
+    ResidentGiven "schedule given to an agent",
+    ResidentTaken "schedule taken from an agent",
+    FiredByCore "fired by the core",
+    FiredByAgent "fired by an agent",
+    FiringWaits "firing waits for an earlier one",
+    FiringOverlaps "firing skipped, overlap",
+    FiringQueueFull "firing skipped, queue full",
+    FiringReplaced "firing skipped, replaced",
+    FiringWithdrawn "firing skipped, withdrawn",
+    FiringRefused "firing skipped, refused",
+    MissedByCore "moments missed by the core",
+    MissedByAgent "moments missed by an agent",
     SpecNoop "spec noop",
     SpecExclusive "spec exclusive",
     SpecTimeout "spec timeout",
@@ -184,6 +203,24 @@ impl Coverage {
             text.push('\n');
         }
         text
+    }
+}
+
+/// What became of a moment of a schedule.
+pub fn firing_kind(row: &FiringRow) -> Kind {
+    match (&row.result, row.agent.is_some()) {
+        (FiringResult::Fired { .. }, false) => Kind::FiredByCore,
+        (FiringResult::Fired { .. }, true) => Kind::FiredByAgent,
+        (FiringResult::Queued { .. }, _) => Kind::FiringWaits,
+        (FiringResult::Missed { .. }, false) => Kind::MissedByCore,
+        (FiringResult::Missed { .. }, true) => Kind::MissedByAgent,
+        (FiringResult::Skipped { because, .. }, _) => match because {
+            SkippedBecause::Overlap => Kind::FiringOverlaps,
+            SkippedBecause::QueueFull => Kind::FiringQueueFull,
+            SkippedBecause::Replaced => Kind::FiringReplaced,
+            SkippedBecause::Withdrawn => Kind::FiringWithdrawn,
+            SkippedBecause::Refused => Kind::FiringRefused,
+        },
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Cut {
     pub faults: Option<Vec<usize>>,
     /// Only this work.
     pub work: Option<Vec<usize>>,
+    /// Only these schedules.
+    pub schedules: Option<Vec<usize>>,
     /// Nothing is lost, repeated or late.
     pub clear: bool,
     /// Another course of everything that is not planned.
@@ -36,6 +38,10 @@ impl Cut {
             plan.chaos_ms = chaos_ms;
             plan.faults.retain(|planned| planned.at_ms < chaos_ms);
             plan.work.retain(|planned| planned.at_ms < chaos_ms);
+            for schedule in &mut plan.schedules {
+                schedule.deeds.retain(|planned| planned.at_ms < chaos_ms);
+            }
+            plan.schedules.retain(|schedule| !schedule.deeds.is_empty());
             for board in &mut plan.boards {
                 board.on_at_ms = board.on_at_ms.min(chaos_ms);
             }
@@ -45,6 +51,9 @@ impl Cut {
         }
         if let Some(work) = &self.work {
             plan.work.retain(|planned| work.contains(&planned.number));
+        }
+        if let Some(schedules) = &self.schedules {
+            plan.schedules.retain(|planned| schedules.contains(&planned.number));
         }
         if self.clear {
             plan.weather = Weather { delay_ms_max: 20, ..Weather::default() };
@@ -64,6 +73,7 @@ impl fmt::Display for Cut {
             self.chaos_ms.map(|chaos_ms| format!("chaos_ms={chaos_ms}")),
             self.faults.as_ref().map(|numbers| format!("faults={}", list(numbers))),
             self.work.as_ref().map(|numbers| format!("work={}", list(numbers))),
+            self.schedules.as_ref().map(|numbers| format!("schedules={}", list(numbers))),
             self.clear.then(|| "clear".to_owned()),
             (self.salt != 0).then(|| format!("salt={}", self.salt)),
         ];
@@ -88,11 +98,12 @@ impl FromStr for Cut {
                 "chaos_ms" => cut.chaos_ms = Some(value.parse().map_err(wrong)?),
                 "faults" => cut.faults = Some(list()?),
                 "work" => cut.work = Some(list()?),
+                "schedules" => cut.schedules = Some(list()?),
                 "clear" => cut.clear = true,
                 "salt" => cut.salt = value.parse().map_err(wrong)?,
                 _ => {
                     return Err(format!(
-                        "`{word}` in a cut: write agents=, chaos_ms=, faults=, work=, clear or salt="
+                        "`{word}` in a cut: write agents=, chaos_ms=, faults=, work=, schedules=, clear or salt="
                     ));
                 }
             }
@@ -112,10 +123,11 @@ mod tests {
             chaos_ms: Some(9),
             faults: Some(vec![3, 17]),
             work: Some(vec![]),
+            schedules: Some(vec![1]),
             clear: true,
             salt: 4,
         };
-        assert_eq!(cut.to_string(), "agents=2 chaos_ms=9 faults=3,17 work= clear salt=4");
+        assert_eq!(cut.to_string(), "agents=2 chaos_ms=9 faults=3,17 work= schedules=1 clear salt=4");
         assert_eq!(cut.to_string().parse(), Ok(cut));
         assert_eq!("".parse(), Ok(Cut::default()));
         assert!("agents=x".parse::<Cut>().is_err() && "colour=red".parse::<Cut>().is_err());

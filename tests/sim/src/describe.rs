@@ -11,10 +11,17 @@ use shared::wire::{Downlink, Uplink};
 /// How many bits of a task's id count its submissions, below those of its number.
 pub const TRY_BITS: u32 = 12;
 
+/// More than there is work in any world.
+const WORK_MAX: u128 = 1_000;
+
 /// A task by the number of the work that it is: `t7`, and `t7b` where it had to be submitted anew.
 pub fn task(id: TaskId) -> String {
     let bits = id.0.as_u128();
     let number = (bits & 0xffff_ffff) >> TRY_BITS;
+    // What schedules make has no number, and almost always a large one here.
+    if number >= WORK_MAX {
+        return format!("f{number:05x}");
+    }
     match bits & ((1 << TRY_BITS) - 1) {
         0 => format!("t{number}"),
         again => {

@@ -43,6 +43,7 @@ pub enum Event {
     BrokerUp,
     Fault { planned: usize },
     Client { index: usize },
+    Deed { schedule: usize, deed: usize, tries: u32 },
     Calm,
     Look,
 }

@@ -15,9 +15,10 @@ use shared::spec::TaskSpec;
 use shared::task::{Outcome, TaskState};
 use shared::time::Timestamp;
 
-use crate::coverage::{Coverage, Kind, ending_kind, settled_kind};
+use crate::coverage::{Coverage, Kind, ending_kind, firing_kind, settled_kind};
 use crate::describe;
 use crate::failure::ensure;
+use crate::moments::Account;
 
 /// The store of a simulated core. A copy of it is a backup.
 #[derive(Debug, Clone)]
@@ -41,8 +42,23 @@ pub struct Maps {
     /// Tasks that were settled and are not kept any more, as they were: for whoever watches, and for
     /// nobody in the world.
     pruned: BTreeMap<TaskId, TaskRow>,
+    /// What became of the moments of schedules: for whoever watches, too.
+    pub account: Account,
     /// How many settled tasks are kept.
     settled_max: usize,
+}
+
+/// The tasks that a schedule made and that are not settled.
+fn made_by<'a>(
+    tasks: &'a BTreeMap<TaskId, TaskRow>,
+    unsettled: &'a BTreeSet<TaskId>,
+    schedule: ScheduleId,
+) -> impl Iterator<Item = TaskId> + 'a {
+    let its = move |task: &&TaskId| {
+        let origin = tasks.get(task).and_then(|row| row.origin.as_ref());
+        origin.is_some_and(|origin| origin.schedule == schedule)
+    };
+    unsettled.iter().filter(its).copied()
 }
 
 /// How many settled tasks a store keeps that keeps few.
@@ -65,6 +81,7 @@ impl Maps {
             credentials: BTreeMap::new(),
             recovering: false,
             pruned: BTreeMap::new(),
+            account: Account::default(),
             // Every other store, by a chance that is drawn anyway.
             settled_max: if core.0.as_u128() & 1 == 0 { SETTLED_FEW } else { usize::MAX },
         }
@@ -99,16 +116,20 @@ impl Maps {
         self
     }
 
-    /// Commits a batch. Outcomes that it recorded are given back.
+    /// Commits a batch that was decided when the wall clock showed this. Outcomes that it recorded
+    /// are given back.
     pub fn commit(
         &mut self,
         changes: &[Change],
+        wall: Timestamp,
         coverage: &mut Coverage,
     ) -> Vec<(TaskId, Outcome)> {
         let mut outcomes = Vec::new();
         for change in changes {
-            self.apply(change, coverage, &mut outcomes);
+            self.apply(change, wall, coverage, &mut outcomes);
         }
+        let Self { account, tasks, unsettled, .. } = self;
+        account.end_batch(|schedule| made_by(tasks, unsettled, schedule).next().is_some());
         self.prune(coverage);
         outcomes
     }
@@ -116,6 +137,7 @@ impl Maps {
     fn apply(
         &mut self,
         change: &Change,
+        wall: Timestamp,
         coverage: &mut Coverage,
         outcomes: &mut Vec<(TaskId, Outcome)>,
     ) {
@@ -167,7 +189,10 @@ impl Maps {
             | Change::ScheduleRemoved { .. }
             | Change::FiringPut(_)
             | Change::ResidentPut { .. }
-            | Change::ResidentRemoved { .. }) => self.apply_to_schedules(change),
+            | Change::ResidentRemoved { .. }) => {
+                coverage.count(self.schedule_kind(&change));
+                self.apply_to_schedules(change, wall);
+            }
             // What is told follows from the other changes.
             Change::Happened { .. } => {}
             Change::LateReport { .. } => coverage.count(Kind::LateReport),
@@ -178,9 +203,10 @@ impl Maps {
         }
     }
 
-    fn apply_to_schedules(&mut self, change: Change) {
+    fn apply_to_schedules(&mut self, change: Change, wall: Timestamp) {
         match change {
             Change::SchedulePut(row) => {
+                self.account.put(&row, wall);
                 let key = (row.id, row.version);
                 self.versions.insert(key, Arc::clone(&row.spec.task));
                 self.schedules.insert(row.id, *row);
@@ -199,17 +225,57 @@ impl Maps {
                 self.residents.remove(&(agent, schedule));
             }
             Change::ScheduleRemoved { schedule } => {
+                self.account.remove(schedule, wall);
                 self.schedules.remove(&schedule);
             }
-            Change::FiringPut(row) => self.put_firing(*row),
+            Change::FiringPut(row) => self.put_firing(*row, wall),
             _ => {}
         }
     }
 
-    fn put_firing(&mut self, row: FiringRow) {
+    /// What happens to schedules by a change that is one of theirs.
+    fn schedule_kind(&self, change: &Change) -> Kind {
+        match change {
+            Change::SchedulePut(row) => match self.schedules.get(&row.id) {
+                None => Kind::ScheduleMade,
+                Some(before) if before.version != row.version => Kind::ScheduleChanged,
+                Some(_) if row.paused => Kind::ScheduleRests,
+                Some(_) => Kind::ScheduleGoesOn,
+            },
+            Change::ScheduleRemoved { .. } => Kind::ScheduleDeleted,
+            Change::FiringPut(row) => firing_kind(row),
+            Change::ResidentPut { row, .. } if row.held => Kind::ResidentGiven,
+            Change::ResidentPut { .. } => Kind::ResidentTaken,
+            _ => Kind::ScheduleMoved,
+        }
+    }
+
+    fn put_firing(&mut self, row: FiringRow, wall: Timestamp) {
+        if let FiringResult::Fired { task } = &row.result {
+            self.check_made(*task, &row);
+        }
+        if row.agent.is_none() {
+            let made = made_by(&self.tasks, &self.unsettled, row.schedule);
+            let others = made.filter(|task| !matches!(row.result, FiringResult::Fired { task: it } if it == *task));
+            let others = others.count();
+            self.account.firing(&row, others, wall);
+        }
         let waits = |row: &FiringRow| matches!(row.result, FiringResult::Queued { .. });
         let before = self.firings.insert((row.schedule, row.at, row.agent.clone()), row);
         ensure(before.as_ref().is_none_or(waits), "a_moment_is_dealt_with_once", String::new);
+    }
+
+    /// A task is of the moment and the version of the schedule that made it.
+    fn check_made(&self, task: TaskId, row: &FiringRow) {
+        let made = self.tasks.get(&task);
+        let origin = made.and_then(|made| made.origin.as_ref());
+        let of = origin.map(|origin| (origin.schedule, origin.at, origin.version));
+        let firing = (row.schedule, row.at, row.version);
+        ensure(of == Some(firing), "a_task_is_of_the_moment_that_made_it", || format!("{row:?}"));
+        let version = self.versions.get(&(row.schedule, row.version));
+        let run = made.map(|made| &made.spec.run);
+        let runs = version.is_none_or(|task| Some(&task.run) == run);
+        ensure(runs, "a_firing_runs_what_its_version_says", || format!("{row:?}"));
     }
 
     /// The firings that wait.

@@ -12,6 +12,7 @@ use shared::label::Labels;
 use shared::wire::uplink::Facts;
 
 use crate::chance::{Chance, Stream};
+use crate::schedules::{self, PlannedSchedule};
 use crate::script::{self, PlannedFault, PlannedWork};
 
 /// The worst clocks that leases are safe with run this wrong, in millionths.
@@ -56,6 +57,9 @@ pub struct Plan {
     pub boards: Vec<BoardPlan>,
     pub faults: Vec<PlannedFault>,
     pub work: Vec<PlannedWork>,
+    /// What a right wall clock shows when it begins, in milliseconds since 1970.
+    pub epoch_ms: i64,
+    pub schedules: Vec<PlannedSchedule>,
     pub core: CoreSettings,
     pub agent: AgentSettings,
 }
@@ -87,11 +91,14 @@ impl Plan {
             boards: (0..agents).map(|number| board(seed, number, chaos_ms, slow)).collect(),
             faults: Vec::new(),
             work: Vec::new(),
+            epoch_ms: 0,
+            schedules: Vec::new(),
             core: core_settings(&mut chance, slow),
             agent: agent_settings(&mut chance),
         };
         plan.faults = script::faults(&mut Chance::new(seed, Stream::Faults, 0), &plan);
         plan.work = script::work(&mut Chance::new(seed, Stream::Work, 0), &plan, tasks_max);
+        (plan.epoch_ms, plan.schedules) = schedules::schedules(&plan);
         plan
     }
 }
@@ -158,6 +165,7 @@ fn board(seed: u64, number: usize, chaos_ms: u64, slow: bool) -> BoardPlan {
         arch: "aarch64".to_owned(),
         capacity,
         tasks_max: u32::try_from(chance.between(1, 8)).expect("small"),
+        schedules_max: 4,
         runtimes: vec!["exec".to_owned(), "noop".to_owned()],
         ..Facts::default()
     };
@@ -195,6 +203,9 @@ impl fmt::Display for Plan {
             weather.delay_ms_max,
             if self.encoded { "; messages as bytes" } else { "" }
         )?;
+        for schedule in &self.schedules {
+            writeln!(f, "  {}", schedule.words())?;
+        }
         if self.slow {
             writeln!(f, "  work, silence and patience are measured in minutes")?;
         }

@@ -48,6 +48,8 @@ impl Shrinker {
         self.fewer_agents();
         self.fewer(|cut| &mut cut.faults, |plan| plan.faults.iter().map(|it| it.number).collect());
         self.fewer(|cut| &mut cut.work, |plan| plan.work.iter().map(|it| it.number).collect());
+        let schedules = |plan: &Plan| plan.schedules.iter().map(|it| it.number).collect();
+        self.fewer(|cut| &mut cut.schedules, schedules);
         self.try_cut(Cut { clear: true, ..self.best.cut.clone() });
         self.best.cut != before && self.best.runs < RUNS_MAX
     }

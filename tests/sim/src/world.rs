@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::id::{AgentId, AssignmentId, CoreId, Incarnation, Sequence, Session, TaskId};
+use shared::time::Timestamp;
 
 use crate::board::Board;
 use crate::chance::{Chance, Stream};
@@ -15,7 +16,7 @@ use crate::plan::Plan;
 use crate::trace::{Detail, Trace, Who};
 use crate::watch::Watch;
 
-/// The wall time at which every world begins, milliseconds since 1970.
+/// The wall time at which most worlds begin, and none earlier, milliseconds since 1970.
 pub const EPOCH_MS: i64 = 1_800_000_000_000;
 
 /// A simulated world.
@@ -100,7 +101,13 @@ impl World {
             self.at(self.plan.faults[planned].at_ms, Event::Fault { planned });
         }
         self.furnish_clients();
+        self.furnish_keepers();
         self.after(self.plan.chaos_ms, Event::Calm);
+    }
+
+    /// What a right wall clock shows now.
+    pub fn true_wall(&self) -> Timestamp {
+        Timestamp(self.plan.epoch_ms).plus_ms(i64::try_from(self.now_ms).expect("a time"))
     }
 
     /// Lets something happen after a time.
@@ -195,6 +202,7 @@ impl World {
             Event::BrokerUp => self.broker_comes_up(),
             Event::Fault { planned } => self.strike(planned),
             Event::Client { index } => self.client_asks(index),
+            Event::Deed { schedule, deed, tries } => self.do_deed(schedule, deed, tries),
             Event::Calm => self.calm_down(),
             Event::Look => self.look_whether_quiet(),
         }
