@@ -420,3 +420,78 @@ fn one_that_does_not_say_what_it_holds_is_left_alone() {
     let effects = world.hello(&mut a);
     assert_eq!(told(&effects, &a).len(), 1, "it has lost what it was told");
 }
+
+#[test]
+fn what_an_agent_fired_is_taken_after_the_core_has_taken_the_schedule_over() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({})));
+    let task = json!({"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}}, "priority": 7});
+    put(&mut world, &resident(json!({"task": task, "resident": false})));
+    let (first, second) = (Timestamp(1_200_000), Timestamp(1_500_000));
+    let (one, two) = (made(&world, &a, first), made(&world, &a, second));
+    let schedule = row(&world).id;
+    world.wall = 1_600_000;
+    world.restart();
+    world.hello(&mut a);
+    world.report(&mut a, one, fired(schedule, 1, first));
+    assert_eq!(state(&world, one), Some(TaskStatus::Assigned));
+    assert_eq!(world.maps.tasks[&one.task].spec.priority, 50);
+    // And after it was given back: of the version that ran.
+    put(&mut world, &resident(json!({"task": task})));
+    world.report(&mut a, two, fired(schedule, 1, second));
+    assert_eq!(world.maps.tasks[&two.task].spec.priority, 50);
+}
+
+#[test]
+fn an_agent_is_not_told_to_run_what_it_fired() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    put(&mut world, &resident(json!({})));
+    let moment = Timestamp(1_200_000);
+    let id = made(&world, &a, moment);
+    let schedule = row(&world).id;
+    world.wall = 1_300_000;
+    let at = Timestamp(world.wall);
+    let report = a.queue(id, at, fired(schedule, 1, moment));
+    let effects = world.say(&a, report);
+    let told: Vec<_> = sent_to(&effects, &a.id).flat_map(|desired| desired.rows.clone()).collect();
+    assert!(told.is_empty(), "it may be over: {told:?}");
+    // What is tried again it does not know of.
+    world.report(&mut a, id, finished(End::Exited { code: 3 }));
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        let effects = world.pass(1_000);
+        told.extend(sent_to(&effects, &a.id).flat_map(|desired| desired.rows.clone()));
+        world.beat(&mut a);
+    }
+    assert!(told.iter().any(|row| row.assignment.attempt == Attempt(2)), "{told:?}");
+}
+
+#[test]
+fn one_that_agents_count_from_its_end_is_never_due_in_the_core() {
+    let mut world = World::new();
+    let mut a = shop("a");
+    world.hello(&mut a);
+    let trigger = json!({"interval_s": 60, "after_end": true});
+    put(&mut world, &resident(json!({"trigger": trigger})));
+    let moment = Timestamp(world.wall);
+    let id = made(&world, &a, moment);
+    let schedule = row(&world).id;
+    world.report(&mut a, id, fired(schedule, 1, moment));
+    world.report(&mut a, id, finished(End::Exited { code: 0 }));
+    // Others go on when it would be.
+    put(
+        &mut world,
+        &json!({"name": "tick", "trigger": {"interval_s": 10}, "overlap": "allow",
+        "task": {"run": {"noop": {}}}}),
+    );
+    let before = world.maps.tasks.len();
+    for _ in 0..300 {
+        world.pass(1_000);
+        world.beat(&mut a);
+    }
+    assert_eq!(world.maps.tasks.len(), before + 30);
+}

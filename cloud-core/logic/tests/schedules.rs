@@ -286,6 +286,30 @@ fn by_hand_it_fires_now_and_its_moments_stay() {
 }
 
 #[test]
+fn by_hand_it_never_takes_a_moment_that_is_another_firings() {
+    let mut world = World::new();
+    // At its own moment, to the millisecond.
+    let at = Timestamp(world.wall).plus_ms(123);
+    let anchored = json!({"interval_s": 60, "anchor": at.to_string()});
+    put(&mut world, &every_minute(json!({"overlap": "allow", "trigger": anchored})));
+    world.wall += 123;
+    operate(&mut world, "tick", ScheduleOperation::Fire);
+    assert_eq!(firings(&world).len(), 2);
+    // By a clock that was set back, before a restart and after it.
+    world.wall -= 40_123;
+    for _ in 0..3 {
+        operate(&mut world, "tick", ScheduleOperation::Fire);
+        world.restart();
+        world.wall += 1;
+    }
+    assert_eq!(firings(&world).len(), 5);
+    assert_eq!(world.maps.tasks.len(), 5);
+    world.wall += 40_000;
+    world.pass(2 * MINUTE_MS);
+    assert_eq!(firings(&world).len(), 6);
+}
+
+#[test]
 fn after_the_end_of_a_task_the_next_is_counted_from_there() {
     let document = json!({
         "name": "again", "trigger": {"interval_s": 60, "after_end": true},

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shared::id::{AgentId, AssignmentId, Revision};
+use shared::id::{AgentId, AssignmentId, Attempt, Revision, TaskId};
 use shared::schedule::jitter_ms;
 use shared::time::Timestamp;
 use shared::trace::{Span, SpanId, TraceContext};
@@ -158,7 +158,7 @@ impl Cloud {
     fn told_row(&self, row: Row<'_>, agent: &AgentId) -> ToldRow {
         match row {
             Row::Assignment(row) => {
-                let told = Told::Assignment(self.message_row(row));
+                let told = Told::Assignment(self.message_row(row, agent));
                 ToldRow { rev: row.rev, bytes: self.size_of(row), told }
             }
             Row::Schedule(row) => {
@@ -243,13 +243,15 @@ impl Cloud {
 
     /// A row as the agent is told. A live row's task is in the working set; one that were not
     /// would have nothing to run, and is left out. So is a stray: an agent that holds it need not
-    /// be told, and one that never heard of it must not begin it now.
-    fn message_row(&self, row: &WantedRow) -> Option<DesiredRow> {
+    /// be told, and one that never heard of it must not begin it now. Nor is what an agent made of a
+    /// schedule of its own told to it: it may be over there already, and must not begin again.
+    fn message_row(&self, row: &WantedRow, agent: &AgentId) -> Option<DesiredRow> {
         let want = match row.wanted {
             Wanted::Stop { reason } => Want::Stop { reason },
             Wanted::Run => {
                 let task = self.tasks.get(&row.assignment.task)?;
-                if task.current() != Some(row.assignment) {
+                let own = self.is_own_firing(&task.row, row.assignment, agent);
+                if task.current() != Some(row.assignment) || own {
                     return None;
                 }
                 let trace = trace_of(&task.row, row.assignment);
@@ -257,6 +259,15 @@ impl Cloud {
             }
         };
         Some(DesiredRow { rev: row.rev, assignment: row.assignment, want })
+    }
+
+    /// Whether an agent made this attempt of a moment of a schedule that it holds.
+    fn is_own_firing(&self, row: &LiveRow, id: AssignmentId, agent: &AgentId) -> bool {
+        let (Some(origin), Some(channel)) = (&row.origin, self.channels.get(agent)) else {
+            return false;
+        };
+        let made = TaskId::of_firing(origin.schedule, origin.at, channel.inbox.incarnation);
+        id == AssignmentId { task: made, attempt: Attempt(1) }
     }
 
     /// All an agent needs to know to run a task.

@@ -174,10 +174,14 @@ impl Cloud {
         }
     }
 
-    /// A schedule that counts from the end of its last task counts from now, if that is over.
+    /// A schedule that counts from the end of its last task counts from now, if that is over. One
+    /// that agents fire is counted by them, and never due here.
     pub(crate) fn count_from_end(&mut self, slot: Slot, context: &mut Context) {
         let busy = self.schedules.active.contains_key(&slot);
-        let Some(schedule) = self.schedules.get(slot).filter(|it| !busy && !it.paused) else {
+        let counts = |schedule: &&Schedule| {
+            !busy && !schedule.paused && schedule.template.resident.is_none()
+        };
+        let Some(schedule) = self.schedules.get(slot).filter(counts) else {
             return;
         };
         let now = context.now.wall;
@@ -308,20 +312,23 @@ impl Cloud {
         let Some(schedule) = self.schedules.get(slot) else {
             return now;
         };
-        let timed = schedule.template.event.is_none();
+        let timetable = Arc::clone(&schedule.timetable);
+        let due = self.schedules.due_of(slot);
         let mut at = match schedule.last_event {
             last if last >= now => last.plus_ms(1),
             _ => now,
         };
-        // The clock's moments are whole seconds.
-        if timed && at.0 % 1_000 == 0 {
+        // A moment of its own will come by itself.
+        while timetable.next(at.plus_ms(-1)) == Some(at) || due == Some(at) {
             at = at.plus_ms(1);
         }
+        // By the clock, nothing that is still to come is dealt with; by events, everything up to here
+        // is. What lies ahead of a clock that was set back is to be known after a restart, too.
+        let bare = timetable.next(schedule.through).is_none_or(|next| next > at);
         if let Some(schedule) = self.schedules.get_mut(slot) {
             schedule.last_event = at;
         }
-        // By the clock, nothing is dealt with by an event; by events, everything up to it is.
-        if !timed {
+        if !timetable.is_timed() || (at > now && bare) {
             self.deal_with_moments_to(slot, at, context);
         }
         at
@@ -369,7 +376,7 @@ impl Cloud {
         let slot = self.schedules.put(row, timetable);
         match row.spec.resident {
             Some(_) => self.residents.put(slot, row, zone),
-            None => drop(self.residents.remove(slot)),
+            None => self.residents.retire(slot),
         }
         slot
     }

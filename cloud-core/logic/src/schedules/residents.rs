@@ -37,14 +37,16 @@ pub struct ResidentRow {
     pub held: bool,
 }
 
+/// What the versions of a schedule make, the latest last.
+type Versions = VecDeque<(u32, Arc<TaskSpec>)>;
+
 /// A resident schedule as agents are told of it.
 #[derive(Debug)]
 pub(crate) struct Resident {
     pub(crate) spec: Arc<ScheduleSpec>,
     pub(crate) created_at: Timestamp,
     pub(crate) zone: Option<Zone>,
-    /// What its versions make, the latest last.
-    versions: VecDeque<(u32, Arc<TaskSpec>)>,
+    versions: Versions,
     /// Who is to hold it.
     pub(crate) holders: BTreeSet<AgentId>,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Resident {
 #[derive(Debug, Default)]
 pub(crate) struct Residents {
     by_slot: BTreeMap<Slot, Resident>,
+    /// What the versions of those make that the core fires now: agents may still tell of firings.
+    former: BTreeMap<Slot, Versions>,
     reach: Reach,
     /// Those of which the fleet is to be gone through, each behind an agent.
     pub(crate) pending: VecDeque<(Slot, Option<AgentId>)>,
@@ -81,7 +85,7 @@ impl Residents {
         let before = self.by_slot.remove(&slot);
         let (mut versions, holders) = match before {
             Some(before) => (before.versions, before.holders),
-            None => (VecDeque::new(), BTreeSet::new()),
+            None => (self.former.remove(&slot).unwrap_or_default(), BTreeSet::new()),
         };
         let known = versions.back().is_some_and(|(version, _)| *version == row.version);
         if !known {
@@ -99,11 +103,13 @@ impl Residents {
 
     /// Takes up what an earlier version made.
     pub(crate) fn put_version(&mut self, slot: Slot, version: u32, task: Arc<TaskSpec>) {
-        if let Some(resident) = self.by_slot.get_mut(&slot) {
-            let at = resident.versions.partition_point(|(known, _)| *known < version);
-            if resident.versions.get(at).is_none_or(|(known, _)| *known != version) {
-                resident.versions.insert(at, (version, task));
-            }
+        let versions = match self.by_slot.get_mut(&slot) {
+            Some(resident) => &mut resident.versions,
+            None => self.former.entry(slot).or_default(),
+        };
+        let at = versions.partition_point(|(known, _)| *known < version);
+        if versions.get(at).is_none_or(|(known, _)| *known != version) {
+            versions.insert(at, (version, task));
         }
     }
 
@@ -113,17 +119,31 @@ impl Residents {
         self.pending.push_back((slot, None));
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Resident> {
+    /// The core fires a schedule from now on. What agents fired of it before they hear of that is
+    /// still to be told.
+    pub(super) fn retire(&mut self, slot: Slot) {
+        if let Some(before) = self.take(slot) {
+            self.former.insert(slot, before.versions);
+        }
+    }
+
+    /// A schedule is no more.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.take(slot);
+        self.former.remove(&slot);
+    }
+
+    fn take(&mut self, slot: Slot) -> Option<Resident> {
         self.pending.retain(|(pending, _)| *pending != slot);
         self.reach.remove(slot);
         self.by_slot.remove(&slot)
     }
-}
 
-impl Resident {
-    /// What a version makes; what the latest does, if that one is forgotten.
-    pub(crate) fn task_of(&self, version: u32) -> Arc<TaskSpec> {
-        let found = self.versions.iter().find(|(known, _)| *known == version);
-        found.map_or_else(|| Arc::clone(&self.spec.task), |(_, task)| Arc::clone(task))
+    /// What a version makes that an agent fired; what the latest does, if that one is forgotten.
+    pub(super) fn task_of(&self, slot: Slot, version: u32) -> Option<Arc<TaskSpec>> {
+        let held = self.by_slot.get(&slot).map(|resident| &resident.versions);
+        let versions = held.or_else(|| self.former.get(&slot))?;
+        let found = versions.iter().find(|(known, _)| *known == version);
+        found.or(versions.back()).map(|(_, task)| Arc::clone(task))
     }
 }

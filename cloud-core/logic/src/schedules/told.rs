@@ -187,7 +187,7 @@ impl Cloud {
         if moment <= row.through || moment.since_ms(now) > AHEAD_MS_MAX {
             return None;
         }
-        let mut spec = TaskSpec::clone(&self.residents.get(slot)?.task_of(version));
+        let mut spec = TaskSpec::clone(&*self.residents.task_of(slot, version)?);
         spec.place.agents = vec![agent.clone()];
         spec.disconnect.replace = false;
         Some((slot, spec))

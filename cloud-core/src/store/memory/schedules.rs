@@ -46,17 +46,13 @@ impl State {
         }
         self.put(|state| &mut state.schedules, row.id, row.clone(), undo);
         let before = self.versions.clone();
-        match row.spec.resident {
-            None => self.versions.retain(|(schedule, _), _| *schedule != row.id),
-            Some(_) => {
-                self.versions.insert((row.id, row.version), Arc::clone(&row.spec.task));
-                let oldest = row.version.saturating_sub(VERSIONS_MAX as u32);
-                let is_old = |(schedule, version): (ScheduleId, u32)| {
-                    schedule == row.id && version <= oldest
-                };
-                self.versions.retain(|key, _| !is_old(*key));
-            }
+        if row.spec.resident.is_some() {
+            self.versions.insert((row.id, row.version), Arc::clone(&row.spec.task));
         }
+        let oldest = row.version.saturating_sub(VERSIONS_MAX as u32);
+        let is_old =
+            |(schedule, version): (ScheduleId, u32)| schedule == row.id && version <= oldest;
+        self.versions.retain(|key, _| !is_old(*key));
         undo.0.push(Box::new(move |state| state.versions = before));
         Ok(())
     }

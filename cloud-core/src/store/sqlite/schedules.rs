@@ -114,19 +114,17 @@ pub(super) fn put(connection: &Connection, row: &ScheduleRow) -> Result<()> {
     put_version(connection, row)
 }
 
-/// Keeps what this version of a resident schedule makes, and those before it up to a bound.
+/// Keeps what this version makes if agents fire it, and those before it up to a bound, also when the
+/// core fires this one: agents may still tell of them.
 fn put_version(connection: &Connection, row: &ScheduleRow) -> Result<()> {
-    if row.spec.resident.is_none() {
-        let sql = "DELETE FROM schedule_versions WHERE schedule = $1";
-        connection.prepare_cached(sql)?.execute([blob(&row.id)])?;
-        return Ok(());
+    if row.spec.resident.is_some() {
+        connection
+            .prepare_cached(
+                "INSERT INTO schedule_versions (schedule, version, task) VALUES ($1, $2, $3) \
+                 ON CONFLICT (schedule, version) DO UPDATE SET task = excluded.task",
+            )?
+            .execute(params![blob(&row.id), row.version, json(&row.spec.task)?])?;
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO schedule_versions (schedule, version, task) VALUES ($1, $2, $3) \
-             ON CONFLICT (schedule, version) DO UPDATE SET task = excluded.task",
-        )?
-        .execute(params![blob(&row.id), row.version, json(&row.spec.task)?])?;
     let oldest = row.version.saturating_sub(VERSIONS_MAX as u32);
     let sql = "DELETE FROM schedule_versions WHERE schedule = $1 AND version <= $2";
     connection.prepare_cached(sql)?.execute(params![blob(&row.id), oldest])?;
