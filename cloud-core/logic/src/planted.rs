@@ -52,6 +52,10 @@ mod on {
         BackupCountsOn "a core put back to a backup gives the numbers of attempts again",
         NeverSentAgain "desired state is never sent again",
         FiringForgotten "a restart of the core forgets which moments of schedules were dealt with",
+        CursorGoesBack "moments of schedules come again when the clock of the core is set back",
+        EditLooksBack "a schedule that was changed fires for moments before the change",
+        DeletedStays "agents are not told that a schedule is deleted",
+        SuccessorTooEarly "a firing that replaces another begins before that has ended",
         SilenceExcused "an exclusive task is placed again although its agent may still run it",
     }
 

@@ -52,6 +52,11 @@ mod on {
         AgeByAnyClock "kept outcomes grow old by a clock that is not believed",
         FiredTwice "how far a schedule has come is not written down, and its moments fire again after a restart",
         MissedForgotten "moments that were missed are dealt with and never told",
+        VersionMistold "a firing of one version is told as one of the next",
+        QueueForgotten "a firing that waits is lost over a restart of the agent",
+        MissedAllRun "moments that an agent missed all run, whatever the rule",
+        FoldTwice "what clocks show twice fires twice on an agent, whatever the rule",
+        EditLooksBack "a changed schedule fires for moments before the change",
         RunningBegunAgain "what was found running is begun again",
     }
 

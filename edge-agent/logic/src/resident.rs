@@ -2,14 +2,19 @@
 //! [`Standing`] moves in the step that makes an attempt of a moment and reports it: so each moment
 //! fires once, whenever the power fails.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::id::{AssignmentId, ScheduleId};
-use shared::schedule::{Rules, Timetable, TimetableError, Trigger, Window, Zone, Zones};
+use shared::schedule::{
+    CronTrigger, Dst, Rules, Timetable, TimetableError, Trigger, Window, Zone, Zones,
+};
 use shared::time::{Monotonic, Now, Stamp, Timestamp};
 use shared::wire::downlink::ResidentSchedule;
+
+use crate::planted::planted;
 
 /// A resident schedule, as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +86,11 @@ pub fn timetable(hold: &ResidentSchedule) -> Result<Timetable, Unusable> {
         exclude_days: hold.exclude_days.clone(),
     };
     let zones = ThisZone(hold.zone.as_ref());
-    Ok(Timetable::new(&hold.trigger, &window, hold.created_at, &zones)?)
+    let mut trigger = Cow::Borrowed(&hold.trigger);
+    if let (Trigger::Cron(cron), true) = (&hold.trigger, planted!(FoldTwice)) {
+        trigger = Cow::Owned(Trigger::Cron(CronTrigger { dst: Some(Dst::Twice), ..cron.clone() }));
+    }
+    Ok(Timetable::new(&trigger, &window, hold.created_at, &zones)?)
 }
 
 /// The first moment that is not dealt with, if one comes.
@@ -166,6 +175,9 @@ impl Residents {
             // What passed before this start of the board nobody measured.
             if standing.since.board != board || standing.since.mono_ms > now.mono.0 {
                 standing.since = Stamp { board, mono_ms: now.mono.0, trusted: false };
+            }
+            if planted!(QueueForgotten) {
+                standing.queue.clear();
             }
             if let Ok(resident) = Resident::new(hold, standing) {
                 residents.held.insert(schedule, resident);

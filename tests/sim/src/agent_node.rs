@@ -14,6 +14,7 @@ use crate::describe;
 use crate::event::Event;
 use crate::failure::{ensure, fail};
 use crate::planted::planted;
+use crate::residents::Clock;
 use crate::script::{Armed, CrashPoint};
 use crate::trace::Who;
 use crate::world::World;
@@ -67,6 +68,7 @@ impl World {
             return;
         }
         let (mut changes, mut effects) = (Vec::new(), Vec::new());
+        let believed = self.boards[at].believes();
         while let Some(input) = self.boards[at].inputs.pop_front() {
             let chance = self.chance.word();
             let board = &mut self.boards[at];
@@ -81,6 +83,9 @@ impl World {
             changes.extend(outcome.changes);
             effects.extend(outcome.effects);
         }
+        let board = &self.boards[at];
+        let trusted = Some(believed).filter(|before| *before == board.believes());
+        let clock = Clock { wall: board.wall(self.now_ms), trusted };
         let armed = &mut self.boards[at].armed;
         let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
         if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
@@ -91,7 +96,7 @@ impl World {
             self.agent_dies(at, crash);
             return;
         }
-        self.agent_commits(at, Batch { changes, effects, crash, tries: 0 });
+        self.agent_commits(at, Batch { changes, effects, crash, clock, tries: 0 });
     }
 
     fn agent_dies(&mut self, at: usize, crash: Option<Armed>) {
@@ -129,8 +134,9 @@ impl World {
         for change in &batch.changes {
             self.detail(Who::Board(at), |_| format!("writes {change:?}"));
         }
-        let Batch { changes, mut effects, crash, tries } = batch;
+        let Batch { changes, mut effects, crash, clock, tries } = batch;
         self.watch_agent(at, &changes);
+        self.watch_shelf(at, &changes, clock);
         self.boards[at].disk.commit(changes);
         self.check_outbox(at);
         match crash.map(|crash| crash.point) {

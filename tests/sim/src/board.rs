@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use edge_agent_logic::clock::Trust;
 use edge_agent_logic::input::ProcessEnd;
 use edge_agent_logic::{Agent, Change, Effect, Input};
 use shared::id::{AgentId, AssignmentId, Incarnation};
@@ -12,6 +13,7 @@ use shared::wire::uplink::{Facts, Gone};
 
 use crate::board_life::Snapshot;
 use crate::disk::Disk;
+use crate::residents::Clock;
 use crate::script::Armed;
 use crate::watch::Limits;
 
@@ -93,6 +95,8 @@ pub struct Batch {
     pub changes: Vec<Change>,
     pub effects: Vec<Effect>,
     pub crash: Option<Armed>,
+    /// The clock when it was decided.
+    pub clock: Clock,
     /// How often its commit was tried.
     pub tries: u32,
 }
@@ -206,6 +210,11 @@ impl Board {
 
     pub fn now(&self, now_ms: u64, chance: u64) -> Now {
         Now { wall: self.wall(now_ms), mono: self.mono(now_ms), chance }
+    }
+
+    /// Whether its agent believes its wall clock.
+    pub fn believes(&self) -> bool {
+        self.agent.as_ref().is_some_and(|agent| agent.clock().trust() == Trust::Trusted)
     }
 
     /// What lies in the folders of attempts on a copy of this disk: whatever ran, ran elsewhere.

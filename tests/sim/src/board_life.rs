@@ -41,7 +41,8 @@ impl World {
         let planned = &self.plan.boards[number];
         let incarnation = Incarnation(self.chance.uuid());
         let disk = Disk::new(incarnation, disk);
-        let mut board = Board::new(number, planned.facts.clone(), incarnation, disk, self.plan.epoch_ms);
+        let mut board =
+            Board::new(number, planned.facts.clone(), incarnation, disk, self.plan.epoch_ms);
         board.drift_ppm = planned.drift_ppm;
         board.has_clock = planned.has_clock;
         if planned.on_at_ms > LATE_MS {
@@ -263,8 +264,7 @@ impl World {
         }
         let disk = original.disk.copy(number);
         let (facts, incarnation) = (original.facts.clone(), original.incarnation);
-        let mut copy =
-            Board::new(original.number, facts, incarnation, disk, self.plan.epoch_ms);
+        let mut copy = Board::new(original.number, facts, incarnation, disk, self.plan.epoch_ms);
         copy.copy = true;
         copy.credential = original.credential;
         copy.attempts = original.attempts_elsewhere();

@@ -1,5 +1,7 @@
 //! The end of the faults: everything is made whole again, and must then come to rest.
 
+use std::collections::BTreeSet;
+
 use cloud_core_logic::fleet::Agent;
 use cloud_core_logic::input::Operation;
 use shared::api::AgentStatus;
@@ -48,7 +50,9 @@ impl World {
     pub fn look_whether_quiet(&mut self) {
         self.replace_barred_disks();
         let rests = self.rest_schedules();
-        let Err(unfinished) = self.quiet().and_then(|()| rests.then_some(()).ok_or("schedules go on".to_owned())) else {
+        let Err(unfinished) =
+            self.quiet().and_then(|()| rests.then_some(()).ok_or("schedules go on".to_owned()))
+        else {
             self.note(Who::World, |_| "all is quiet".to_owned());
             self.done = true;
             return;
@@ -98,6 +102,7 @@ impl World {
             return Err("the core waits for its agents".to_owned());
         }
         self.boards_are_quiet()?;
+        self.hold_what_they_should()?;
         let Some(cloud) = &self.core.cloud else {
             return Err("the core is down".to_owned());
         };
@@ -123,6 +128,23 @@ impl World {
         let facts = board.agent.as_ref().map(|it| it.facts());
         if facts.is_some_and(|facts| facts.position != agent.facts.position) {
             return Err(format!("{} is thought to be elsewhere", agent.id));
+        }
+        Ok(())
+    }
+
+    /// What agents hold of schedules is what the core wants of them.
+    fn hold_what_they_should(&self) -> Result<(), String> {
+        for board in self.boards.iter().filter(|board| !board.retired) {
+            let residents = self.core.maps.residents.iter();
+            let its = residents.filter(|((agent, _), row)| *agent == board.id && row.held);
+            let wanted: BTreeSet<_> =
+                its.map(|((_, schedule), row)| (*schedule, row.version)).collect();
+            let agent = board.agent.as_ref().ok_or(format!("{} is down", board.id))?;
+            let held: BTreeSet<_> =
+                agent.schedules().map(|(schedule, version, _)| (schedule, version)).collect();
+            if held != wanted {
+                return Err(format!("{} holds {held:?}, wanted {wanted:?}", board.id));
+            }
         }
         Ok(())
     }

@@ -137,6 +137,7 @@ impl World {
         self.crash_core();
         self.note(Who::Core, |_| "is put back to a backup".to_owned());
         self.watch_restored(&backup);
+        self.watch_restored_firings(&backup);
         self.core.maps = backup.restored(id);
         // Whom it let in since then it does not know. In a fleet that was full, agents that it
         // remembers might find no place any more.
@@ -277,6 +278,7 @@ impl World {
         let turn_ms = 1_000 / self.plan.core.catch_up_per_second.max(1);
         self.core.maps.account.look(wall, self.now_ms, turn_ms);
         self.watch_core(&changes);
+        self.watch_arrivals(&changes, wall);
         self.check_core(!changes.is_empty());
         match crash.map(|crash| crash.point) {
             Some(CrashPoint::AfterCommit) => {

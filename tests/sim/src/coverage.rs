@@ -118,6 +118,7 @@ kinds! {
     FiringReplaced "firing skipped, replaced",
     FiringWithdrawn "firing skipped, withdrawn",
     FiringRefused "firing skipped, refused",
+    FiredWithoutDate "fired by an agent without the date",
     MissedByCore "moments missed by the core",
     MissedByAgent "moments missed by an agent",
     SpecNoop "spec noop",

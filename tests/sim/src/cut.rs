@@ -127,7 +127,10 @@ mod tests {
             clear: true,
             salt: 4,
         };
-        assert_eq!(cut.to_string(), "agents=2 chaos_ms=9 faults=3,17 work= schedules=1 clear salt=4");
+        assert_eq!(
+            cut.to_string(),
+            "agents=2 chaos_ms=9 faults=3,17 work= schedules=1 clear salt=4"
+        );
         assert_eq!(cut.to_string().parse(), Ok(cut));
         assert_eq!("".parse(), Ok(Cut::default()));
         assert!("agents=x".parse::<Cut>().is_err() && "colour=red".parse::<Cut>().is_err());

@@ -9,6 +9,7 @@ use shared::id::{Incarnation, Sequence};
 use shared::wire::uplink::NumberedReport;
 
 use crate::planted::planted;
+use crate::residents::Shelf;
 
 /// The board's disk.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Disk {
     /// What is certainly on it, and the batches since, while there are any that may be lost.
     synced: Option<MemoryStore>,
     unsynced: Vec<Vec<Change>>,
+    /// What became of schedules on it: for whoever watches.
+    pub shelf: Shelf,
     /// Tells this disk from any other, a copy of it included.
     pub number: u64,
     /// Until when no commit works.
@@ -50,6 +53,7 @@ impl Disk {
             store: MemoryStore::new(incarnation),
             synced: None,
             unsynced: Vec::new(),
+            shelf: Shelf::default(),
             number,
             full_until_ms: 0,
             low_until_ms: 0,

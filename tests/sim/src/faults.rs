@@ -52,7 +52,10 @@ impl World {
             Fault::CoreDiskFull => {
                 self.core.disk_full_until_ms = self.now_ms + chance.spread(50, 30_000);
             }
-            Fault::CoreClockJump => self.core.wall_offset_ms = jump(&mut chance),
+            Fault::CoreClockJump => {
+                self.core.wall_offset_ms = jump(&mut chance);
+                self.arrivals.clock_was_wrong = true;
+            }
             Fault::CoreLinkDown => {
                 self.core_link_held = true;
                 self.core_link_goes_down();

@@ -32,6 +32,7 @@ pub mod planted;
 pub mod planting;
 mod processes;
 pub mod report;
+mod residents;
 pub mod runs;
 pub mod schedules;
 pub mod script;

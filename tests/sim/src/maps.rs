@@ -256,13 +256,22 @@ impl Maps {
         }
         if row.agent.is_none() {
             let made = made_by(&self.tasks, &self.unsettled, row.schedule);
-            let others = made.filter(|task| !matches!(row.result, FiringResult::Fired { task: it } if it == *task));
+            let others = made.filter(
+                |task| !matches!(row.result, FiringResult::Fired { task: it } if it == *task),
+            );
             let others = others.count();
             self.account.firing(&row, others, wall);
         }
         let waits = |row: &FiringRow| matches!(row.result, FiringResult::Queued { .. });
-        let before = self.firings.insert((row.schedule, row.at, row.agent.clone()), row);
-        ensure(before.as_ref().is_none_or(waits), "a_moment_is_dealt_with_once", String::new);
+        let key = (row.schedule, row.at, row.agent.clone());
+        let before = self.firings.insert(key.clone(), row);
+        // An agent whose clock ran ahead goes back, and may pass over a moment again.
+        let fired = |row: &FiringRow| matches!(row.result, FiringResult::Fired { .. });
+        let may_change =
+            |row: &FiringRow| if row.agent.is_some() { !fired(row) } else { waits(row) };
+        ensure(before.as_ref().is_none_or(may_change), "a_moment_is_dealt_with_once", || {
+            format!("{:?} replaces {before:?}", self.firings[&key])
+        });
     }
 
     /// A task is of the moment and the version of the schedule that made it.

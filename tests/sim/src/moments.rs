@@ -34,7 +34,7 @@ pub struct Due {
 }
 
 impl Due {
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.missed.is_none() && self.fire.is_empty()
     }
 }
@@ -167,6 +167,8 @@ impl Kept {
 #[derive(Debug, Clone, Default)]
 pub struct Account {
     kept: BTreeMap<ScheduleId, Kept>,
+    /// The latest that the core's clock ever showed.
+    highest: Timestamp,
     /// The firings that wait.
     waiting: BTreeSet<(ScheduleId, Timestamp)>,
     /// Which task each moment made.
@@ -185,6 +187,12 @@ impl Account {
                 if rests { before.through } else { before.through.max(wall) }
             }
         };
+        // By a clock that was set back, it begins behind what was dealt with before.
+        let highest = self.highest.max(wall).plus_ms(BESIDE_MS);
+        ensure(row.through <= highest, "what_is_dealt_with_has_come", || {
+            format!("{} is dealt with up to {}", row.spec.name, row.through)
+        });
+        let through = if row.through > wall { through.max(row.through) } else { through };
         self.kept.insert(row.id, Kept::new(row, through));
     }
 
@@ -252,6 +260,7 @@ impl Account {
     /// The core has looked at its clock: no moment has come for long without anything being known
     /// of it.
     pub fn look(&mut self, wall: Timestamp, now_ms: u64, turn_ms: u64) {
+        self.highest = self.highest.max(wall);
         let patience_ms = PATIENCE_MS + turn_ms * self.kept.len() as u64;
         for kept in self.kept.values_mut().filter(|kept| kept.is_timed()) {
             let offset_ms = kept.offset_ms;
@@ -293,7 +302,7 @@ impl Kept {
             self.account(row.at);
         } else {
             // By hand, or by an event: now, or right behind what it had by a clock that was set back.
-            let latest = self.latest.max(wall).plus_ms(BESIDE_MS);
+            let latest = self.latest.max(self.through).max(wall).plus_ms(BESIDE_MS);
             let by_clock = self.timetable.is_timed();
             let here = (row.at >= wall || !by_clock) && row.at <= latest;
             self.latest = self.latest.max(row.at);

@@ -91,6 +91,7 @@ impl World {
         let first = self.started.insert((self.boards[at].disk.number, id, run));
         ensure(first, "a_run_of_an_attempt_runs_at_most_once", || describe::run(id, run));
         self.check_copies(at, id);
+        self.check_runs_alone(at, id);
         self.after(run_ms, Event::ProcessEnd { board: at, id, token, signal: None });
         self.supervise(at, id, token);
         self.watch_process(at, id, token);

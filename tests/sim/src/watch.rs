@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cloud_core_logic::Change as CoreChange;
 use edge_agent_logic::{Agent, Change};
-use shared::id::{AssignmentId, Attempt, Incarnation, Sequence, TaskId};
+use shared::id::{AgentId, AssignmentId, Attempt, Incarnation, Sequence, TaskId};
 use shared::report::{End, ReportEvent};
 use shared::spec::Reconcile;
 use shared::task::{Outcome, TaskState, Verdict};
@@ -183,16 +183,9 @@ impl World {
             let CoreChange::InboxMoved { agent, inbox } = change else {
                 continue;
             };
-            // It must be the same disk that speaks, and no copy of it.
-            let session = self.core.maps.agents.get(agent).map(|row| row.session);
-            let speaks = |told: &Told| {
-                let on = |board: &&crate::board::Board| board.disk.number == told.disk;
-                let agent = self.boards.iter().find(on).and_then(|board| board.agent.as_ref());
-                agent.is_some() && agent.map(Agent::session) == session
-            };
             let kept = |told: &Told| {
                 let its = told.incarnation == inbox.incarnation && told.seq <= inbox.acked;
-                its && speaks(told)
+                its && self.speaks(agent, told.disk)
             };
             let taken: Vec<TaskId> = self
                 .watch
@@ -211,6 +204,14 @@ impl World {
                 });
             }
         }
+    }
+
+    /// Whether it is this disk that speaks for an agent, and no copy of it.
+    pub fn speaks(&self, agent: &AgentId, disk: u64) -> bool {
+        let session = self.core.maps.agents.get(agent).map(|row| row.session);
+        let on = |board: &&crate::board::Board| board.disk.number == disk;
+        let agent = self.boards.iter().find(on).and_then(|board| board.agent.as_ref());
+        agent.is_some() && agent.map(Agent::session) == session
     }
 
     /// A success that is recorded was one.

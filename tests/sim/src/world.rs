@@ -13,6 +13,7 @@ use crate::core_node::CoreNode;
 use crate::coverage::Coverage;
 use crate::event::{Agenda, Event};
 use crate::plan::Plan;
+use crate::residents::Arrivals;
 use crate::trace::{Detail, Trace, Who};
 use crate::watch::Watch;
 
@@ -53,6 +54,7 @@ pub struct World {
     pub acknowledged: BTreeSet<TaskId>,
     pub calm_since_ms: u64,
     pub watch: Watch,
+    pub arrivals: Arrivals,
     agenda: Agenda,
 }
 
@@ -82,6 +84,7 @@ impl World {
             acknowledged: BTreeSet::new(),
             calm_since_ms: 0,
             watch: Watch::default(),
+            arrivals: Arrivals::default(),
             agenda: Agenda::default(),
             plan,
         };

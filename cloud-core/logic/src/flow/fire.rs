@@ -10,6 +10,7 @@ use shared::time::Timestamp;
 use super::Context;
 use crate::cloud::Cloud;
 use crate::firing::SkippedBecause;
+use crate::planted::planted;
 use crate::schedules::Slot;
 
 /// The most schedules that are looked at in one step; the rest follow in the next.
@@ -23,6 +24,9 @@ const LOOK_MS_MAX: u64 = 1_000;
 pub(crate) fn run(cloud: &mut Cloud, context: &mut Context) {
     let now = context.now.wall;
     let before = std::mem::replace(&mut cloud.schedules.looked, now);
+    if before > now && planted!(CursorGoesBack) {
+        cloud.go_back_with_clock(now);
+    }
     if before.since_ms(now) > ON_TIME_MS {
         cloud.take_turns_back();
     }

@@ -15,6 +15,7 @@ use crate::effect::Answer;
 use crate::firing::{ScheduleRow, SkippedBecause};
 use crate::happening::Happening;
 use crate::input::{PutSchedule, ReplyTo, ScheduleOperation};
+use crate::planted::planted;
 use crate::schedules::Slot;
 
 /// The most different topic filters that schedules listen to.
@@ -80,7 +81,10 @@ pub(crate) fn put(cloud: &mut Cloud, wish: PutSchedule, context: &mut Context) {
         created_at,
         updated_at: now,
         paused,
-        through: through.unwrap_or(now).max(now).plus_ms(-waited_ms),
+        through: match through.filter(|_| planted!(EditLooksBack)) {
+            Some(through) => through,
+            None => through.unwrap_or(now).max(now).plus_ms(-waited_ms),
+        },
         spec,
     };
     if row.spec.resident.is_none()
@@ -153,7 +157,9 @@ pub(crate) fn operate(
             cloud.settle_moments(slot, context);
             cloud.withdraw_queued(slot, SkippedBecause::Withdrawn, context);
             cloud.tell_of_schedule(slot, Happening::schedule_deleted, context);
-            cloud.withdraw_from_all(slot, context);
+            if !planted!(DeletedStays) {
+                cloud.withdraw_from_all(slot, context);
+            }
             cloud.residents.remove(slot);
             cloud.schedules.remove(slot);
             context.change(Change::ScheduleRemoved { schedule: before.id });

@@ -133,6 +133,9 @@ impl Cloud {
             }
             Overlap::Queue => self.let_wait(slot, at, payload, context),
             Overlap::Replace => {
+                if planted!(SuccessorTooEarly) {
+                    return self.launch(slot, at, payload, context);
+                }
                 self.withdraw_queued(slot, SkippedBecause::Replaced, context);
                 self.let_wait(slot, at, payload, context);
                 let tasks = self.schedules.active.get(&slot).map(|active| active.tasks.clone());
@@ -271,6 +274,16 @@ impl Cloud {
             if let Some(schedule) = self.schedules.get_mut(slot)
                 && std::mem::take(&mut schedule.in_turn)
             {
+                self.set_first_due(slot);
+            }
+        }
+    }
+
+    /// What a fault that is planted does: moments are to come again that came before.
+    pub(crate) fn go_back_with_clock(&mut self, now: Timestamp) {
+        for slot in self.schedules.slots() {
+            if let Some(schedule) = self.schedules.get_mut(slot) {
+                schedule.through = schedule.through.min(now);
                 self.set_first_due(slot);
             }
         }

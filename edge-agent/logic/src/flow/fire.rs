@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shared::id::{AssignmentId, Attempt, ScheduleId, TaskId};
 use shared::report::{NotFiredBecause, ReportEvent, StopReason};
-use shared::schedule::{Due, Missed, ON_TIME_MS, Overlap, QUEUE_MAX, Trigger, due};
+use shared::schedule::{Due, Missed, MissedRule, ON_TIME_MS, Overlap, QUEUE_MAX, Trigger, due};
 use shared::time::{Now, Stamp, Timestamp};
 use shared::wire::downlink::{FiringContext, Order, ResidentSchedule};
 
@@ -52,7 +52,7 @@ pub(crate) fn hold(
         return out.note(Notice::ScheduleNotHeld { name, detail });
     }
     let standing = match before {
-        Some(before) => before.standing.clone(),
+        Some(_) => begin_anew(agent, id, &hold, out, now),
         None => {
             let mut standing = Standing { through: hold.from, ..Standing::default() };
             standing.since = since(agent, hold.from, 0, now);
@@ -81,6 +81,36 @@ pub(crate) fn hold(
             out.note(Notice::ScheduleNotHeld { name, detail: unusable.to_string() });
         }
     }
+}
+
+/// Another version of a schedule is to be held. What of it has come by now is dealt with as it was asked
+/// for before, and the new one holds from the next moment on: where it stands then.
+fn begin_anew(
+    agent: &mut Agent,
+    id: ScheduleId,
+    hold: &ResidentSchedule,
+    out: &mut Outcome,
+    now: Now,
+) -> Standing {
+    let by_wall = agent.clock.trust() == Trust::Trusted;
+    if by_wall && !agent.health.stopping && agent.link.barred.is_none() {
+        look(agent, id, true, out, now);
+    }
+    let stamp = agent.clock.stamp(now);
+    let Some(resident) = agent.residents.held.get(&id) else {
+        return Standing::default();
+    };
+    let mut standing = resident.standing.clone();
+    // What could not be told of yet is decided about by the rule for what was missed.
+    let is_left =
+        resident.next.is_some_and(|next| later(next, resident.hold.offset_ms) <= now.wall);
+    // What counts from the end of a run goes on counting from there.
+    let after_end = matches!(&hold.trigger, Trigger::Interval(interval) if interval.after_end);
+    let counts_on = (resident.counts_from_end() && after_end) || is_left;
+    if by_wall && !counts_on && standing.through < now.wall && !planted!(EditLooksBack) {
+        (standing.through, standing.since) = (now.wall, stamp);
+    }
+    standing
 }
 
 /// The core wants this schedule to be held no more. What it fired goes on; what waits does not
@@ -202,8 +232,12 @@ fn look(agent: &mut Agent, id: ScheduleId, trusted: bool, out: &mut Outcome, now
         return;
     }
     let through = resident.standing.through;
+    let mut rules = resident.rules();
+    if planted!(MissedAllRun) {
+        (rules.missed, rules.missed_max, rules.catch_up_s) = (MissedRule::All, 100, 86_400);
+    }
     let Due { fire: moments, missed, .. } =
-        due(&resident.timetable, &resident.rules(), offset_ms, through, now.wall);
+        due(&resident.timetable, &rules, offset_ms, through, now.wall);
     let hold = Arc::clone(&resident.hold);
     if let Some(missed) = missed {
         if !has_room(agent, id) {
@@ -341,7 +375,7 @@ fn launch(agent: &mut Agent, of: Of<'_>, moment: Timestamp, out: &mut Outcome, n
         return not_fired(agent, of, one(moment), NotFiredBecause::NoRoom, out, now);
     }
     agent.take_on(assignment, &Arc::new(order), Some(of.id), out, now);
-    let (schedule, version) = (of.id, of.hold.version);
+    let (schedule, version) = (of.id, of.hold.version + u32::from(planted!(VersionMistold)));
     agent.report(assignment, ReportEvent::Fired { schedule, version, moment }, out, now);
     if let Some(resident) = agent.residents.held.get_mut(&of.id) {
         resident.standing.fired = Some(moment);

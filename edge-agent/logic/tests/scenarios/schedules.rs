@@ -235,6 +235,25 @@ fn an_edit_goes_on_where_the_version_before_stopped() {
 }
 
 #[test]
+fn a_change_makes_up_for_no_moment_that_was_none_of_its_own() {
+    let every_day = ResidentSchedule { missed: MissedRule::All, ..hold(interval(86_400, false)) };
+    let mut bench = holding(every_day.clone());
+    assert!(until(&mut bench, 10).is_empty());
+    bench.step(Input::LinkUp { link: 2 });
+    bench.welcome(0);
+    let edited = ResidentSchedule { version: 2, trigger: interval(60, false), ..every_day };
+    bench.schedule(NIGHTLY, Some(edited.clone()));
+    assert_eq!(until(&mut bench, 12), ["+11 v2", "+12 v2"]);
+    // What has come and was not looked at is of the version before.
+    bench.step(Input::LinkUp { link: 3 });
+    bench.welcome(0);
+    bench.mono_ms = 13 * MINUTE;
+    let again = ResidentSchedule { version: 3, ..edited };
+    assert_eq!(told(&bench.schedule(NIGHTLY, Some(again))), ["+13 v2"]);
+    assert_eq!(until(&mut bench, 14), ["+14 v3"]);
+}
+
+#[test]
 fn one_that_is_withdrawn_and_given_again_does_not_have_its_moments_again() {
     let mut bench = holding(minutely());
     until(&mut bench, 2);
