@@ -1,7 +1,7 @@
 //! The simulated agent's driver: the real `Agent`, its store and its crash points. Nothing is sent
 //! or started before its batch is committed.
 
-use edge_agent_logic::{Agent, Effect, Input, Notice, invariant};
+use edge_agent_logic::{Agent, Change, Effect, Input, Notice, invariant};
 use shared::backoff::delay_ms;
 use shared::id::Sequence;
 use shared::wire::Uplink;
@@ -88,6 +88,10 @@ impl World {
         let clock = Clock { wall: board.wall(self.now_ms), trusted };
         let armed = &mut self.boards[at].armed;
         let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
+        let fires = |change: &Change| matches!(change, Change::ScheduleMoved { .. });
+        if crash.is_some() && changes.iter().any(fires) {
+            self.coverage.count(Kind::AgentCrashWithFiring);
+        }
         if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
             self.coverage.count(Kind::AgentCrashBeforeCommit);
             if planted!(ActBeforeCommit) {

@@ -133,7 +133,7 @@ impl World {
     }
 
     /// What agents hold of schedules is what the core wants of them.
-    fn hold_what_they_should(&self) -> Result<(), String> {
+    pub fn hold_what_they_should(&self) -> Result<(), String> {
         for board in self.boards.iter().filter(|board| !board.retired) {
             let residents = self.core.maps.residents.iter();
             let its = residents.filter(|((agent, _), row)| *agent == board.id && row.held);

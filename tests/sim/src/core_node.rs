@@ -229,6 +229,10 @@ impl World {
         let (changes, effects) = (outcome.changes, outcome.effects);
         let armed = &mut self.core.armed;
         let crash = if changes.is_empty() { None } else { Armed::pass(armed) };
+        let fires = |change: &Change| matches!(change, Change::FiringPut(_));
+        if crash.is_some() && changes.iter().any(fires) {
+            self.coverage.count(Kind::CoreCrashWithFiring);
+        }
         if crash.is_some_and(|crash| crash.point == CrashPoint::BeforeCommit) {
             self.coverage.count(Kind::CoreCrashBeforeCommit);
             if planted!(AckBeforeCommit) {

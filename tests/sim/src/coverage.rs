@@ -53,6 +53,8 @@ kinds! {
     CoreCrashAfterCommit "core crash after commit",
     CoreCrashAmongEffects "core crash among effects",
     CoreCommitFailed "core commit failed",
+    CoreCrashWithFiring "core crash at a commit with a firing",
+    AgentCrashWithFiring "agent crash at a commit with a firing",
     AgentCrashBeforeCommit "agent crash before commit",
     AgentCrashAfterCommit "agent crash after commit",
     AgentCrashAmongEffects "agent crash among effects",

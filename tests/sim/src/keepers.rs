@@ -9,6 +9,7 @@ use cloud_core_logic::{Input, ReplyTo};
 use shared::schedule::ScheduleSpec;
 
 use crate::event::Event;
+use crate::failure::ensure;
 use crate::schedules::{self, Deed};
 use crate::trace::Who;
 use crate::world::World;
@@ -19,6 +20,8 @@ const NOBODY: ReplyTo = ReplyTo(u64::MAX);
 const TRIES_MAX: u32 = 8;
 /// How long after the faults schedules go on, in milliseconds: agents come to hold what they should.
 const REST_MS: u64 = 40_000;
+/// How long after the faults they hold it at the latest, in milliseconds.
+const HOLD_MS_MAX: u64 = 900_000;
 
 impl World {
     pub fn furnish_keepers(&mut self) {
@@ -97,6 +100,11 @@ impl World {
             return true;
         }
         if self.now_ms < self.calm_since_ms + REST_MS {
+            return false;
+        }
+        if let Err(wrong) = self.hold_what_they_should() {
+            let in_time = self.now_ms < self.calm_since_ms + HOLD_MS_MAX;
+            ensure(in_time, "agents_hold_what_they_should", || wrong);
             return false;
         }
         let live = self.core.maps.schedules.values().filter(|row| !row.paused);
