@@ -249,6 +249,7 @@ impl World {
         self.note(Who::Board(at), |_| "gets back an older copy of its disk".to_owned());
         let number = self.disk_number();
         let Snapshot { disk, incarnation, credential, attempts } = snapshot;
+        self.arrivals.copied.insert(incarnation);
         let board = &mut self.boards[at];
         board.disk = disk.copy(number);
         (board.incarnation, board.attempts) = (incarnation, attempts);
@@ -266,6 +267,7 @@ impl World {
         let (facts, incarnation) = (original.facts.clone(), original.incarnation);
         let mut copy = Board::new(original.number, facts, incarnation, disk, self.plan.epoch_ms);
         copy.copy = true;
+        self.arrivals.copied.insert(incarnation);
         copy.credential = original.credential;
         copy.attempts = original.attempts_elsewhere();
         copy.drift_ppm = -original.drift_ppm;

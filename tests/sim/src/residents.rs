@@ -314,6 +314,8 @@ pub struct Arrivals {
     /// Whether the core's clock was ever set wrong: then it may have given schedules from a time on
     /// that has not come, and takes firings before that for old ones.
     pub clock_was_wrong: bool,
+    /// Databases of which there were ever two: what one of them fired, the other may have told.
+    pub copied: BTreeSet<Incarnation>,
 }
 
 impl World {
@@ -366,7 +368,8 @@ impl World {
             let taken = std::mem::replace(expected, later);
             for seq in taken {
                 let (_, disk, fired) = &self.arrivals.ever[&(inbox.incarnation, seq)];
-                if self.speaks(agent, *disk) {
+                let alone = !self.arrivals.copied.contains(&inbox.incarnation);
+                if alone && self.speaks(agent, *disk) {
                     self.check_arrived(fired, wall);
                 }
             }

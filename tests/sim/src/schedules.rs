@@ -20,6 +20,8 @@ use crate::zones;
 
 /// How many worlds in a hundred have schedules.
 const WORLDS_PERCENT: u64 = 33;
+/// How long a task that agents make waits for its agent, in seconds.
+const WAITS_S: u64 = 120;
 /// Two streams of one schedule: what it is, and what is done to it.
 const STREAMS: u64 = 2;
 
@@ -135,7 +137,7 @@ fn edited(
     // What one version runs, no other does.
     let mut task = TaskSpec::clone(&edited.task);
     mark(&mut task, number, version);
-    task.exclusive &= edited.resident.is_none();
+    bind(&mut task, edited.resident.is_some(), plan.slow);
     edited.task = Arc::new(task);
     fit(&mut edited);
     edited
@@ -144,6 +146,14 @@ fn edited(
 fn mark(task: &mut TaskSpec, number: usize, version: u64) {
     if let Run::Exec(exec) = &mut task.run {
         exec.args = vec![format!("{number}.{version}")];
+    }
+}
+
+/// What agents fire stays with its agent, which may be taken away: it waits for a time only.
+fn bind(task: &mut TaskSpec, resident: bool, slow: bool) {
+    if resident {
+        let waits_s = if slow { 4_000 } else { WAITS_S };
+        (task.exclusive, task.deadline_s) = (false, task.deadline_s.or(Some(waits_s)));
     }
 }
 
@@ -163,7 +173,7 @@ fn spec(chance: &mut Chance, plan: &Plan, times: Times, number: usize) -> Schedu
         best: chance.percent(35).then(|| if chance.percent(60) { 1 } else { 2 }),
     });
     let mut task = specs::make(chance, plan, if resident.is_some() { 0 } else { 15 });
-    task.exclusive &= resident.is_none();
+    bind(&mut task, resident.is_some(), plan.slow);
     mark(&mut task, number, 0);
     let trigger = trigger(chance, times, number, resident.is_some());
     let name = name(number).parse().expect("a name");
