@@ -426,13 +426,13 @@ fn what_an_agent_fired_is_taken_after_the_core_has_taken_the_schedule_over() {
     let mut world = World::new();
     let mut a = shop("a");
     world.hello(&mut a);
-    put(&mut world, &resident(json!({})));
-    let task = json!({"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}}, "priority": 7});
+    let mut task = json!({"run": {"noop": {}}, "deadline_s": 30});
+    put(&mut world, &resident(json!({"task": task})));
+    task["priority"] = json!(7);
     put(&mut world, &resident(json!({"task": task, "resident": false})));
     let (first, second) = (Timestamp(1_200_000), Timestamp(1_500_000));
     let (one, two) = (made(&world, &a, first), made(&world, &a, second));
     let schedule = row(&world).id;
-    world.wall = 1_600_000;
     world.restart();
     world.hello(&mut a);
     world.report(&mut a, one, fired(schedule, 1, first));
@@ -442,6 +442,10 @@ fn what_an_agent_fired_is_taken_after_the_core_has_taken_the_schedule_over() {
     put(&mut world, &resident(json!({"task": task})));
     world.report(&mut a, two, fired(schedule, 1, second));
     assert_eq!(world.maps.tasks[&two.task].spec.priority, 50);
+    // Its deadline holds.
+    world.pass(31_000);
+    let ended = format!("{:?}", world.state(two.task));
+    assert!(ended.contains("DeadlinePassed"), "{ended}");
 }
 
 #[test]
@@ -454,8 +458,7 @@ fn an_agent_is_not_told_to_run_what_it_fired() {
     let id = made(&world, &a, moment);
     let schedule = row(&world).id;
     world.wall = 1_300_000;
-    let at = Timestamp(world.wall);
-    let report = a.queue(id, at, fired(schedule, 1, moment));
+    let report = a.queue(id, moment, fired(schedule, 1, moment));
     let effects = world.say(&a, report);
     let told: Vec<_> = sent_to(&effects, &a.id).flat_map(|desired| desired.rows.clone()).collect();
     assert!(told.is_empty(), "it may be over: {told:?}");
@@ -483,15 +486,12 @@ fn one_that_agents_count_from_its_end_is_never_due_in_the_core() {
     world.report(&mut a, id, fired(schedule, 1, moment));
     world.report(&mut a, id, finished(End::Exited { code: 0 }));
     // Others go on when it would be.
-    put(
-        &mut world,
-        &json!({"name": "tick", "trigger": {"interval_s": 10}, "overlap": "allow",
-        "task": {"run": {"noop": {}}}}),
-    );
-    let before = world.maps.tasks.len();
+    let other = json!({"name": "tick", "resident": false, "trigger": {"interval_s": 10}});
+    put(&mut world, &resident(other));
+    let before = world.maps.firings.len();
     for _ in 0..300 {
         world.pass(1_000);
         world.beat(&mut a);
     }
-    assert_eq!(world.maps.tasks.len(), before + 30);
+    assert_eq!(world.maps.firings.len(), before + 30);
 }

@@ -15,6 +15,7 @@ use crate::firing::{FiringResult, FiringRow, Origin, SkippedBecause};
 use crate::flow::Context;
 use crate::happening::Happening;
 use crate::queue::{Rank, Spot};
+use crate::timers::Alarm;
 
 /// How far a moment may lie in the future, in milliseconds. Below what an agent bears of itself before
 /// it goes back to the clock of the core, so that no moment is known here that comes again there.
@@ -136,6 +137,10 @@ impl Cloud {
         let id = assignment.task;
         let spec = Arc::new(spec);
         let row = self.fired_row(id, Arc::clone(&spec), origin, context.now.wall);
+        if let Some(seconds) = spec.deadline_s {
+            let at = context.now.mono + seconds.saturating_mul(1_000);
+            self.timers.set(Alarm::Deadline(id), at);
+        }
         let shared = self.specs.share(&spec);
         self.tasks.insert(id, Box::new(Task::new(&row, shared, Spot::Nowhere)));
         if let Some(task) = self.tasks.get_mut(&id) {
