@@ -212,6 +212,7 @@ impl Maps {
                 self.schedules.insert(row.id, *row);
             }
             Change::ScheduleMoved { schedule, through } => {
+                self.account.moved(schedule, through, wall);
                 let row = self.schedules.get_mut(&schedule).expect("a schedule that moved");
                 ensure(through >= row.through, "what_was_dealt_with_stays_so", String::new);
                 row.through = through;

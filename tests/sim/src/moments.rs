@@ -179,7 +179,7 @@ impl Account {
     /// A schedule is made or changed, when the wall clock shows this.
     pub fn put(&mut self, row: &ScheduleRow, wall: Timestamp) {
         let through = match self.kept.get(&row.id) {
-            None => wall,
+            None => wall.min(row.through),
             Some(before) => {
                 let left = before.looked.clone().unwrap_or_else(|| before.due(wall));
                 before.ensure_dealt_with(&left);
@@ -193,7 +193,21 @@ impl Account {
             format!("{} is dealt with up to {}", row.spec.name, row.through)
         });
         let through = if row.through > wall { through.max(row.through) } else { through };
-        self.kept.insert(row.id, Kept::new(row, through));
+        let before = self.kept.get(&row.id).map(|before| before.latest);
+        let mut kept = Kept::new(row, through);
+        kept.latest = before.unwrap_or(kept.latest).max(kept.latest);
+        self.kept.insert(row.id, kept);
+    }
+
+    /// The core says how far a schedule has come.
+    pub fn moved(&mut self, schedule: ScheduleId, through: Timestamp, wall: Timestamp) {
+        let highest = self.highest.max(wall).plus_ms(BESIDE_MS);
+        ensure(through <= highest, "what_is_dealt_with_has_come", || {
+            format!("{schedule} is dealt with up to {through}")
+        });
+        if let Some(kept) = self.kept.get_mut(&schedule) {
+            kept.latest = kept.latest.max(through);
+        }
     }
 
     pub fn remove(&mut self, schedule: ScheduleId, wall: Timestamp) {

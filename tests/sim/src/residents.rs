@@ -77,6 +77,15 @@ pub struct Fired {
     run: Run,
 }
 
+/// An attempt that a schedule made on a board.
+#[derive(Debug, Clone)]
+struct Made {
+    schedule: ScheduleId,
+    /// Counts acceptances.
+    number: u64,
+    run: Run,
+}
+
 /// The schedules on a disk, and everything that became of their moments.
 #[derive(Debug, Clone, Default)]
 pub struct Shelf {
@@ -85,7 +94,7 @@ pub struct Shelf {
     told: BTreeMap<ScheduleId, BTreeMap<Timestamp, Timestamp>>,
     fired: BTreeSet<(ScheduleId, Timestamp)>,
     /// Attempts that schedules made, with what they run; and those that are not over.
-    made: BTreeMap<AssignmentId, (ScheduleId, Run)>,
+    made: BTreeMap<AssignmentId, Made>,
     live: BTreeSet<AssignmentId>,
     /// Those that run alone.
     alone: BTreeSet<AssignmentId>,
@@ -149,7 +158,7 @@ impl Shelf {
         let order = Order { firing: None, ..Order::clone(&row.order) };
         ensure(order == *held.hold.order, "what_fires_runs_what_is_held", || held.name());
         let alone = held.hold.overlap != Overlap::Allow;
-        let beside = self.live.iter().find(|id| self.made[id].0 == schedule);
+        let beside = self.live.iter().find(|id| self.made[id].schedule == schedule);
         ensure(beside.is_none() || !alone, "what_may_not_overlap_does_not", || {
             format!("{} fires beside {}", held.name(), describe::attempt(*beside.expect("one")))
         });
@@ -157,7 +166,8 @@ impl Shelf {
             self.alone.insert(row.id);
         }
         self.live.insert(row.id);
-        self.made.insert(row.id, (schedule, row.order.run.clone()));
+        let (number, run) = (row.number, row.order.run.clone());
+        self.made.insert(row.id, Made { schedule, number, run });
     }
 
     fn report(&mut self, report: &Report, clock: Clock) -> Option<Fired> {
@@ -169,7 +179,7 @@ impl Shelf {
                 });
                 self.ensure_own(schedule, version, moment, clock);
                 self.tell(schedule, moment, moment, None);
-                let run = self.made.get(&report.assignment)?.1.clone();
+                let run = self.made.get(&report.assignment)?.run.clone();
                 Some(Fired { task: report.assignment.task, schedule, version, moment, run })
             }
             ReportEvent::NotFired { schedule, moment, upto, count, because, .. } => {
@@ -274,13 +284,13 @@ impl Shelf {
         }
     }
 
-    /// What of the shelf runs on a board at once: the schedule of an attempt that runs alone.
-    pub fn alone(&self, id: AssignmentId) -> Option<ScheduleId> {
-        self.alone.contains(&id).then(|| self.made[&id].0)
-    }
-
-    pub fn made_by(&self, id: AssignmentId) -> Option<ScheduleId> {
-        self.made.get(&id).map(|made| made.0)
+    /// Whether an attempt was made to run alone, after another of the same schedule.
+    pub fn is_behind(&self, id: AssignmentId, other: AssignmentId) -> bool {
+        let (Some(made), Some(before)) = (self.made.get(&id), self.made.get(&other)) else {
+            return false;
+        };
+        let same = made.schedule == before.schedule && before.number < made.number;
+        self.alone.contains(&id) && same
     }
 }
 
@@ -314,6 +324,8 @@ pub struct Arrivals {
     /// Whether the core's clock was ever set wrong: then it may have given schedules from a time on
     /// that has not come, and takes firings before that for old ones.
     pub clock_was_wrong: bool,
+    /// Whether the core was ever put back to a backup: what versions made after it, it does not know.
+    core_forgot: bool,
     /// Databases of which there were ever two: what one of them fired, the other may have told.
     pub copied: BTreeSet<Incarnation>,
 }
@@ -342,6 +354,7 @@ impl World {
     /// The core is about to be put back to a backup: it will hear again of what it does not know.
     pub fn watch_restored_firings(&mut self, backup: &crate::maps::Maps) {
         self.arrivals.expected.clear();
+        self.arrivals.core_forgot = true;
         if self.plan.agent.kept_max < 1_000 {
             return;
         }
@@ -388,20 +401,18 @@ impl World {
         let origin = row.origin.as_ref();
         let told = origin.map(|origin| (origin.schedule, origin.version, origin.at));
         let ran = (fired.schedule, fired.version, fired.moment);
-        let same = told == Some(ran) && row.spec.run == fired.run;
+        let runs = row.spec.run == fired.run || self.arrivals.core_forgot;
+        let same = told == Some(ran) && runs;
         ensure(same, "a_firing_is_of_the_version_that_ran", || format!("{fired:?} is {origin:?}"));
     }
 
     /// Of two runs of one schedule that may not overlap, one has ended before the other begins.
     pub fn check_runs_alone(&self, at: usize, id: AssignmentId) {
         let board = &self.boards[at];
-        let Some(schedule) = board.disk.shelf.alone(id) else {
-            return;
-        };
         for (other, attempt) in &board.attempts {
-            let same = board.disk.shelf.made_by(*other) == Some(schedule);
+            let behind = board.disk.shelf.is_behind(id, *other);
             let runs = matches!(attempt.process, crate::board::Process::Runs { .. });
-            ensure(*other == id || !same || !runs, "what_may_not_overlap_does_not", || {
+            ensure(!behind || !runs, "what_may_not_overlap_does_not", || {
                 format!("{} runs beside {}", describe::attempt(id), describe::attempt(*other))
             });
         }

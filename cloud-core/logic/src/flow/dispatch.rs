@@ -29,6 +29,9 @@ const ROWS_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 const ROWS_MAX: usize = 200;
 /// How far back the clocks of a zone are told, in seconds.
 const ZONE_BACK_S: i64 = 366 * 86_400;
+/// From when on they are told at the latest, in seconds since 1970: the beginning of 2026. By a core
+/// whose clock is ahead, an agent would miss changes that are still to come.
+const ZONE_SINCE_S_MAX: i64 = 1_767_225_600;
 /// The most messages to one agent in one step; the rest follow when these are applied.
 const MESSAGES_MAX: usize = 16;
 
@@ -148,6 +151,12 @@ fn trace_of(row: &LiveRow, id: AssignmentId) -> TraceContext {
     row.trace(id.task).context(SpanId::of(id.task, Span::Attempt(id.attempt)))
 }
 
+/// From which second since 1970 on an agent is told the clocks of a zone that it needs from a moment
+/// on, with a while before for whatever looks back from there.
+fn zone_since_s(from: Timestamp) -> i64 {
+    from.0.div_euclid(1_000).saturating_sub(ZONE_BACK_S).min(ZONE_SINCE_S_MAX)
+}
+
 /// What this content is called: the same whenever an agent is told the same. A version would not do,
 /// because a core that was put back to a backup counts versions again.
 fn tag_of(hold: &ResidentSchedule) -> u32 {
@@ -190,8 +199,6 @@ impl Cloud {
         };
         let order = self.order_of(&row, None);
         let from = self.channels.get(agent)?.residents.get(&schedule)?.from;
-        // Clocks of a while before, for whatever looks back from there.
-        let since_s = from.0.div_euclid(1_000).saturating_sub(ZONE_BACK_S);
         let mut hold = ResidentSchedule {
             name: spec.name.clone(),
             version: known.version,
@@ -199,7 +206,7 @@ impl Cloud {
             created_at: resident.created_at,
             from,
             trigger: spec.trigger.clone(),
-            zone: resident.zone.as_ref().map(|zone| zone.since(since_s)),
+            zone: resident.zone.as_ref().map(|zone| zone.since(zone_since_s(from))),
             starts_at: spec.starts_at,
             ends_at: spec.ends_at,
             exclude_days: spec.exclude_days.clone(),
@@ -293,5 +300,18 @@ impl Cloud {
             firing,
             trace,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_a_clock_that_is_ahead_no_change_is_left_out_that_is_to_come() {
+        let year_s = 365 * 86_400;
+        let since_s = |at_s: i64| zone_since_s(Timestamp(at_s * 1_000));
+        assert_eq!(since_s(ZONE_SINCE_S_MAX + 50 * year_s), ZONE_SINCE_S_MAX);
+        assert_eq!(since_s(0), -ZONE_BACK_S);
     }
 }
