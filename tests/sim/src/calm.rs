@@ -66,7 +66,9 @@ impl World {
             self.check_copies_ended();
         }
         // One small board may have a long queue to work off, with every attempt to its last.
-        let work_ms = self.clients.len() as u64 * 4 * (self.plan.run_ms_max + WASTED_MS);
+        self.work_left = self.work_left.max(self.core.maps.unsettled.len());
+        let tasks = (self.clients.len() + self.work_left) as u64;
+        let work_ms = tasks * 4 * (self.plan.run_ms_max + WASTED_MS);
         let in_time = waited_ms < CALM_MS_MAX + work_ms;
         ensure(in_time, "everything_comes_to_its_end", || unfinished);
         let after_ms = if waited_ms < 60_000 { 500 } else { 5_000 };

@@ -300,7 +300,8 @@ impl Account {
 impl Kept {
     /// What becomes of a moment is what was to be expected next, or it is none of the timetable's.
     fn expect(&mut self, row: &FiringRow, wall: Timestamp) {
-        let mut left = self.looked.take().unwrap_or_else(|| self.due(wall));
+        let before = self.looked.take();
+        let mut left = before.clone().unwrap_or_else(|| self.due(wall));
         let missed = match &row.result {
             FiringResult::Missed { upto, count } => Some((row.at, *upto, *count)),
             _ => None,
@@ -323,6 +324,9 @@ impl Kept {
             ensure(here, "only_moments_of_its_own_fire", || {
                 format!("{} fires for {}, {left:?} was expected", self.name(), row.at)
             });
+            // That is no look at its moments, which may have to wait for their turn.
+            self.looked = before;
+            return;
         }
         self.looked = Some(left);
     }

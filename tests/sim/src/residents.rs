@@ -343,8 +343,10 @@ impl World {
             if clock.trusted == Some(false) {
                 self.coverage.count(Kind::FiredWithoutDate);
             }
-            // The core has told this agent to hold it, and knows so.
-            if self.core.maps.residents.contains_key(&(agent.clone(), fired.schedule)) {
+            // The core has told this agent to hold it, and knows so; one that was put back to a backup
+            // may not know that agents ever fired it.
+            let row = self.core.maps.residents.get(&(agent.clone(), fired.schedule));
+            if row.is_some_and(|row| row.held || !self.arrivals.core_forgot) {
                 self.arrivals.expected.entry(incarnation).or_default().insert(seq);
             }
             self.arrivals.ever.insert((incarnation, seq), (agent.clone(), disk, fired));
@@ -361,7 +363,8 @@ impl World {
         for ((incarnation, seq), (agent, _, fired)) in &self.arrivals.ever {
             let inbox = backup.agents.get(agent).map(|row| row.inbox);
             let taken = inbox.is_some_and(|it| it.incarnation == *incarnation && it.acked >= *seq);
-            let wanted = backup.residents.contains_key(&(agent.clone(), fired.schedule));
+            let row = backup.residents.get(&(agent.clone(), fired.schedule));
+            let wanted = row.is_some_and(|row| row.held);
             if !taken && wanted {
                 self.arrivals.expected.entry(*incarnation).or_default().insert(*seq);
             }

@@ -53,6 +53,8 @@ pub struct World {
     /// Every submission that a client was told is taken on.
     pub acknowledged: BTreeSet<TaskId>,
     pub calm_since_ms: u64,
+    /// The most tasks that were not settled since the faults stopped.
+    pub work_left: usize,
     pub watch: Watch,
     pub arrivals: Arrivals,
     agenda: Agenda,
@@ -83,6 +85,7 @@ impl World {
             disks: 0,
             acknowledged: BTreeSet::new(),
             calm_since_ms: 0,
+            work_left: 0,
             watch: Watch::default(),
             arrivals: Arrivals::default(),
             agenda: Agenda::default(),
