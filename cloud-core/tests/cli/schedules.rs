@@ -69,5 +69,5 @@ fn every_example_is_a_schedule() {
         assert_eq!(code, 5, "{}: {told}", path.display());
         count += 1;
     }
-    assert_eq!(count, 3, "TOML, YAML and JSON");
+    assert_eq!(count, 4, "TOML, YAML and JSON, and one for messages");
 }
