@@ -39,6 +39,8 @@ pub struct Maps {
     pub credentials: BTreeMap<AgentId, u64>,
     /// Whether it is a backup whose agents have not had their time to say what they hold.
     pub recovering: bool,
+    /// Whether it ever was one.
+    put_back: bool,
     /// Tasks that were settled and are not kept any more, as they were: for whoever watches, and for
     /// nobody in the world.
     pruned: BTreeMap<TaskId, TaskRow>,
@@ -80,6 +82,7 @@ impl Maps {
             firings: BTreeMap::new(),
             credentials: BTreeMap::new(),
             recovering: false,
+            put_back: false,
             pruned: BTreeMap::new(),
             account: Account::default(),
             // Every other store, by a chance that is drawn anyway.
@@ -108,6 +111,7 @@ impl Maps {
     pub fn restored(mut self, core: CoreId) -> Self {
         self.core = core;
         self.recovering = true;
+        self.put_back = true;
         for task in &self.unsettled {
             if let Some(row) = self.tasks.get_mut(task) {
                 row.life.restore_from_backup();
@@ -282,7 +286,9 @@ impl Maps {
         let of = origin.map(|origin| (origin.schedule, origin.at, origin.version));
         let firing = (row.schedule, row.at, row.version);
         ensure(of == Some(firing), "a_task_is_of_the_moment_that_made_it", || format!("{row:?}"));
-        let version = self.versions.get(&(row.schedule, row.version));
+        // One that was put back counts versions again, and agents tell of those that it has forgotten.
+        let is_sure = row.agent.is_none() || !self.put_back;
+        let version = self.versions.get(&(row.schedule, row.version)).filter(|_| is_sure);
         let run = made.map(|made| &made.spec.run);
         let runs = version.is_none_or(|task| Some(&task.run) == run);
         ensure(runs, "a_firing_runs_what_its_version_says", || format!("{row:?}"));

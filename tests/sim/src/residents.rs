@@ -89,6 +89,8 @@ struct Made {
 /// The schedules on a disk, and everything that became of their moments.
 #[derive(Debug, Clone, Default)]
 pub struct Shelf {
+    /// Which database it is in.
+    by: Option<Incarnation>,
     held: BTreeMap<ScheduleId, Held>,
     /// Moments of which was told that they fired or why not, each up to which.
     told: BTreeMap<ScheduleId, BTreeMap<Timestamp, Timestamp>>,
@@ -98,13 +100,21 @@ pub struct Shelf {
     live: BTreeSet<AssignmentId>,
     /// Those that run alone.
     alone: BTreeSet<AssignmentId>,
+    /// Tasks of which anything was ever heard or told here: what is known does not fire again.
+    known: BTreeSet<TaskId>,
     /// What was told of each schedule since it was last seen how far it has come.
     fresh: BTreeMap<ScheduleId, Vec<(Timestamp, Option<u32>)>>,
 }
 
 impl Shelf {
     /// Takes what is committed; says what fired.
-    pub fn take(&mut self, changes: &[Change], clock: Clock) -> Vec<(Sequence, Fired)> {
+    pub fn take(
+        &mut self,
+        changes: &[Change],
+        by: Incarnation,
+        clock: Clock,
+    ) -> Vec<(Sequence, Fired)> {
+        self.by = Some(by);
         let mut fired = Vec::new();
         for change in changes {
             match change {
@@ -117,11 +127,15 @@ impl Shelf {
                         self.ensure_told(*schedule, &held, &held.standing.queue, clock);
                     }
                 }
-                Change::AttemptAdded(row) => self.added(row),
+                Change::AttemptAdded(row) => {
+                    self.known.insert(row.id.task);
+                    self.added(row);
+                }
                 Change::AttemptFinished { id, .. } | Change::AttemptForgotten { id } => {
                     self.live.remove(id);
                 }
                 Change::ReportAdded { seq, report } => {
+                    self.known.insert(report.assignment.task);
                     fired.extend(self.report(report, clock).map(|it| (*seq, it)));
                 }
                 _ => {}
@@ -265,12 +279,19 @@ impl Shelf {
             at = match told.filter(|upto| *upto >= next) {
                 Some(upto) => upto,
                 None if standing.queue.contains(&next) => next,
+                // An older copy of the disk hears from the core what became of it.
+                None if self.knows(schedule, next) => next,
                 None => fail(
                     "every_moment_on_an_agent_is_accounted_for",
                     format!("{} for {next}", held.name()),
                 ),
             };
         }
+    }
+
+    fn knows(&self, schedule: ScheduleId, moment: Timestamp) -> bool {
+        let task = self.by.map(|by| TaskId::of_firing(schedule, moment, by));
+        task.is_some_and(|task| self.known.contains(&task))
     }
 
     /// What waited and waits no more was told of, unless it lies ahead of a clock that went back.
@@ -325,7 +346,7 @@ pub struct Arrivals {
     /// that has not come, and takes firings before that for old ones.
     pub clock_was_wrong: bool,
     /// Whether the core was ever put back to a backup: what versions made after it, it does not know.
-    core_forgot: bool,
+    pub core_forgot: bool,
     /// Databases of which there were ever two: what one of them fired, the other may have told.
     pub copied: BTreeSet<Incarnation>,
 }
@@ -337,7 +358,7 @@ impl World {
             return;
         }
         let board = &mut self.boards[at];
-        let fired = board.disk.shelf.take(changes, clock);
+        let fired = board.disk.shelf.take(changes, board.incarnation, clock);
         let (agent, incarnation, disk) = (board.id.clone(), board.incarnation, board.disk.number);
         for (seq, fired) in fired {
             if clock.trusted == Some(false) {
@@ -346,7 +367,8 @@ impl World {
             // The core has told this agent to hold it, and knows so; one that was put back to a backup
             // may not know that agents ever fired it.
             let row = self.core.maps.residents.get(&(agent.clone(), fired.schedule));
-            if row.is_some_and(|row| row.held || !self.arrivals.core_forgot) {
+            let forgot = self.arrivals.core_forgot;
+            if row.is_some_and(|row| !forgot || (row.held && row.from < fired.moment)) {
                 self.arrivals.expected.entry(incarnation).or_default().insert(seq);
             }
             self.arrivals.ever.insert((incarnation, seq), (agent.clone(), disk, fired));
@@ -364,7 +386,7 @@ impl World {
             let inbox = backup.agents.get(agent).map(|row| row.inbox);
             let taken = inbox.is_some_and(|it| it.incarnation == *incarnation && it.acked >= *seq);
             let row = backup.residents.get(&(agent.clone(), fired.schedule));
-            let wanted = row.is_some_and(|row| row.held);
+            let wanted = row.is_some_and(|row| row.held && row.from < fired.moment);
             if !taken && wanted {
                 self.arrivals.expected.entry(*incarnation).or_default().insert(*seq);
             }
