@@ -30,6 +30,8 @@ pub(crate) struct Collected {
     pub(crate) applied_rev: Revision,
     /// The last entry of its outbox then: what is over by then is told up to there.
     pub(crate) last_seq: Sequence,
+    /// Whether what it holds of schedules was compared.
+    pub(crate) schedules_compared: bool,
 }
 
 impl Collected {

@@ -2,80 +2,16 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use cloud_core_logic::firing::{FiringResult, ScheduleRow, SkippedBecause};
+use cloud_core_logic::ScheduleOperation;
+use cloud_core_logic::firing::{FiringResult, SkippedBecause};
 use cloud_core_logic::input::Operation;
-use cloud_core_logic::{Effect, Input, PutSchedule, ScheduleOperation};
+use common::residents::{fired, holders, made, operate, put, resident, row, shop, state, told};
 use common::{Board, World, finished, sent_to};
-use serde_json::{Value, json};
-use shared::id::{AssignmentId, Attempt, ScheduleId, TaskId};
+use serde_json::json;
+use shared::id::{AssignmentId, Attempt, TaskId};
 use shared::report::{End, NotFiredBecause, ReportEvent, StopReason};
-use shared::schedule;
 use shared::task::{TaskState, TaskStatus};
 use shared::time::Timestamp;
-use shared::wire::downlink::ScheduleRow as Told;
-
-fn resident(more: Value) -> Value {
-    let mut document = json!({
-        "name": "sample", "trigger": {"cron": "*/5 * * * *"}, "resident": true,
-        "task": {"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}}},
-    });
-    for (key, value) in more.as_object().expect("an object") {
-        document[key] = value.clone();
-    }
-    document
-}
-
-fn row(world: &World) -> ScheduleRow {
-    world.maps.schedules.values().next().cloned().expect("a schedule")
-}
-
-fn put(world: &mut World, document: &Value) -> Vec<Effect> {
-    let spec = Arc::new(schedule::parse(document).expect("a schedule"));
-    let same = |row: &&ScheduleRow| row.spec.name == spec.name;
-    let before = world.maps.schedules.values().find(same).cloned().map(Box::new);
-    let reply = world.reply();
-    let wish = PutSchedule { before, spec, only_new: false, reply };
-    world.step(Input::PutSchedule(Box::new(wish)))
-}
-
-fn operate(world: &mut World, operation: ScheduleOperation) -> Vec<Effect> {
-    let (before, reply) = (Box::new(row(world)), world.reply());
-    world.step(Input::OperateSchedule { before, operation, reply })
-}
-
-fn shop(name: &str) -> Board {
-    let mut board = Board::new(name);
-    board.facts.labels.insert("kind".to_owned(), "shop".to_owned());
-    board.facts.schedules_max = 10;
-    board
-}
-
-/// What is told to a board of schedules.
-fn told(effects: &[Effect], board: &Board) -> Vec<Told> {
-    sent_to(effects, &board.id).flat_map(|desired| desired.schedules.clone()).collect()
-}
-
-/// Who is to hold a schedule, as it is stored.
-fn holders(world: &World) -> Vec<String> {
-    let held = world.maps.residents.iter().filter(|(_, row)| row.held);
-    held.map(|((agent, _), _)| agent.to_string()).collect()
-}
-
-/// The attempt that a board makes of a moment.
-fn made(world: &World, board: &Board, moment: Timestamp) -> AssignmentId {
-    let task = TaskId::of_firing(row(world).id, moment, board.incarnation);
-    AssignmentId { task, attempt: Attempt(1) }
-}
-
-fn fired(schedule: ScheduleId, version: u32, moment: Timestamp) -> ReportEvent {
-    ReportEvent::Fired { schedule, version, moment }
-}
-
-fn state(world: &World, id: AssignmentId) -> Option<TaskStatus> {
-    world.maps.tasks.get(&id.task).map(|row| row.life.state.status())
-}
 
 #[test]
 fn it_goes_to_every_agent_that_matches_and_follows_the_match() {
@@ -348,77 +284,6 @@ fn paused_changed_and_deleted_it_is_taken_from_those_who_hold_it() {
     assert!(holders(&world).is_empty());
     world.beat(&mut a);
     assert!(world.maps.residents.is_empty(), "it was told, and applied it");
-}
-
-#[test]
-fn an_agent_with_a_new_database_begins_anew() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({})));
-    world.gone(&a);
-    world.wall += 500_000;
-    a.incarnation = shared::id::Incarnation(uuid::Uuid::from_u128(77));
-    a.boot = shared::id::Boot(1);
-    a.applied = shared::id::Revision(0);
-    let effects = world.hello(&mut a);
-    let rows = told(&effects, &a);
-    let hold = rows.last().and_then(|row| row.hold.as_ref()).expect("to hold");
-    assert_eq!(hold.from, Timestamp(world.wall));
-}
-
-#[test]
-fn a_core_put_back_to_a_backup_gives_and_takes_what_agents_hold_otherwise() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
-    let (sample, before) = (row(&world).id, a.schedules.clone());
-    assert_eq!(before.len(), 1);
-    let backup = world.maps.clone();
-    let effects = put(&mut world, &resident(json!({"jitter_s": 60})));
-    a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({"name": "later"})));
-    a.apply(&effects);
-    assert!(a.schedules.len() == 2 && a.schedules[&sample] != before[&sample]);
-
-    world.put_back(backup.clone());
-    let mut away = a.clone();
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    assert_eq!(a.schedules, before, "as the core knows it, and nothing else");
-    world.beat(&mut a);
-    assert_eq!(world.maps.residents.len(), 1, "that it let go is known, and forgotten");
-    let effects = world.hello(&mut a);
-    assert!(told(&effects, &a).is_empty(), "there is nothing more to be said");
-
-    // Changed again before the agent comes back: another version 2 than the one it holds.
-    world.put_back(backup);
-    let changed = put(&mut world, &resident(json!({"missed": "skip"})));
-    assert_eq!((row(&world).version, told(&changed, &away).len()), (2, 0));
-    let effects = world.hello(&mut away);
-    away.apply(&effects);
-    let hold = told(&effects, &away).into_iter().find_map(|row| row.hold).expect("to hold");
-    assert_eq!((hold.version, hold.missed), (2, schedule::MissedRule::Skip));
-    assert_eq!(away.schedules, [(sample, hold.tag)].into());
-}
-
-#[test]
-fn one_that_does_not_say_what_it_holds_is_left_alone() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
-    a.schedules.clear();
-    a.silent_of_schedules = true;
-    let effects = world.hello(&mut a);
-    assert!(told(&effects, &a).is_empty());
-    a.silent_of_schedules = false;
-    let effects = world.hello(&mut a);
-    assert_eq!(told(&effects, &a).len(), 1, "it has lost what it was told");
 }
 
 #[test]

@@ -182,6 +182,7 @@ fn first_part(hello: &Hello) -> Collected {
         of: hello.inventory.parts.clamp(1, PARTS_MAX),
         applied_rev: hello.applied_rev,
         last_seq: hello.last_seq,
+        schedules_compared: false,
     }
 }
 

@@ -97,6 +97,19 @@ pub(crate) fn compare_when_complete(cloud: &mut Cloud, id: &AgentId, context: &m
     let Some(channel) = cloud.channels.get_mut(id) else {
         return;
     };
+    if let Some(inventory) = &mut channel.inventory
+        && inventory.is_complete()
+        && !std::mem::replace(&mut inventory.schedules_compared, true)
+    {
+        // Reports say nothing about it, and one that fires without end is never heard to its end.
+        let (held, applied) = (inventory.schedules(), inventory.applied_rev);
+        if let Some(held) = held {
+            cloud.compare_residents(id, held, applied, context);
+        }
+    }
+    let Some(channel) = cloud.channels.get_mut(id) else {
+        return;
+    };
     let acked = channel.inbox.acked;
     let ready = channel
         .inventory
@@ -147,7 +160,6 @@ fn compare(cloud: &mut Cloud, id: &AgentId, collected: &Collected, context: &mut
     for held in held.values() {
         look_at_stranger(cloud, id, held, context);
     }
-    cloud.compare_residents(id, collected, context);
 }
 
 /// A copy that nobody waits for: one that a restored store forgot is taken on again, any other is

@@ -1,6 +1,7 @@
 //! reside: resident schedules go to the agents that are to hold them, follow the fleet as it
 //! changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::api::AgentStatus;
@@ -8,7 +9,6 @@ use shared::id::{AgentId, Revision, ScheduleId};
 
 use super::Context;
 use crate::change::Change;
-use crate::channel::Collected;
 use crate::cloud::Cloud;
 use crate::fleet::Agent;
 use crate::placement::{Chooser, Refusal, Request, refusals};
@@ -166,7 +166,11 @@ impl Cloud {
             return;
         }
         // One that let go and holds it again begins anew.
-        let from = before.filter(|row| row.held).map_or(now, |row| row.from);
+        let from = match before {
+            Some(row) if row.held => row.from,
+            Some(row) => row.given_anew(now),
+            None => now,
+        };
         // The first moment may be this one.
         let through = before.map_or(now.plus_ms(-1), |row| row.through);
         let rev = channel.desired_rev.next();
@@ -216,10 +220,11 @@ impl Cloud {
     pub(crate) fn compare_residents(
         &mut self,
         id: &AgentId,
-        collected: &Collected,
+        mut held: BTreeMap<ScheduleId, u32>,
+        applied: Revision,
         context: &mut Context,
     ) {
-        let (Some(mut held), Some(channel)) = (collected.schedules(), self.channels.get(id)) else {
+        let Some(channel) = self.channels.get(id) else {
             return;
         };
         let mut wrong = Vec::new();
@@ -229,12 +234,14 @@ impl Cloud {
             let known =
                 self.schedules.of_id(row.schedule).and_then(|slot| self.schedules.get(slot));
             let changed = row.held && known.is_some_and(|known| known.version != row.version);
-            if row.rev > collected.applied_rev || changed {
+            if row.rev > applied || changed {
                 continue;
             }
             let wanted = self.schedule_row(row, id).and_then(|told| Some(told.hold?.tag));
             if has != wanted {
-                wrong.push(row.clone());
+                // What it does not hold it does not go on with.
+                let from = if has.is_none() { row.given_anew(context.now.wall) } else { row.from };
+                wrong.push(ResidentRow { from, ..row.clone() });
             }
         }
         let now = context.now.wall;
@@ -280,9 +287,10 @@ impl Cloud {
                 context.change(Change::ResidentRemoved { agent: id.clone(), schedule });
                 continue;
             }
+            // What it fires has names of its own. If that is older than what is known here, this core was
+            // put back to a backup from before that database.
             let rev = channel.desired_rev.next();
-            let through = before.through.max(now.plus_ms(-1));
-            let row = ResidentRow { rev, from: now, through, ..before };
+            let row = ResidentRow { rev, from: now, ..before };
             channel.put_resident(row.clone());
             context.change(Change::ResidentPut { agent: id.clone(), row });
         }

@@ -37,6 +37,14 @@ pub struct ResidentRow {
     pub held: bool,
 }
 
+impl ResidentRow {
+    /// From when an agent begins with it that does not hold it: behind every moment that it is known to
+    /// have fired, whatever the clock shows.
+    pub(crate) fn given_anew(&self, now: Timestamp) -> Timestamp {
+        now.max(self.through)
+    }
+}
+
 /// What the versions of a schedule make, the latest last.
 type Versions = VecDeque<(u32, Arc<TaskSpec>)>;
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs)]
 
 mod maps;
+pub mod residents;
 pub mod schedules;
 
 use std::collections::BTreeMap;

@@ -101,14 +101,20 @@ fn begin_anew(
         return Standing::default();
     };
     let mut standing = resident.standing.clone();
-    // What could not be told of yet is decided about by the rule for what was missed.
+    // What could not be told of yet is decided about by the rule for what was missed. Nothing is due of
+    // what counts from the end of a run that goes on.
+    let runs = resident.counts_from_end() && agent.residents.is_busy(id);
     let is_left =
-        resident.next.is_some_and(|next| later(next, resident.hold.offset_ms) <= now.wall);
+        !runs && resident.next.is_some_and(|next| later(next, resident.hold.offset_ms) <= now.wall);
     // What counts from the end of a run goes on counting from there.
     let after_end = matches!(&hold.trigger, Trigger::Interval(interval) if interval.after_end);
     let counts_on = (resident.counts_from_end() && after_end) || is_left;
     if by_wall && !counts_on && standing.through < now.wall && !planted!(EditLooksBack) {
         (standing.through, standing.since) = (now.wall, stamp);
+    }
+    // The core's clock may be ahead of this one, and it takes nothing from before.
+    if !after_end && standing.through < hold.from {
+        (standing.through, standing.since) = (hold.from, stamp);
     }
     standing
 }

@@ -254,6 +254,26 @@ fn a_change_makes_up_for_no_moment_that_was_none_of_its_own() {
 }
 
 #[test]
+fn a_change_of_one_that_runs_makes_up_for_nothing_and_fires_nothing_from_before_it_was_given() {
+    // What counts from the end of a run that goes on is not due, however long that takes.
+    let order = exec().into();
+    let mut bench = holding(ResidentSchedule { order, ..hold(interval(60, true)) });
+    until(&mut bench, 10);
+    bench.meet();
+    let edited = ResidentSchedule { version: 2, missed: MissedRule::All, ..minutely() };
+    bench.mono_ms = 10 * MINUTE + 30_000;
+    assert!(told(&bench.schedule(NIGHTLY, Some(edited.clone()))).is_empty());
+    assert_eq!(until(&mut bench, 12), ["+11 v2", "+12 v2"]);
+    // On a board whose clock is behind that of the core, it begins where the core says.
+    let later = ResidentSchedule { from: at(5), ..hold(interval(600, true)) };
+    let mut bench = holding(later);
+    bench.meet();
+    let edited = ResidentSchedule { from: at(5), ..edited };
+    bench.schedule(NIGHTLY, Some(edited));
+    assert_eq!(until(&mut bench, 6), ["+6 v2"]);
+}
+
+#[test]
 fn one_that_is_withdrawn_and_given_again_does_not_have_its_moments_again() {
     let mut bench = holding(minutely());
     until(&mut bench, 2);
