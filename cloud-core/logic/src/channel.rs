@@ -75,6 +75,10 @@ pub(crate) struct Channel {
     pub(crate) applied_rev: Revision,
     /// What was sent to it on this connection.
     pub(crate) sent_rev: Revision,
+    /// What of that was sent when it last said how far it is.
+    pub(crate) sent_before: Revision,
+    /// Whether it has not come on since, as far as it said: then something was lost on the way.
+    pub(crate) stuck: bool,
     pub(crate) liveness: Liveness,
     /// Whether it has said hello on this connection to this process of the core.
     pub(crate) greeted: bool,
@@ -109,6 +113,8 @@ impl Channel {
             residents_by_rev: BTreeMap::new(),
             applied_rev: Revision(0),
             sent_rev: Revision(0),
+            sent_before: Revision(0),
+            stuck: false,
             liveness,
             greeted: false,
             beat: 0,

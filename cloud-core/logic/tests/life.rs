@@ -304,6 +304,26 @@ fn desired_state_too_big_for_one_message_is_split_and_follows_on() {
 }
 
 #[test]
+fn a_lost_message_is_sent_again_however_much_follows_it() {
+    let mut world = World::new();
+    let mut board = Board::new("a");
+    board.facts.tasks_max = 1_000;
+    let effects = world.hello(&mut board);
+    board.apply(&effects);
+    // Lost on the way. What comes after it cannot be applied without it.
+    world.submit(noop());
+    let mut applied = 0;
+    assert!(world.settings.resend_ms > 1_000, "something follows before it is sent again");
+    for _ in 0..30 {
+        let (_, mut effects) = world.submit(noop());
+        effects.extend(world.pass(1_000));
+        effects.extend(world.beat(&mut board));
+        applied += board.apply(&effects).len();
+    }
+    assert!(applied > 20, "{applied} of 31 rows");
+}
+
+#[test]
 fn an_offer_that_is_never_answered_is_given_up() {
     let (mut world, mut board, task) = assigned(noop());
     let mut effects = Vec::new();

@@ -49,7 +49,7 @@ pub(crate) fn resend(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) 
     };
     let behind = channel.applied_rev < channel.desired_rev && !planted!(NeverSentAgain);
     if channel.greeted && behind {
-        channel.sent_rev = channel.applied_rev;
+        (channel.sent_rev, channel.stuck) = (channel.applied_rev, false);
         send(cloud, agent, context);
     }
 }
@@ -103,11 +103,17 @@ fn send(cloud: &mut Cloud, agent: &AgentId, context: &mut Context) {
         let message = Downlink::Desired(message);
         context.effect(Effect::Send { agent: agent.clone(), message });
     }
-    if let Some(channel) = cloud.channels.get_mut(agent) {
-        channel.sent_rev = sent;
-    }
+    let resend = Alarm::Resend(agent.clone());
     let resend_at = context.now.mono + cloud.settings.resend_ms;
-    cloud.timers.set(Alarm::Resend(agent.clone()), resend_at);
+    let Some(channel) = cloud.channels.get_mut(agent) else {
+        return;
+    };
+    channel.sent_rev = sent;
+    // Nothing arrives behind what was lost: what follows it must not put off that it is sent again.
+    match channel.stuck {
+        true => cloud.timers.set_if_unset(resend, resend_at),
+        false => cloud.timers.set(resend, resend_at),
+    }
 }
 
 /// A row of desired state, about one of two kinds of things.

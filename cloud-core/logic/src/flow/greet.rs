@@ -105,6 +105,7 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
     channel.desired_rev = channel.desired_rev.max(hello.applied_rev);
     channel.applied_rev = hello.applied_rev;
     channel.sent_rev = hello.applied_rev;
+    (channel.sent_before, channel.stuck) = (hello.applied_rev, false);
     (channel.boot, channel.session, channel.link) = (hello.boot, hello.session, hello.link);
     (channel.greeted, channel.beat, channel.hello) = (true, hello.beat, hello.beat);
     channel.board = Some(hello.stamp.board);

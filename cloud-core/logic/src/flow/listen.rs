@@ -47,6 +47,8 @@ pub(crate) fn heartbeat(cloud: &mut Cloud, id: &AgentId, beat: &Heartbeat, conte
     channel.applied_rev = applied;
     channel.sent_rev = channel.sent_rev.max(applied);
     let behind = applied < channel.desired_rev;
+    channel.stuck = !moved && applied < channel.sent_before;
+    channel.sent_before = channel.sent_rev;
     if moved {
         cloud.drop_applied_tombstones(id, context);
         cloud.drop_applied_residents(id, context);

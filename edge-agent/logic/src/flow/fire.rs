@@ -112,9 +112,10 @@ fn begin_anew(
     if by_wall && !counts_on && standing.through < now.wall && !planted!(EditLooksBack) {
         (standing.through, standing.since) = (now.wall, stamp);
     }
-    // The core's clock may be ahead of this one, and it takes nothing from before.
-    if !after_end && standing.through < hold.from {
-        (standing.through, standing.since) = (hold.from, stamp);
+    // What counted from an end has no moments before it was given, by a core whose clock may be ahead.
+    let given = resident.hold.from;
+    if resident.counts_from_end() && !after_end && standing.through < given {
+        (standing.through, standing.since) = (given, stamp);
     }
     standing
 }
