@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cloud_core_logic::change::{AgentRow, AssignmentRow, TaskLife, TaskRow, WantedRow};
 use cloud_core_logic::firing::{FiringResult, FiringRow, ScheduleRow};
-use cloud_core_logic::schedules::ResidentRow;
+use cloud_core_logic::schedules::{ResidentRow, VERSIONS_MAX};
 use cloud_core_logic::{Change, Stored};
 use shared::assignment::AssignmentState;
 use shared::capacity::Resources;
@@ -287,11 +287,18 @@ impl Maps {
         let firing = (row.schedule, row.at, row.version);
         ensure(of == Some(firing), "a_task_is_of_the_moment_that_made_it", || format!("{row:?}"));
         // One that was put back counts versions again, and agents tell of those that it has forgotten.
-        let is_sure = row.agent.is_none() || !self.put_back;
+        let is_sure =
+            row.agent.is_none() || (!self.put_back && self.keeps(row.schedule, row.version));
         let version = self.versions.get(&(row.schedule, row.version)).filter(|_| is_sure);
         let run = made.map(|made| &made.spec.run);
         let runs = version.is_none_or(|task| Some(&task.run) == run);
         ensure(runs, "a_firing_runs_what_its_version_says", || format!("{row:?}"));
+    }
+
+    /// Whether a version of a schedule is one of the latest, of which a core knows what they make.
+    pub fn keeps(&self, schedule: ScheduleId, version: u32) -> bool {
+        let later = (schedule, version)..=(schedule, u32::MAX);
+        self.versions.range(later).count() <= VERSIONS_MAX
     }
 
     /// The firings that wait.

@@ -426,7 +426,8 @@ impl World {
         let origin = row.origin.as_ref();
         let told = origin.map(|origin| (origin.schedule, origin.version, origin.at));
         let ran = (fired.schedule, fired.version, fired.moment);
-        let runs = row.spec.run == fired.run || self.arrivals.core_forgot;
+        let sure = !self.arrivals.core_forgot && maps.keeps(fired.schedule, fired.version);
+        let runs = row.spec.run == fired.run || !sure;
         let same = told == Some(ran) && runs;
         ensure(same, "a_firing_is_of_the_version_that_ran", || format!("{fired:?} is {origin:?}"));
     }
