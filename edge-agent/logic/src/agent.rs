@@ -141,7 +141,7 @@ impl Agent {
             leased: BTreeSet::new(),
             undecided: BTreeMap::new(),
             progress: Progress::default(),
-            residents: Residents::restore(stored.residents, board, now),
+            residents: Residents::restore(stored.residents, stored.dropped, board, now),
             clock: Clock::new(board, built_at, stored.floor),
             clock_told: None,
             floor_saved: stored.floor,

@@ -197,6 +197,13 @@ pub enum Change {
     ScheduleDropped {
         /// Which.
         schedule: ScheduleId,
+        /// How far it had come: held again, it goes on behind that.
+        through: Timestamp,
+    },
+    /// How far a schedule had come that was dropped long ago is forgotten.
+    DroppedForgotten {
+        /// Which.
+        schedule: ScheduleId,
     },
     /// Desired state is applied up to here.
     Applied {
@@ -257,6 +264,8 @@ pub struct Stored {
     pub entries: Vec<EntryRow>,
     /// Every schedule that is held.
     pub residents: Vec<ResidentRow>,
+    /// Schedules that were held, and how far each had come.
+    pub dropped: Vec<(ScheduleId, Timestamp)>,
     /// The last wall time that was believed.
     pub floor: Option<Timestamp>,
     /// How it last stood between this agent and its core. For people; nothing is decided by it.
@@ -279,6 +288,7 @@ impl Stored {
             finished: Vec::new(),
             entries: Vec::new(),
             residents: Vec::new(),
+            dropped: Vec::new(),
             floor: None,
             link: LinkSeen::default(),
             heard_at: None,

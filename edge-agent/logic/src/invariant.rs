@@ -11,7 +11,7 @@ use shared::schedule::QUEUE_MAX;
 use crate::agent::Agent;
 use crate::attempt::{Live, State};
 use crate::change::EntryKind;
-use crate::resident::next_moment;
+use crate::resident::{DROPPED_MAX, next_moment};
 
 /// Something that must hold and does not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +155,10 @@ fn schedules(agent: &Agent) -> Result<(), String> {
     let held = &agent.residents.held;
     let most = usize::try_from(agent.facts.schedules_max).unwrap_or(usize::MAX);
     ensure(held.len() <= most, || format!("{} are held, {most} may be", held.len()))?;
+    let dropped = &agent.residents.dropped;
+    ensure(dropped.len() <= DROPPED_MAX, || format!("{} are remembered", dropped.len()))?;
     for (id, resident) in held {
+        ensure(!dropped.contains_key(id), || format!("{id} is held and dropped"))?;
         let standing = &resident.standing;
         let in_order = standing.queue.is_sorted();
         let bounded = resident.waiting() <= QUEUE_MAX as usize;

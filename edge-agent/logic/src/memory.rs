@@ -21,6 +21,7 @@ pub struct MemoryStore {
     finished: BTreeMap<AssignmentId, Sequence>,
     outbox: BTreeMap<Sequence, (Report, Option<Timestamp>)>,
     residents: BTreeMap<ScheduleId, ResidentRow>,
+    dropped: BTreeMap<ScheduleId, Timestamp>,
 }
 
 impl MemoryStore {
@@ -33,6 +34,7 @@ impl MemoryStore {
             finished: BTreeMap::new(),
             outbox: BTreeMap::new(),
             residents: BTreeMap::new(),
+            dropped: BTreeMap::new(),
         }
     }
 
@@ -57,6 +59,7 @@ impl MemoryStore {
             finished: self.finished.iter().map(|(id, report)| (*id, *report)).collect(),
             entries: self.outbox.iter().map(entry).collect(),
             residents: self.residents.values().cloned().collect(),
+            dropped: self.dropped.iter().map(|(id, through)| (*id, *through)).collect(),
             ..self.head.clone()
         }
     }
@@ -96,14 +99,19 @@ impl MemoryStore {
             Change::KeptForgotten { upto } => self.outbox.retain(|seq, _| seq > upto),
             Change::ScheduleHeld(row) => {
                 self.residents.insert(row.schedule, (**row).clone());
+                self.dropped.remove(&row.schedule);
             }
             Change::ScheduleMoved { schedule, standing } => {
                 if let Some(row) = self.residents.get_mut(schedule) {
                     row.standing = standing.clone();
                 }
             }
-            Change::ScheduleDropped { schedule } => {
+            Change::ScheduleDropped { schedule, through } => {
                 self.residents.remove(schedule);
+                self.dropped.insert(*schedule, *through);
+            }
+            Change::DroppedForgotten { schedule } => {
+                self.dropped.remove(schedule);
             }
             Change::Applied { rev } => self.head.applied_rev = *rev,
             Change::CoreMet { core } => self.head.core = Some(*core),

@@ -1,6 +1,10 @@
 //! The schedules that this agent holds and fires by its own clock, core or no core. A schedule's
 //! [`Standing`] moves in the step that makes an attempt of a moment and reports it: so each moment
 //! fires once, whenever the power fails.
+//!
+//! The invariant: what one database fires of a schedule goes forward in time, also where the core takes
+//! it away and gives it again from a time before. Only a clock that the core has put back far lets it go
+//! back.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +19,9 @@ use shared::time::{Monotonic, Now, Stamp, Timestamp};
 use shared::wire::downlink::ResidentSchedule;
 
 use crate::planted::planted;
+
+/// Of how many schedules that are held no more it is known how far they had come.
+pub const DROPPED_MAX: usize = 1_000;
 
 /// A resident schedule, as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,6 +134,11 @@ impl Resident {
         self.next = next_moment(&self.timetable, through);
     }
 
+    /// Up to when everything of it is dealt with, and nothing fires again.
+    pub fn come(&self) -> Timestamp {
+        self.standing.through.max(self.standing.fired.unwrap_or(self.standing.through))
+    }
+
     /// How many moments wait.
     pub fn waiting(&self) -> usize {
         self.standing.queue.len()
@@ -159,6 +171,9 @@ impl Resident {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Residents {
     pub held: BTreeMap<ScheduleId, Resident>,
+    /// Those that were held, and up to when everything of each is dealt with: the core may give one
+    /// again before it has heard of that.
+    pub dropped: BTreeMap<ScheduleId, Timestamp>,
     /// The attempts that each schedule made here and that are not over.
     pub active: BTreeMap<ScheduleId, BTreeSet<AssignmentId>>,
     /// When they are looked at next; `None` is not before something happens.
@@ -169,8 +184,14 @@ pub(crate) struct Residents {
 
 impl Residents {
     /// As they are stored. One that is not understood any more waits for the core to change it.
-    pub fn restore(rows: Vec<ResidentRow>, board: u32, now: Now) -> Self {
+    pub fn restore(
+        rows: Vec<ResidentRow>,
+        dropped: Vec<(ScheduleId, Timestamp)>,
+        board: u32,
+        now: Now,
+    ) -> Self {
         let mut residents = Self { look_at: Some(now.mono), trusted: true, ..Self::default() };
+        residents.dropped.extend(dropped);
         for ResidentRow { schedule, hold, mut standing } in rows {
             // What passed before this start of the board nobody measured.
             if standing.since.board != board || standing.since.mono_ms > now.mono.0 {
@@ -184,6 +205,19 @@ impl Residents {
             }
         }
         residents
+    }
+
+    /// One is held no more. Answers which of those that were held is forgotten for its sake: the one
+    /// that stopped first.
+    pub fn drop_held(&mut self, schedule: ScheduleId) -> Option<(Resident, Option<ScheduleId>)> {
+        let resident = self.held.remove(&schedule)?;
+        self.dropped.insert(schedule, resident.come());
+        let first = self.dropped.iter().min_by_key(|(_, through)| **through).map(|(id, _)| *id);
+        let forgotten = first.filter(|_| self.dropped.len() > DROPPED_MAX);
+        if let Some(schedule) = forgotten {
+            self.dropped.remove(&schedule);
+        }
+        Some((resident, forgotten))
     }
 
     /// Whether they are to be looked at now.

@@ -86,7 +86,15 @@ CREATE TABLE resident (
 ALTER TABLE attempt ADD COLUMN schedule TEXT;   -- the one of those that made it; NULL otherwise
 ";
 
-const MIGRATIONS: [&str; 4] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
+/// One that is given again goes on behind what it did before.
+const SCHEMA_5: &str = "
+CREATE TABLE dropped (
+    schedule TEXT PRIMARY KEY,
+    through_ms INTEGER NOT NULL     -- how far it had come
+) STRICT;
+";
+
+const MIGRATIONS: [&str; 5] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
 
 /// Why the store cannot do what it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -216,6 +224,7 @@ impl Store {
             finished,
             entries: read::entries(&self.connection)?,
             residents: read::residents(&self.connection)?,
+            dropped: read::dropped(&self.connection)?,
             floor: head.floor,
             link: head.link,
             heard_at: head.heard_at,

@@ -4,7 +4,7 @@ use edge_agent_logic::change::{AttemptRow, EntryRow, LinkSeen};
 use edge_agent_logic::clock::Trust;
 use edge_agent_logic::resident::ResidentRow;
 use rusqlite::Connection;
-use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, Sequence};
+use shared::id::{AssignmentId, Attempt, CoreId, Incarnation, Revision, ScheduleId, Sequence};
 use shared::time::Timestamp;
 
 use super::rows::{damaged, id, number, parse};
@@ -151,4 +151,16 @@ pub(super) fn residents(connection: &Connection) -> Result<Vec<ResidentRow>, Sto
         });
     }
     Ok(residents)
+}
+
+pub(super) fn dropped(connection: &Connection) -> Result<Vec<(ScheduleId, Timestamp)>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT schedule, through_ms FROM dropped ORDER BY schedule")?;
+    let mut rows = statement.query([])?;
+    let mut dropped = Vec::new();
+    while let Some(row) = rows.next()? {
+        let schedule: String = row.get(0)?;
+        dropped.push((id("a schedule's id", &schedule)?, Timestamp(row.get(1)?)));
+    }
+    Ok(dropped)
 }

@@ -103,6 +103,10 @@ fn come_farther() -> Change {
     Change::ScheduleMoved { schedule: SCHEDULE, standing }
 }
 
+fn dropped(through: i64) -> Change {
+    Change::ScheduleDropped { schedule: SCHEDULE, through: Timestamp(through) }
+}
+
 fn report(seq: u64, event: ReportEvent) -> Change {
     let stamp = Stamp { board: 1, mono_ms: 2, trusted: true };
     let report = Report { assignment: assignment(1), at: Timestamp(9), stamp, event };
@@ -177,6 +181,10 @@ fn batches() -> Vec<Vec<Change>> {
         ],
         vec![Change::ReportsAcked { upto: Sequence(4), at: Some(Timestamp(7)) }],
         vec![Change::KeptForgotten { upto: Sequence(3) }, Change::Believed { at: Timestamp(60) }],
+        vec![dropped(61_000)],
+        vec![resident(4), dropped(1_000), dropped(62_000)],
+        vec![resident(5)],
+        vec![dropped(63_000), Change::DroppedForgotten { schedule: SCHEDULE }],
     ]
 }
 

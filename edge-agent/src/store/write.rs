@@ -45,14 +45,23 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<()
             let sql = "INSERT INTO resident (schedule, hold, standing) VALUES (?1, ?2, ?3)
                 ON CONFLICT (schedule) DO UPDATE SET hold = ?2, standing = ?3";
             let (hold, standing) = (text(&*row.hold)?, text(&row.standing)?);
-            rows.run(sql, &[&row.schedule.to_string(), &hold, &standing])
+            let schedule = row.schedule.to_string();
+            rows.run("DELETE FROM dropped WHERE schedule = ?1", &[&schedule])?;
+            rows.run(sql, &[&schedule, &hold, &standing])
         }
         Change::ScheduleMoved { schedule, standing } => {
             let sql = "UPDATE resident SET standing = ?2 WHERE schedule = ?1";
             rows.run(sql, &[&schedule.to_string(), &text(standing)?])
         }
-        Change::ScheduleDropped { schedule } => {
-            rows.run("DELETE FROM resident WHERE schedule = ?1", &[&schedule.to_string()])
+        Change::ScheduleDropped { schedule, through } => {
+            let schedule = schedule.to_string();
+            rows.run("DELETE FROM resident WHERE schedule = ?1", &[&schedule])?;
+            let sql = "INSERT INTO dropped (schedule, through_ms) VALUES (?1, ?2)
+                ON CONFLICT (schedule) DO UPDATE SET through_ms = ?2";
+            rows.run(sql, &[&schedule, &through.0])
+        }
+        Change::DroppedForgotten { schedule } => {
+            rows.run("DELETE FROM dropped WHERE schedule = ?1", &[&schedule.to_string()])
         }
         Change::Applied { rev } => rows.set("applied_rev = ?1", &[&signed(rev.0)]),
         Change::CoreMet { core } => rows.set("core = ?1", &[&core.to_string()]),

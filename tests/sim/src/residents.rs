@@ -122,7 +122,7 @@ impl Shelf {
                 Change::ScheduleMoved { schedule, standing } => {
                     self.moved(*schedule, standing, clock);
                 }
-                Change::ScheduleDropped { schedule } => {
+                Change::ScheduleDropped { schedule, .. } => {
                     if let Some(held) = self.held.remove(schedule) {
                         self.ensure_told(*schedule, &held, &held.standing.queue, clock);
                     }

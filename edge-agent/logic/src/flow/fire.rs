@@ -53,24 +53,13 @@ pub(crate) fn hold(
     }
     let standing = match before {
         Some(_) => begin_anew(agent, id, &hold, out, now),
-        None => {
-            let mut standing = Standing { through: hold.from, ..Standing::default() };
-            standing.since = since(agent, hold.from, 0, now);
-            if let Trigger::Interval(interval) = &hold.trigger
-                && interval.after_end
-            {
-                // The first is due at once.
-                let wait_ms = interval.interval_s.saturating_mul(1_000);
-                standing.through = earlier(hold.from, wait_ms);
-                standing.since.mono_ms = standing.since.mono_ms.saturating_sub(wait_ms);
-            }
-            standing
-        }
+        None => begin(agent, id, &hold, now),
     };
     let hold = Arc::new(hold);
     match Resident::new(Arc::clone(&hold), standing.clone()) {
         Ok(resident) => {
             agent.residents.held.insert(id, resident);
+            agent.residents.dropped.remove(&id);
             agent.residents.look_at = Some(now.mono);
             let row = ResidentRow { schedule: id, hold, standing };
             out.changes.push(Change::ScheduleHeld(Box::new(row)));
@@ -81,6 +70,24 @@ pub(crate) fn hold(
             out.note(Notice::ScheduleNotHeld { name, detail: unusable.to_string() });
         }
     }
+}
+
+/// Where a schedule stands that is to be held and was not: from when the core gives it, and behind all
+/// that it did here when it was held before.
+fn begin(agent: &Agent, id: ScheduleId, hold: &ResidentSchedule, now: Now) -> Standing {
+    let dropped = agent.residents.dropped.get(&id);
+    if let Trigger::Interval(interval) = &hold.trigger
+        && interval.after_end
+    {
+        // The first is due at once.
+        let first = dropped.map_or(hold.from, |through| hold.from.max(through.plus_ms(1)));
+        let wait_ms = interval.interval_s.saturating_mul(1_000);
+        let mut since = since(agent, first, 0, now);
+        since.mono_ms = since.mono_ms.saturating_sub(wait_ms);
+        return Standing { through: earlier(first, wait_ms), since, ..Standing::default() };
+    }
+    let through = dropped.map_or(hold.from, |through| hold.from.max(*through));
+    Standing { through, since: since(agent, through, 0, now), ..Standing::default() }
 }
 
 /// Another version of a schedule is to be held. What of it has come by now is dealt with as it was asked
@@ -123,14 +130,15 @@ fn begin_anew(
 /// The core wants this schedule to be held no more. What it fired goes on; what waits does not
 /// fire.
 pub(crate) fn withdraw(agent: &mut Agent, id: ScheduleId, out: &mut Outcome, now: Now) {
-    let Some(resident) = agent.residents.held.remove(&id) else {
+    let Some((resident, forgotten)) = agent.residents.drop_held(id) else {
         return;
     };
     for moment in &resident.standing.queue {
         let of = Of { id, hold: &resident.hold };
         not_fired(agent, of, one(*moment), NotFiredBecause::Withdrawn, out, now);
     }
-    out.changes.push(Change::ScheduleDropped { schedule: id });
+    out.changes.push(Change::ScheduleDropped { schedule: id, through: resident.come() });
+    out.changes.extend(forgotten.map(|schedule| Change::DroppedForgotten { schedule }));
     out.note(Notice::ScheduleWithdrawn { name: resident.hold.name.clone() });
 }
 

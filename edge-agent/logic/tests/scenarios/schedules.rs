@@ -451,3 +451,26 @@ fn its_offset_makes_it_later_and_changes_no_moment() {
     assert!(told(&bench.tick_at(MINUTE + 6_999)).is_empty());
     assert_eq!(told(&bench.tick_at(MINUTE + 7_000)), ["+1 v1"]);
 }
+
+#[test]
+fn given_again_it_goes_on_behind_what_it_fired_whatever_time_it_is_given_from() {
+    let mut bench = Bench::met();
+    bench.schedule(NIGHTLY, Some(minutely()));
+    assert_eq!(until(&mut bench, 3), ["+1 v1", "+2 v1", "+3 v1"]);
+    bench.meet();
+    bench.schedule(NIGHTLY, None);
+    bench.restart();
+    bench.meet();
+    // From a time before that, by a core whose clock is behind or that has not heard of it.
+    let again = ResidentSchedule { version: 2, ..minutely() };
+    assert!(told(&bench.schedule(NIGHTLY, Some(again))).is_empty());
+    assert_eq!(until(&mut bench, 4), ["+4 v2"]);
+    bench.meet();
+    bench.schedule(NIGHTLY, None);
+    let from_its_end = ResidentSchedule { version: 3, ..hold(interval(60, true)) };
+    assert!(told(&bench.schedule(NIGHTLY, Some(from_its_end))).is_empty());
+    let outcome = bench.tick_at(4 * MINUTE + 1);
+    let events = events(&outcome);
+    let Some(ReportEvent::Fired { moment, .. }) = events.first() else { panic!("{events:?}") };
+    assert_eq!(*moment, at(4).plus_ms(1), "the first at once, and not for a moment that it had");
+}
