@@ -14,11 +14,17 @@ async fn when_the_budget_is_used_up_logs_are_not_kept_and_outcomes_are() {
     bench.tables = "[flash]\nbytes_per_day = 1048576\n[logs]\nattempt_bytes_max = 65536".to_owned();
     let (running, shutdown) = bench.agent();
     bench.core.until("hello", |memory| !memory.hellos.is_empty()).await;
-    // Far more than is kept: all of it was written.
+    // Far more than is kept: all of it was written, however much the core has had before it went.
     let loud = bench.core.run("seq 1 400000").await;
     bench.core.finish_of(loud).await;
     let log = bench.core.log_of(loud).await;
-    assert!(log.gaps > 0 && log.text.ends_with("400000\n"));
+    let whole: usize = (1..=400_000).map(|number: u32| number.to_string().len() + 1).sum();
+    assert_eq!(
+        log.text.len() as u64 + log.gaps,
+        whole as u64,
+        "each byte came, or is told to be gone"
+    );
+    assert!(log.text.ends_with("400000\n"));
 
     let begun = std::time::Instant::now();
     let lost = loop {
