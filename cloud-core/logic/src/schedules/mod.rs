@@ -22,9 +22,10 @@ use shared::schedule::{
     TopicFilter, Trigger, Window, Zones, jitter_ms,
 };
 use shared::spec::TaskSpec;
-use shared::time::{Monotonic, Timestamp};
+use shared::time::{Monotonic, Timestamp, mix};
 
 use crate::firing::ScheduleRow;
+use crate::lookup::{Lookup, hash};
 use listeners::Listeners;
 use pool::Pool;
 pub(crate) use residents::Residents;
@@ -120,8 +121,8 @@ pub(crate) struct Schedules {
     zones: Arc<dyn Zones>,
     slots: Vec<Option<Schedule>>,
     free: Vec<Slot>,
-    by_name: BTreeMap<ScheduleName, Slot>,
-    by_id: BTreeMap<ScheduleId, Slot>,
+    by_name: Lookup,
+    by_id: Lookup,
     due: BTreeSet<(Timestamp, Slot)>,
     /// Those that an event fires.
     pub(crate) listeners: Listeners,
@@ -144,8 +145,8 @@ impl Schedules {
             zones,
             slots: Vec::new(),
             free: Vec::new(),
-            by_name: BTreeMap::new(),
-            by_id: BTreeMap::new(),
+            by_name: Lookup::default(),
+            by_id: Lookup::default(),
             due: BTreeSet::new(),
             listeners: Listeners::default(),
             active: BTreeMap::new(),
@@ -160,7 +161,7 @@ impl Schedules {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.by_name.len()
+        self.slots.len() - self.free.len()
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Schedule> {
@@ -172,16 +173,19 @@ impl Schedules {
     }
 
     pub(crate) fn named(&self, name: &ScheduleName) -> Option<Slot> {
-        self.by_name.get(name).copied()
+        let is = |slot| self.get(slot).is_some_and(|schedule| schedule.name == *name);
+        self.by_name.find(hash(name.as_str()), is)
     }
 
     pub(crate) fn of_id(&self, id: ScheduleId) -> Option<Slot> {
-        self.by_id.get(&id).copied()
+        let is = |slot| self.get(slot).is_some_and(|schedule| schedule.id == id);
+        self.by_id.find(hash_of_id(id), is)
     }
 
-    /// Every schedule.
+    /// Every schedule, in the order of their places.
     pub(crate) fn slots(&self) -> Vec<Slot> {
-        self.by_name.values().copied().collect()
+        let places = (0..).zip(&self.slots);
+        places.filter(|(_, schedule)| schedule.is_some()).map(|(slot, _)| slot).collect()
     }
 
     /// When a schedule of this spec fires.
@@ -239,11 +243,12 @@ impl Schedules {
             last_event: row.through,
             in_turn: false,
         };
+        self.lose(slot);
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(schedule);
         }
-        self.by_name.insert(spec.name.clone(), slot);
-        self.by_id.insert(row.id, slot);
+        self.by_name.insert(hash(spec.name.as_str()), slot, hashes_of_names(&self.slots));
+        self.by_id.insert(hash_of_id(row.id), slot, hashes_of_ids(&self.slots));
         slot
     }
 
@@ -251,9 +256,8 @@ impl Schedules {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Schedule> {
         self.undue(slot);
         self.deafen(slot);
+        self.lose(slot);
         let schedule = self.slots.get_mut(slot as usize)?.take()?;
-        self.by_name.remove(&schedule.name);
-        self.by_id.remove(&schedule.id);
         self.active.remove(&slot);
         self.free.push(slot);
         Some(schedule)
@@ -277,6 +281,16 @@ impl Schedules {
             schedule.is_none_or(|schedule| schedule.paused)
         };
         self.listeners.take_topics(rests)
+    }
+
+    /// Lets nobody find a schedule, if there is one at this place.
+    fn lose(&mut self, slot: Slot) {
+        let Some(Some(schedule)) = self.slots.get(slot as usize) else {
+            return;
+        };
+        let name = hash(schedule.name.as_str());
+        self.by_name.remove(name, slot, hashes_of_names(&self.slots));
+        self.by_id.remove(hash_of_id(schedule.id), slot, hashes_of_ids(&self.slots));
     }
 
     /// Lets no event fire a schedule.
@@ -312,3 +326,21 @@ impl Schedules {
         self.due.len()
     }
 }
+
+fn hash_of_id(id: ScheduleId) -> u64 {
+    let (front, back) = id.0.as_u64_pair();
+    mix(front, back)
+}
+
+/// What a schedule's name is found by. A lookup asks for none that is not there.
+fn hashes_of_names(slots: &[Option<Schedule>]) -> impl Fn(Slot) -> u64 {
+    |slot| slots[slot as usize].as_ref().map_or(0, |schedule| hash(schedule.name.as_str()))
+}
+
+/// The same of its id.
+fn hashes_of_ids(slots: &[Option<Schedule>]) -> impl Fn(Slot) -> u64 {
+    |slot| slots[slot as usize].as_ref().map_or(0, |schedule| hash_of_id(schedule.id))
+}
+
+#[cfg(test)]
+mod tests;
