@@ -35,13 +35,52 @@ fn schedule_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ScheduleId> {
     Uuid::from_slice(bytes).map(ScheduleId).map_err(|error| damaged(column, error))
 }
 
-/// What schedules make, each text read once: a million of them mostly make the same.
+/// What schedules say, mostly read once: a million of them mostly say the same, but for their names.
 #[derive(Default)]
 struct Texts {
     tasks: HashMap<String, Arc<TaskSpec>>,
+    last: Option<Alike>,
+}
+
+/// A spec, and its text around its name.
+struct Alike {
+    before: String,
+    after: String,
+    spec: ScheduleSpec,
+}
+
+impl Alike {
+    /// `None` if more than one name in the text may be that of the schedule: a label may be called
+    /// `name`, too. The text is as [`put`] wrote it, without spaces.
+    fn of(text: &str, spec: ScheduleSpec) -> Option<Self> {
+        let (key, name) = ("\"name\":\"", spec.name.as_str());
+        let whole = format!("{key}{name}\"");
+        let mut found = text.match_indices(&whole).map(|(at, _)| at + key.len());
+        let (at, None) = (found.next()?, found.next()) else {
+            return None;
+        };
+        let (before, after) = (text[..at].to_owned(), text[at + name.len()..].to_owned());
+        Some(Self { before, after, spec })
+    }
+
+    /// The spec of another text, if that says the same but for the name.
+    fn read(&self, text: &str) -> Option<ScheduleSpec> {
+        let name = text.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        // A text with more in it than a name is none.
+        Some(ScheduleSpec { name: name.parse().ok()?, ..self.spec.clone() })
+    }
 }
 
 impl Texts {
+    fn spec(&mut self, text: &str) -> serde_json::Result<ScheduleSpec> {
+        if let Some(spec) = self.last.as_ref().and_then(|last| last.read(text)) {
+            return Ok(spec);
+        }
+        let spec: ScheduleSpec = serde_json::from_str(text)?;
+        self.last = Alike::of(text, spec.clone());
+        Ok(spec)
+    }
+
     fn schedule(&mut self, row: &Row<'_>) -> rusqlite::Result<ScheduleRow> {
         let text = row.get_ref(2)?.as_str().map_err(|error| damaged(2, error))?;
         let task = match self.tasks.get(text) {
@@ -52,7 +91,8 @@ impl Texts {
                 task
             }
         };
-        let spec: ScheduleSpec = from_json(row, 1)?;
+        let text = row.get_ref(1)?.as_str().map_err(|error| damaged(1, error))?;
+        let spec = self.spec(text).map_err(|error| damaged(1, error))?;
         Ok(ScheduleRow {
             id: schedule_id(row, 0)?,
             spec: Arc::new(ScheduleSpec { task, ..spec }),
@@ -283,4 +323,41 @@ pub(super) fn prune(connection: &Connection, before: Timestamp, effort: usize) -
         )?
         .execute(params![before.0, limit])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn specs_are_read_as_they_are_whatever_came_before() {
+        let spec = |name: &str, label: (&str, &str), interval_s: u64| {
+            let task = json!({"run": {"noop": {}}});
+            shared::schedule::parse(&json!({
+                "name": name, "labels": {label.0: label.1}, "task": task,
+                "trigger": {"interval_s": interval_s},
+            }))
+            .expect("a schedule")
+        };
+        let specs = [
+            spec("a", ("name", "a"), 60),
+            spec("b", ("name", "a"), 60),
+            spec("b", ("name", "b"), 60),
+            spec("b", ("name", "c"), 60),
+            spec("d", ("name", "c"), 60),
+            spec("d", ("site", "b"), 60),
+            spec("schedule-2", ("site", "b"), 60),
+            spec("schedule-2", ("site", "b"), 600),
+        ];
+        let mut texts = Texts::default();
+        let mut alike = 0;
+        for spec in &specs {
+            let text = serde_json::to_value(spec).expect("JSON").to_string();
+            alike += usize::from(texts.last.as_ref().is_some_and(|it| it.read(&text).is_some()));
+            assert_eq!(texts.spec(&text).expect("a spec"), *spec);
+        }
+        assert_eq!(alike, 2, "those that say the same as the one before");
+    }
 }
