@@ -98,6 +98,12 @@ impl Lookup {
         self.places[vacant].number = VACANT;
     }
 
+    /// How many numbers there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     fn first(&self, hash: u64) -> Option<usize> {
         let mask = self.places.len().checked_sub(1)?;
         Some(hash as usize & mask)
@@ -168,7 +174,7 @@ mod tests {
                     let found = lookup.find(hash_of(number), |one| one == number);
                     prop_assert_eq!(found.is_some(), map.contains_key(&number));
                 }
-                prop_assert_eq!(lookup.count, map.len());
+                prop_assert_eq!(lookup.len(), map.len());
             }
         }
     }

@@ -55,6 +55,8 @@ proptest! {
                 }
             }
             prop_assert_eq!((schedules.len(), schedules.due_count()), (by_name.len(), by_name.len()));
+            let kept = (schedules.by_name.len(), schedules.by_id.len());
+            prop_assert_eq!(kept, (by_name.len(), by_name.len()), "nothing is left of those that went");
             for (name, (id, slot)) in &by_name {
                 prop_assert_eq!(schedules.named(name), Some(*slot));
                 prop_assert_eq!(schedules.of_id(*id), Some(*slot));
