@@ -208,6 +208,7 @@ impl Cloud {
             return false;
         };
         let running = matches!(task.strays[at].state.progress(), Some(Progress::Running { .. }));
+        let heard_of = task.strays[at].state.progress() != Some(Progress::Offered);
         let agent = task.strays[at].agent.clone();
         let back_to = agent.clone();
         let moved = self.move_task(id.task, context, |life| {
@@ -227,8 +228,12 @@ impl Cloud {
         self.move_assignment(id.task, context, |row| row.state.hear_again());
         let offered = context.now.mono + self.settings.offer_timeout_ms;
         self.timers.set(Alarm::Offer(id.task), offered);
-        // Strays are not told of, so the row it had may have been passed over.
-        self.want(&agent, id, Wanted::Run, context);
+        // Strays are not told of, so the row it had may have been passed over. One that the agent took
+        // on was not, and must not be told again: by the time that it arrives, it may be over there and
+        // forgotten, and would begin again.
+        if !heard_of || self.wanted(&agent, id) != Some(Wanted::Run) {
+            self.want(&agent, id, Wanted::Run, context);
+        }
         true
     }
 
