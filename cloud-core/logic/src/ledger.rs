@@ -305,11 +305,29 @@ impl Cloud {
         }
     }
 
-    /// Whether the process that speaks for an attempt's agent may be a copy of the one that runs it.
+    /// Whether the process that speaks for an attempt's agent may be a copy of the one that runs it: it
+    /// is known to be another, or nothing is known of the one that had it when a backup was put back.
     pub(crate) fn may_be_copied(&self, id: AssignmentId) -> bool {
-        let row = self.tasks.get(&id.task).and_then(|task| task.attempt(id));
-        let channel = row.and_then(|row| self.channels.get(&row.agent));
-        channel.is_some_and(|channel| channel.lease_from.is_some())
+        let Some(task) = self.tasks.get(&id.task) else {
+            return false;
+        };
+        let forgotten = task.row.life.forgotten.as_ref();
+        let found = forgotten.is_some_and(|forgotten| forgotten.found.contains(&id.attempt));
+        let channel = task.attempt(id).and_then(|row| self.channels.get(&row.agent));
+        found || channel.is_some_and(|channel| channel.lease_from.is_some())
+    }
+
+    /// An attempt is over. That none of it runs is no proof if nobody saw it end, and its agent may be a
+    /// copy of one that runs it.
+    pub(crate) fn doubt(&mut self, id: AssignmentId, ending: &Ending) {
+        let unseen = match ending {
+            Ending::Refused { .. } => true,
+            Ending::Finished(finish) => finish.ran_ms.is_none(),
+            _ => false,
+        };
+        if unseen && self.may_be_copied(id) {
+            self.hold_for_lease(id);
+        }
     }
 
     fn forget_stray(&mut self, agent: &AgentId, id: AssignmentId) {

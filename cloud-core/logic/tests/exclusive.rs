@@ -5,7 +5,7 @@ mod common;
 
 use common::{Board, World, attempt, leased, noop, sent_to};
 use shared::id::{Attempt, Revision, Sequence, TaskId};
-use shared::report::ReportEvent;
+use shared::report::{End, Finish, ReportEvent};
 use shared::spec::{Disconnect, Reconcile, TaskSpec};
 use shared::wire::Uplink;
 use shared::wire::downlink::Want;
@@ -115,4 +115,30 @@ fn what_a_backup_knows_does_not_start_while_a_forgotten_copy_may_run() {
         wait(&mut world, over_s + 1, &mut a);
         assert!(leased(&world.say(&a, ping(&a))), "no copy can run any more");
     }
+}
+
+#[test]
+fn that_nobody_saw_a_forgotten_attempt_end_is_no_proof_that_no_copy_of_it_runs() {
+    let mut world = World::new();
+    let (mut a, mut b) = (Board::new("a"), Board::new("b"));
+    let (task, _) = world.submit(exclusive(Reconcile::BestScore));
+    let backup = world.maps.clone();
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    a.queue(attempt(task, 1), shared::time::Timestamp(0), ReportEvent::Accepted);
+    put_back(&mut world, backup);
+    world.hello(&mut b);
+    // A copy of the database of `a` speaks, on a board on which nothing runs.
+    a.inventory = Some(vec![Held { assignment: attempt(task, 1), running_ms: None }]);
+    world.hello(&mut a);
+    a.inventory = Some(Vec::new());
+    let end = End::Vanished { message: String::new() };
+    let finish = Finish { end, started_at: None, ran_ms: None, output: Default::default() };
+    world.report(&mut a, attempt(task, 1), ReportEvent::Finished(Box::new(finish)));
+    assert_eq!(current(&world, task), None, "the original may run under its lease");
+    let over_s = world.settings.lease_over_ms(LOST_AFTER_S) / 1_000;
+    wait(&mut world, over_s - 1, &mut b);
+    assert_eq!(current(&world, task), None);
+    wait(&mut world, 2, &mut b);
+    assert_eq!(current(&world, task), Some(Attempt(1_001)));
 }

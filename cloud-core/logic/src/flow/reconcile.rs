@@ -248,10 +248,11 @@ pub(crate) fn stray_finished(
         let attempt = stray.attempt;
         let _ = cloud.move_task(stray.task, context, |life| life.state.give_way(attempt));
     }
-    if take_the_place(cloud, stray, context)
-        && cloud.end_assignment(stray.task, context, ending, None)
-    {
-        context.next(Event::AttemptEnded { task: stray.task });
+    if take_the_place(cloud, stray, context) {
+        cloud.doubt(stray, &ending);
+        if cloud.end_assignment(stray.task, context, ending, None) {
+            context.next(Event::AttemptEnded { task: stray.task });
+        }
     }
 }
 

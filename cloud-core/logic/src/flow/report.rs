@@ -177,17 +177,13 @@ fn take_effect(
         ReportEvent::Fired { .. } | ReportEvent::NotFired { .. } => {}
         ReportEvent::Refused { reason, detail } => {
             let ending = Ending::Refused { reason, detail };
-            doubt(cloud, assignment);
             ended(cloud, assignment, ending, stray, context);
         }
         ReportEvent::Finished(finish) => {
-            match finish.ran_ms {
-                // That it started is not told apart from an end that was near.
-                Some(ran_ms) => {
-                    let ran_ms = i64::try_from(ran_ms).unwrap_or(i64::MAX);
-                    cloud.note_start(assignment, at.plus_ms(-ran_ms));
-                }
-                None => doubt(cloud, assignment),
+            // That it started is not told apart from an end that was near.
+            if let Some(ran_ms) = finish.ran_ms {
+                let ran_ms = i64::try_from(ran_ms).unwrap_or(i64::MAX);
+                cloud.note_start(assignment, at.plus_ms(-ran_ms));
             }
             ended(cloud, assignment, Ending::Finished(finish), stray, context);
         }
@@ -220,14 +216,6 @@ fn notice(
     context.notice(Notice::Heard { assignment, word, after_ms: now.since_ms(at) });
 }
 
-/// Nobody saw a process of this attempt end. That none runs is no proof if its agent may be a copy
-/// of one that runs it.
-fn doubt(cloud: &mut Cloud, assignment: AssignmentId) {
-    if cloud.may_be_copied(assignment) {
-        cloud.hold_for_lease(assignment);
-    }
-}
-
 fn ended(
     cloud: &mut Cloud,
     assignment: AssignmentId,
@@ -235,6 +223,7 @@ fn ended(
     stray: bool,
     context: &mut Context,
 ) {
+    cloud.doubt(assignment, &ending);
     if stray {
         context.then(Event::StrayFinished { stray: assignment, ending });
         return;
