@@ -317,15 +317,15 @@ impl Cloud {
         found || channel.is_some_and(|channel| channel.lease_from.is_some())
     }
 
-    /// An attempt is over. That none of it runs is no proof if nobody saw it end, and its agent may be a
-    /// copy of one that runs it.
+    /// An attempt is over, and nothing has come of it. That none of it runs is no proof if its agent may
+    /// be a copy of one that runs it, or that has begun it again by itself.
     pub(crate) fn doubt(&mut self, id: AssignmentId, ending: &Ending) {
-        let unseen = match ending {
+        let failed = match ending {
             Ending::Refused { .. } => true,
-            Ending::Finished(finish) => finish.ran_ms.is_none(),
+            Ending::Finished(finish) => !finish.end.is_success(),
             _ => false,
         };
-        if unseen && self.may_be_copied(id) {
+        if failed && self.may_be_copied(id) {
             self.hold_for_lease(id);
         }
     }
