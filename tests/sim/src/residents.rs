@@ -267,6 +267,9 @@ impl Shelf {
             }
         }
         if let Some(held) = self.held.get_mut(&schedule) {
+            // By a clock that ran ahead it was held since a time that has not come.
+            held.since =
+                held.since.map(|since| if after < before { since.min(after) } else { since });
             held.standing = standing.clone();
         }
     }

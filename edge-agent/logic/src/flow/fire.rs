@@ -108,11 +108,10 @@ fn begin_anew(
         return Standing::default();
     };
     let mut standing = resident.standing.clone();
-    // What could not be told of yet is decided about by the rule for what was missed. Nothing is due of
-    // what counts from the end of a run that goes on.
-    let runs = resident.counts_from_end() && agent.residents.is_busy(id);
-    let is_left =
-        !runs && resident.next.is_some_and(|next| later(next, resident.hold.offset_ms) <= now.wall);
+    // Moments that could not be told of yet are decided about by the rule for what was missed. What
+    // counts from the end of its last run has none.
+    let come = resident.next.is_some_and(|next| later(next, resident.hold.offset_ms) <= now.wall);
+    let is_left = come && !resident.counts_from_end();
     // What counts from the end of a run goes on counting from there.
     let after_end = matches!(&hold.trigger, Trigger::Interval(interval) if interval.after_end);
     let counts_on = (resident.counts_from_end() && after_end) || is_left;

@@ -269,8 +269,17 @@ fn a_change_of_one_that_runs_makes_up_for_nothing_and_fires_nothing_from_before_
     let mut bench = holding(later);
     bench.meet();
     let edited = ResidentSchedule { from: at(5), ..edited };
-    bench.schedule(NIGHTLY, Some(edited));
+    bench.schedule(NIGHTLY, Some(edited.clone()));
     assert_eq!(until(&mut bench, 6), ["+6 v2"]);
+    // Nor if it is due and could not be told of.
+    let mut bench = Bench::new(Settings { outbox_max: 6, ..Settings::default() });
+    bench.meet();
+    bench.schedule(NIGHTLY, Some(hold(interval(60, true))));
+    until(&mut bench, 10);
+    bench.meet();
+    bench.schedule(NIGHTLY, Some(ResidentSchedule { from: at(0), ..edited }));
+    bench.welcome(bench.agent.outbox().last.0);
+    assert_eq!(until(&mut bench, 12), ["+11 v2", "+12 v2"]);
 }
 
 #[test]
