@@ -3,8 +3,9 @@
 
 mod common;
 
+use cloud_core_logic::ScheduleOperation;
 use common::World;
-use common::residents::{fired, made, put, resident, row, shop, state, told};
+use common::residents::{fired, made, operate, put, resident, row, shop, state, told};
 use serde_json::json;
 use shared::id::{Incarnation, Revision, Sequence};
 use shared::schedule;
@@ -124,21 +125,48 @@ fn what_is_given_anew_begins_behind_all_that_is_known_of_it() {
 
 #[test]
 fn what_a_database_fired_of_which_the_core_has_forgotten_is_taken() {
+    for paused in [false, true] {
+        let mut world = World::new();
+        let mut a = shop("a");
+        let effects = world.hello(&mut a);
+        a.apply(&effects);
+        let effects = put(&mut world, &resident(json!({})));
+        a.apply(&effects);
+        let schedule = row(&world).id;
+        // The core was put back to a backup from before this database, which has fired since.
+        world.gone(&a);
+        a.incarnation = Incarnation(Uuid::from_u128(77));
+        world.wall = 1_300_000;
+        if paused {
+            operate(&mut world, ScheduleOperation::Pause);
+        }
+        let moment = Timestamp(1_200_000);
+        let id = made(&world, &a, moment);
+        let report = a.queue(id, moment, fired(schedule, 1, moment));
+        let effects = world.hello(&mut a);
+        a.apply(&effects);
+        assert_eq!(a.schedules.is_empty(), paused);
+        world.say(&a, report);
+        assert_eq!(state(&world, id), Some(TaskStatus::Assigned), "paused: {paused}");
+    }
+}
+
+#[test]
+fn what_an_agent_fired_of_which_a_backup_knows_nothing_is_taken() {
     let mut world = World::new();
+    put(&mut world, &resident(json!({})));
+    let backup = world.maps.clone();
     let mut a = shop("a");
     let effects = world.hello(&mut a);
     a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
-    let schedule = row(&world).id;
-    // The core was put back to a backup from before this database, which has fired since.
-    world.gone(&a);
-    a.incarnation = Incarnation(Uuid::from_u128(77));
     world.wall = 1_300_000;
     let moment = Timestamp(1_200_000);
     let id = made(&world, &a, moment);
-    let report = a.queue(id, moment, fired(schedule, 1, moment));
-    world.hello(&mut a);
+    let report = a.queue(id, moment, fired(row(&world).id, 1, moment));
+    world.say(&a, report.clone());
+    world.put_back(backup);
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
     world.say(&a, report);
     assert_eq!(state(&world, id), Some(TaskStatus::Assigned));
 }

@@ -171,8 +171,8 @@ impl Cloud {
             Some(row) => row.given_anew(now),
             None => now,
         };
-        // The first moment may be this one.
-        let through = before.map_or(now.plus_ms(-1), |row| row.through);
+        // It may have held it before, of which a backup knows nothing, and tell of what it fired.
+        let through = before.map_or(ResidentRow::NOTHING, |row| row.through);
         let rev = channel.desired_rev.next();
         let row = ResidentRow { schedule, rev, version, from, through, held: true };
         channel.put_resident(row.clone());
@@ -250,7 +250,7 @@ impl Cloud {
             rev: Revision(0),
             version: 0,
             from: now,
-            through: now,
+            through: ResidentRow::NOTHING,
             held: false,
         };
         wrong.extend(held.into_iter().map(unknown));
@@ -280,13 +280,7 @@ impl Cloud {
         };
         let now = context.now.wall;
         let rows: Vec<ResidentRow> = channel.residents.values().cloned().collect();
-        for before in rows {
-            if !before.held {
-                channel.remove_resident(before.schedule);
-                let schedule = before.schedule;
-                context.change(Change::ResidentRemoved { agent: id.clone(), schedule });
-                continue;
-            }
+        for before in rows.into_iter().filter(|row| row.held) {
             // What it fires has names of its own. If that is older than what is known here, this core was
             // put back to a backup from before that database.
             let rev = channel.desired_rev.next();

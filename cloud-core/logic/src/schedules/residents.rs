@@ -38,6 +38,9 @@ pub struct ResidentRow {
 }
 
 impl ResidentRow {
+    /// Of a schedule that nothing is known to have come of.
+    pub(crate) const NOTHING: Timestamp = Timestamp(0);
+
     /// From when an agent begins with it that does not hold it: behind every moment that it is known to
     /// have fired, whatever the clock shows.
     pub(crate) fn given_anew(&self, now: Timestamp) -> Timestamp {
