@@ -310,6 +310,24 @@ fn by_hand_it_never_takes_a_moment_that_is_another_firings() {
 }
 
 #[test]
+fn by_hand_it_never_takes_a_moment_that_it_had_by_hand_before_a_restart() {
+    for later in [false, true] {
+        let mut world = World::new();
+        let moments = [123, 5_000].map(|ms| Timestamp(world.wall).plus_ms(ms).to_string());
+        put(&mut world, &every_minute(json!({"overlap": "allow", "trigger": {"at": moments}})));
+        world.wall += 123;
+        operate(&mut world, "tick", ScheduleOperation::Fire);
+        assert_eq!(firings(&world).len(), 2, "its own, and one behind it");
+        world.pass(if later { 10_000 } else { 0 });
+        world.restart();
+        let before = firings(&world).len();
+        world.wall -= 60_000;
+        operate(&mut world, "tick", ScheduleOperation::Fire);
+        assert_eq!(firings(&world).len(), before + 1);
+    }
+}
+
+#[test]
 fn after_the_end_of_a_task_the_next_is_counted_from_there() {
     let document = json!({
         "name": "again", "trigger": {"interval_s": 60, "after_end": true},

@@ -86,8 +86,8 @@ impl Cloud {
         }
     }
 
-    /// Every moment of a schedule up to one was dealt with. What was dealt with stays so, whatever
-    /// the clock shows.
+    /// Every moment of a schedule up to one was dealt with, and up to its last firing by hand if none
+    /// lies between. What was dealt with stays so, whatever the clock shows.
     pub(crate) fn deal_with_moments_to(
         &mut self,
         slot: Slot,
@@ -95,7 +95,11 @@ impl Cloud {
         context: &mut Context,
     ) {
         if let Some(schedule) = self.schedules.get_mut(slot) {
-            let through = through.max(schedule.through);
+            let mut through = through.max(schedule.through);
+            let last = schedule.last_event;
+            if last > through && schedule.timetable.next(through).is_none_or(|next| next > last) {
+                through = last;
+            }
             schedule.through = through;
             if !planted!(FiringForgotten) {
                 context.change(Change::ScheduleMoved { schedule: schedule.id, through });
@@ -327,7 +331,8 @@ impl Cloud {
         };
         let timetable = Arc::clone(&schedule.timetable);
         let due = self.schedules.due_of(slot);
-        let mut at = match schedule.last_event {
+        // What is dealt with may be ahead of a clock that was set back.
+        let mut at = match schedule.last_event.max(schedule.through) {
             last if last >= now => last.plus_ms(1),
             _ => now,
         };
