@@ -12,7 +12,7 @@ use simulator::{report, runs};
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Worlds that once found a fault which no other test had found.
-const FOUND: [u64; 20] = [
+const FOUND: [u64; 21] = [
     1_795_904_980_508_235,
     1_795_907_646_601_162,
     1_795_907_646_606_197,
@@ -33,6 +33,7 @@ const FOUND: [u64; 20] = [
     1_796_600_000_013_071,
     1_796_700_000_038_528,
     1_796_700_000_057_409,
+    1_796_800_000_087_979,
 ];
 
 /// A number from the environment.

@@ -64,6 +64,9 @@ pub(crate) struct Channel {
     pub(crate) link: u64,
     pub(crate) inbox: Inbox,
     pub(crate) former: Vec<Incarnation>,
+    /// What it tells up to here was told before: to another core, or to this one before it was put back
+    /// to a backup.
+    pub(crate) told_before: Sequence,
     pub(crate) desired_rev: Revision,
     pub(crate) wanted: BTreeMap<Revision, WantedRow>,
     revision_of: BTreeMap<AssignmentId, Revision>,
@@ -106,6 +109,7 @@ impl Channel {
             link: 0,
             inbox: Inbox { incarnation: NO_INCARNATION, acked: shared::id::Sequence(0) },
             former: Vec::new(),
+            told_before: Sequence(0),
             desired_rev: Revision(0),
             wanted: BTreeMap::new(),
             revision_of: BTreeMap::new(),

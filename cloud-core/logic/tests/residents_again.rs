@@ -4,10 +4,11 @@
 mod common;
 
 use cloud_core_logic::ScheduleOperation;
-use common::World;
 use common::residents::{fired, made, operate, put, resident, row, shop, state, told};
+use common::{World, finished};
 use serde_json::json;
-use shared::id::{Incarnation, Revision, Sequence};
+use shared::id::{Attempt, Incarnation, Revision, Sequence};
+use shared::report::End;
 use shared::schedule;
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
@@ -186,4 +187,39 @@ fn what_is_held_is_compared_before_all_that_it_fired_is_taken() {
     let effects = world.hello(&mut a);
     let rows = told(&effects, &a);
     assert!(rows.iter().any(|row| row.hold.is_none()), "it is told to let go: {rows:?}");
+}
+
+#[test]
+fn what_a_forgotten_firing_came_to_is_not_begun_again_under_a_number_that_it_had() {
+    let mut world = World::new();
+    let task = json!({"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}},
+                      "retry": {"attempts_max": 9, "delay_s": 1, "delay_s_max": 1}});
+    put(&mut world, &resident(json!({"task": task})));
+    let backup = world.maps.clone();
+    let mut a = shop("a");
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    world.wall = 1_300_000;
+    let moment = Timestamp(1_200_000);
+    let id = made(&world, &a, moment);
+    let report = a.queue(id, moment, fired(row(&world).id, 1, moment));
+    world.say(&a, report.clone());
+    a.acked = a.seq;
+    let end = a.queue(id, moment, finished(End::Exited { code: 1 }));
+    world.say(&a, end.clone());
+    world.pass(1_500);
+    world.beat(&mut a);
+    world.pass(1_500);
+    assert_eq!(world.state(id.task).attempt(), Some(Attempt(2)), "the core has tried it again");
+    // The backup knows of neither; the agent may have the second attempt behind it, and have forgotten it.
+    world.put_back(backup);
+    world.pass(world.settings.recovery_ms + 1);
+    let effects = world.hello(&mut a);
+    a.apply(&effects);
+    world.say(&a, report);
+    world.say(&a, end);
+    world.pass(1_500);
+    world.beat(&mut a);
+    world.pass(1_500);
+    assert!(world.state(id.task).attempt() > Some(Attempt(1_000)), "{:?}", world.state(id.task));
 }

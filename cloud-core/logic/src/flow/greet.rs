@@ -3,7 +3,7 @@
 
 use shared::api::AgentStatus;
 use shared::assignment::Ending;
-use shared::id::AgentId;
+use shared::id::{AgentId, Sequence};
 use shared::label::LABELS_MAX;
 use shared::mailbox::Inbox;
 use shared::time::Monotonic;
@@ -96,9 +96,16 @@ pub(crate) fn hello(cloud: &mut Cloud, id: &AgentId, hello: Hello, context: &mut
         }
         let surplus = channel.former.len().saturating_sub(FORMER_MAX);
         channel.former.drain(..surplus);
-        channel.inbox = Inbox { incarnation: hello.incarnation, acked: shared::id::Sequence(0) };
+        channel.inbox = Inbox { incarnation: hello.incarnation, acked: Sequence(0) };
+        channel.told_before = Sequence(0);
         channel.applied_rev = shared::id::Revision(0);
     }
+    let told_before = match hello.core {
+        Some(core) if core != cloud.core => hello.last_seq,
+        _ if hello.acked_seq > channel.inbox.acked => hello.acked_seq,
+        _ => Sequence(0),
+    };
+    channel.told_before = channel.told_before.max(told_before);
     // A core that was restored from an older copy of its store has forgotten reports that it had
     // acknowledged: its welcome says how far it is, and the agent tells them again. Revisions it
     // counts on from where the agent is.

@@ -8,7 +8,7 @@ use shared::mailbox::{Admission, Inbox};
 use shared::report::{End, Finish, ProgressMark, Report, ReportEvent};
 use shared::time::{Stamp, Timestamp};
 use shared::wire::Downlink;
-use shared::wire::uplink::{AttemptProgress, ProgressNews, Reports};
+use shared::wire::uplink::{AttemptProgress, NumberedReport, ProgressNews, Reports};
 
 use super::{Context, Event};
 use crate::change::{AssignmentRow, Change, Progressed};
@@ -75,7 +75,7 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
             // In order and without repeats, whatever the sender's state of mind.
             if (item.seq > acked && item.seq > held) || planted!(RepeatsTaken) {
                 acked = item.seq;
-                take(cloud, agent, item.report, context);
+                take(cloud, agent, item, context);
             }
         }
         acked = acked.max(run.upto);
@@ -96,14 +96,14 @@ pub(crate) fn reports(cloud: &mut Cloud, agent: &AgentId, run: Reports, context:
 
 /// The fence: takes what an attempt tells if it is under way, or may come back; anything else is
 /// kept as history.
-fn take(cloud: &mut Cloud, agent: &AgentId, report: Report, context: &mut Context) {
-    let Report { mut assignment, at, stamp, event } = report;
+fn take(cloud: &mut Cloud, agent: &AgentId, item: NumberedReport, context: &mut Context) {
+    let Report { mut assignment, at, stamp, event } = item.report;
     if planted!(StaleCounts) {
         let current = cloud.tasks.get(&assignment.task).and_then(|task| task.current());
         assignment = current.unwrap_or(assignment);
     }
     if let ReportEvent::Fired { schedule, version, moment } = event
-        && cloud.take_fired(agent, assignment, (schedule, version, moment), context)
+        && cloud.take_fired(agent, assignment, item.seq, (schedule, version, moment), context)
     {
         return;
     }

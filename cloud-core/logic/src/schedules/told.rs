@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shared::assignment::{AssignmentState, Progress};
-use shared::id::{AgentId, AssignmentId, ScheduleId, TaskId};
+use shared::id::{AgentId, AssignmentId, ScheduleId, Sequence, TaskId};
 use shared::report::NotFiredBecause;
 use shared::spec::TaskSpec;
 use shared::time::Timestamp;
@@ -46,6 +46,7 @@ impl Cloud {
         &mut self,
         agent: &AgentId,
         assignment: AssignmentId,
+        seq: Sequence,
         firing: Told,
         context: &mut Context,
     ) -> bool {
@@ -55,8 +56,11 @@ impl Cloud {
         else {
             return false;
         };
-        let incarnation = self.channels.get(agent).map(|channel| channel.inbox.incarnation);
-        let named = incarnation.map(|by| TaskId::of_firing(schedule, moment, by));
+        let Some(channel) = self.channels.get(agent) else {
+            return false;
+        };
+        let told_before = self.recovering || seq <= channel.told_before;
+        let named = Some(TaskId::of_firing(schedule, moment, channel.inbox.incarnation));
         if named != Some(assignment.task) || self.tasks.contains_key(&assignment.task) {
             return false;
         }
@@ -67,6 +71,13 @@ impl Cloud {
         let origin = Origin { schedule, name, version, at: moment, payload: None };
         self.take_on_running(agent, assignment, spec, origin, context);
         let task = assignment.task;
+        if told_before {
+            // It may have had further attempts, of which this core has forgotten.
+            let _ = self.move_task(task, context, |life| {
+                life.restore_from_backup();
+                Ok(())
+            });
+        }
         self.schedules.active.entry(slot).or_default().tasks.insert(task);
         let result = FiringResult::Fired { task };
         record(agent, firing, result, context);
