@@ -215,6 +215,7 @@ impl World {
                 self.spawn(at, assignment, run, &order, renewed);
             }
             Effect::RenewLease { sent } => {
+                self.check_lease(at, sent);
                 self.boards[at].renew_leases(sent, self.plan.agent.lease_margin_ms);
             }
             Effect::Terminate { assignment } => self.terminate(at, assignment),

@@ -346,6 +346,9 @@ impl World {
                 if let Downlink::Welcome(welcome) = &message {
                     self.check_welcome(&agent, welcome);
                 }
+                if let Downlink::Pong { lease: true, .. } = &message {
+                    self.leased_ms.insert(agent.clone(), self.now_ms);
+                }
                 let number = self.number_of(&agent);
                 self.send_down(number, message);
             }

@@ -10,6 +10,7 @@ use shared::id::{AgentId, AssignmentId, Attempt, Incarnation, Sequence, TaskId};
 use shared::report::{End, ReportEvent};
 use shared::spec::Reconcile;
 use shared::task::{Outcome, TaskState, Verdict};
+use shared::time::Monotonic;
 use shared::wire::downlink::Order;
 
 use crate::board::Process;
@@ -59,6 +60,14 @@ pub struct Watch {
 }
 
 impl World {
+    /// A lease counts from before the core answered: the core counts on from there.
+    pub fn check_lease(&self, at: usize, from: Monotonic) {
+        let board = &self.boards[at];
+        let answered = self.leased_ms.get(&board.id).filter(|at| **at >= board.booted_ms);
+        let before = answered.is_some_and(|at| from <= board.mono(*at));
+        ensure(before, "a_lease_counts_from_before_its_answer", || format!("on {}", board.id));
+    }
+
     /// A process runs: it will be looked whether it ends in time.
     pub fn watch_process(&mut self, at: usize, id: AssignmentId, token: u64) {
         let Some(limits) = self.boards[at].attempts.get(&id).map(|it| it.limits) else {

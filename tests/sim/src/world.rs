@@ -57,6 +57,8 @@ pub struct World {
     pub work_left: usize,
     pub watch: Watch,
     pub arrivals: Arrivals,
+    /// When the core last renewed the leases of each agent, in true time.
+    pub leased_ms: BTreeMap<AgentId, u64>,
     agenda: Agenda,
 }
 
@@ -88,6 +90,7 @@ impl World {
             work_left: 0,
             watch: Watch::default(),
             arrivals: Arrivals::default(),
+            leased_ms: BTreeMap::new(),
             agenda: Agenda::default(),
             plan,
         };
