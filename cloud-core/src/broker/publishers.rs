@@ -2,6 +2,7 @@
 //! name, a password and topics for each. They may publish there and do nothing else.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -31,9 +32,22 @@ pub type Publishers = BTreeMap<AgentId, Publisher>;
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishersError {
-    /// It cannot be read, or others can read it.
+    /// It cannot be read.
+    #[error(
+        "broker.publishers_file: cannot read {}: {source}; write to that file who may publish (each a \
+         table such as [plc-1] with password = \"…\" and topics = [\"factory/#\"]), name another \
+         file, or leave the setting out",
+        path.display()
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others can read it, or it is no file of text.
     #[error("broker.publishers_file: {0}")]
-    File(#[from] SecretError),
+    File(SecretError),
     /// It is not what it should be.
     #[error(
         "broker.publishers_file: {}: {what}; each publisher is a table such as [plc-1] with \
@@ -54,6 +68,15 @@ pub enum PublishersError {
 struct Written {
     password: String,
     topics: Vec<String>,
+}
+
+impl From<SecretError> for PublishersError {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Read { path, source } => Self::Read { path, source },
+            other => Self::File(other),
+        }
+    }
 }
 
 /// Reads the file.
@@ -104,6 +127,16 @@ mod tests {
         let plc = &publishers[&"plc-1".parse().expect("a name")];
         assert_eq!(plc.password_hash, password_hash(b"0123456789abcdef"));
         assert!(plc.topics.len() == 2 && plc.topics[1].matches("a/x/b"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_what_to_hold() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = folder.path().join("publishers.toml");
+        let told = read(&missing).expect_err("there is none").to_string();
+        let says =
+            ["broker.publishers_file", "publishers.toml", "[plc-1]", "leave the setting out"];
+        assert!(says.iter().all(|words| told.contains(words)), "{told}");
     }
 
     #[test]
