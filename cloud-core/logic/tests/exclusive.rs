@@ -51,9 +51,9 @@ fn current(world: &World, task: TaskId) -> Option<Attempt> {
     world.state(task).attempt()
 }
 
-/// A task that is assigned to `b` since the core was put back, and `a` with the attempt that the
-/// core forgot.
-fn given_again(reconcile: Reconcile) -> (World, Board, Board, TaskId) {
+/// A core that was put back to a backup, `a` with the attempt of a task that it forgot, and `b`, which
+/// has said hello.
+fn forgotten_on_a(reconcile: Reconcile) -> (World, Board, Board, TaskId) {
     let mut world = World::new();
     let (mut a, mut b) = (Board::new("a"), Board::new("b"));
     let (task, _) = world.submit(exclusive(reconcile));
@@ -63,6 +63,12 @@ fn given_again(reconcile: Reconcile) -> (World, Board, Board, TaskId) {
     a.queue(attempt(task, 1), shared::time::Timestamp(0), ReportEvent::Accepted);
     put_back(&mut world, backup);
     world.hello(&mut b);
+    (world, a, b, task)
+}
+
+/// The same once the task is assigned to `b`.
+fn given_again(reconcile: Reconcile) -> (World, Board, Board, TaskId) {
+    let (mut world, a, mut b, task) = forgotten_on_a(reconcile);
     let over_s = world.settings.lease_over_ms(LOST_AFTER_S) / 1_000;
     wait(&mut world, over_s - 1, &mut b);
     assert_eq!(current(&world, task), None, "the forgotten copy may run under its lease");
@@ -126,15 +132,7 @@ fn that_a_forgotten_attempt_is_over_is_no_proof_that_no_copy_of_it_runs() {
 }
 
 fn nothing_starts_after(end: End, ran_ms: Option<u64>) {
-    let mut world = World::new();
-    let (mut a, mut b) = (Board::new("a"), Board::new("b"));
-    let (task, _) = world.submit(exclusive(Reconcile::BestScore));
-    let backup = world.maps.clone();
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    a.queue(attempt(task, 1), shared::time::Timestamp(0), ReportEvent::Accepted);
-    put_back(&mut world, backup);
-    world.hello(&mut b);
+    let (mut world, mut a, mut b, task) = forgotten_on_a(Reconcile::BestScore);
     // A copy of the database of `a` speaks, on a board on which nothing runs.
     a.inventory = Some(vec![Held { assignment: attempt(task, 1), running_ms: None }]);
     world.hello(&mut a);

@@ -5,7 +5,9 @@ mod common;
 use cloud_core_logic::ScheduleOperation;
 use cloud_core_logic::firing::{FiringResult, SkippedBecause};
 use cloud_core_logic::input::Operation;
-use common::residents::{fired, holders, made, operate, put, resident, row, shop, state, told};
+use common::residents::{
+    fired, holders, holding, made, operate, put, resident, row, shop, state, told,
+};
 use common::{Board, World, finished, sent_to};
 use serde_json::json;
 use shared::id::{AssignmentId, Attempt, TaskId};
@@ -49,11 +51,7 @@ fn it_goes_to_every_agent_that_matches_and_follows_the_match() {
 
 #[test]
 fn an_edit_reaches_one_that_was_away_as_one_row() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
+    let (mut world, mut a) = holding(&resident(json!({})));
     for jitter_s in 1..5 {
         put(&mut world, &resident(json!({"jitter_s": jitter_s})));
     }
@@ -67,12 +65,7 @@ fn an_edit_reaches_one_that_was_away_as_one_row() {
 
 #[test]
 fn what_an_agent_fires_is_a_task_once_and_of_the_version_it_ran() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
+    let (mut world, mut a) = holding(&resident(json!({})));
     let schedule = row(&world).id;
     // It fires while it is away, and the schedule is changed meanwhile.
     let task = json!({"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}}, "priority": 7});
@@ -138,10 +131,7 @@ fn a_task_that_an_agent_made_fails_there_and_goes_nowhere_else() {
 
 #[test]
 fn what_did_not_fire_is_written_down() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({})));
+    let (mut world, mut a) = holding(&resident(json!({})));
     let schedule = row(&world).id;
     let missed = |moment, upto, because| ReportEvent::NotFired {
         schedule,
@@ -163,10 +153,7 @@ fn what_did_not_fire_is_written_down() {
 
 #[test]
 fn a_moment_that_waited_fires_after_later_ones_did_not() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({"overlap": "queue"})));
+    let (mut world, mut a) = holding(&resident(json!({"overlap": "queue"})));
     let schedule = row(&world).id;
     world.wall = 3_000_000;
     let (first, waited, full) = (1_200_000, 1_500_000, Timestamp(1_800_000));
@@ -193,10 +180,8 @@ fn a_moment_that_waited_fires_after_later_ones_did_not() {
 
 #[test]
 fn the_moment_at_which_it_was_given_may_fire() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({"trigger": {"interval_s": 60, "after_end": true}})));
+    let (mut world, mut a) =
+        holding(&resident(json!({"trigger": {"interval_s": 60, "after_end": true}})));
     let schedule = row(&world).id;
     let from = world.maps.residents[&(a.id.clone(), schedule)].from;
     let id = made(&world, &a, from);
@@ -206,10 +191,7 @@ fn the_moment_at_which_it_was_given_may_fire() {
 
 #[test]
 fn a_clock_that_is_years_ahead_does_not_silence_its_agent() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({})));
+    let (mut world, mut a) = holding(&resident(json!({})));
     let schedule = row(&world).id;
     world.wall = 2_000_000;
     let (ahead, right) = (Timestamp(90_000_000_000), Timestamp(1_800_000));
@@ -223,10 +205,7 @@ fn a_clock_that_is_years_ahead_does_not_silence_its_agent() {
 
 #[test]
 fn one_that_gave_way_to_the_next_on_its_agent_is_canceled() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({"overlap": "replace"})));
+    let (mut world, mut a) = holding(&resident(json!({"overlap": "replace"})));
     let schedule = row(&world).id;
     world.wall = 2_000_000;
     let moment = Timestamp(1_200_000);
@@ -262,12 +241,7 @@ fn the_best_few_hold_it_and_one_that_is_lost_is_replaced() {
 
 #[test]
 fn paused_changed_and_deleted_it_is_taken_from_those_who_hold_it() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
+    let (mut world, mut a) = holding(&resident(json!({})));
     let effects = operate(&mut world, ScheduleOperation::Pause);
     a.apply(&effects);
     world.pass(10);
@@ -315,10 +289,7 @@ fn what_an_agent_fired_is_taken_after_the_core_has_taken_the_schedule_over() {
 
 #[test]
 fn an_agent_is_not_told_to_run_what_it_fired() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({})));
+    let (mut world, mut a) = holding(&resident(json!({})));
     let moment = Timestamp(1_200_000);
     let id = made(&world, &a, moment);
     let schedule = row(&world).id;

@@ -4,22 +4,20 @@
 mod common;
 
 use cloud_core_logic::ScheduleOperation;
-use common::residents::{fired, made, operate, put, resident, row, shop, state, told};
-use common::{World, finished};
-use serde_json::json;
-use shared::id::{Attempt, Incarnation, Revision, Sequence};
+use common::residents::{fired, holding, made, operate, put, resident, row, shop, state, told};
+use common::{Board, Maps, World, finished};
+use serde_json::{Value, json};
+use shared::id::{AssignmentId, Attempt, Incarnation, Revision, Sequence};
 use shared::report::End;
 use shared::schedule;
 use shared::task::TaskStatus;
 use shared::time::Timestamp;
+use shared::wire::Uplink;
 use uuid::Uuid;
 
 #[test]
 fn an_agent_with_a_new_database_begins_anew() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    put(&mut world, &resident(json!({})));
+    let (mut world, mut a) = holding(&resident(json!({})));
     world.gone(&a);
     world.wall += 500_000;
     a.incarnation = Incarnation(Uuid::from_u128(77));
@@ -33,12 +31,7 @@ fn an_agent_with_a_new_database_begins_anew() {
 
 #[test]
 fn a_core_put_back_to_a_backup_gives_and_takes_what_agents_hold_otherwise() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
+    let (mut world, mut a) = holding(&resident(json!({})));
     let (sample, before) = (row(&world).id, a.schedules.clone());
     assert_eq!(before.len(), 1);
     let backup = world.maps.clone();
@@ -71,11 +64,7 @@ fn a_core_put_back_to_a_backup_gives_and_takes_what_agents_hold_otherwise() {
 
 #[test]
 fn one_that_does_not_say_what_it_holds_is_left_alone() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    world.hello(&mut a);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
+    let (mut world, mut a) = holding(&resident(json!({})));
     a.schedules.clear();
     a.silent_of_schedules = true;
     let effects = world.hello(&mut a);
@@ -87,12 +76,7 @@ fn one_that_does_not_say_what_it_holds_is_left_alone() {
 
 #[test]
 fn what_is_given_anew_begins_behind_all_that_is_known_of_it() {
-    let mut world = World::new();
-    let mut a = shop("a");
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    let effects = put(&mut world, &resident(json!({})));
-    a.apply(&effects);
+    let (mut world, mut a) = holding(&resident(json!({})));
     let backup = world.maps.clone();
     let (schedule, moment) = (row(&world).id, Timestamp(1_200_000));
     world.wall = 1_300_000;
@@ -127,12 +111,7 @@ fn what_is_given_anew_begins_behind_all_that_is_known_of_it() {
 #[test]
 fn what_a_database_fired_of_which_the_core_has_forgotten_is_taken() {
     for paused in [false, true] {
-        let mut world = World::new();
-        let mut a = shop("a");
-        let effects = world.hello(&mut a);
-        a.apply(&effects);
-        let effects = put(&mut world, &resident(json!({})));
-        a.apply(&effects);
+        let (mut world, mut a) = holding(&resident(json!({})));
         let schedule = row(&world).id;
         // The core was put back to a backup from before this database, which has fired since.
         world.gone(&a);
@@ -152,10 +131,19 @@ fn what_a_database_fired_of_which_the_core_has_forgotten_is_taken() {
     }
 }
 
-#[test]
-fn what_an_agent_fired_of_which_a_backup_knows_nothing_is_taken() {
+/// A firing that the core was told of since a backup from before its agent joined.
+struct FiredSince {
+    world: World,
+    a: Board,
+    backup: Maps,
+    id: AssignmentId,
+    moment: Timestamp,
+    report: Uplink,
+}
+
+fn fired_since_a_backup(document: &Value) -> FiredSince {
     let mut world = World::new();
-    put(&mut world, &resident(json!({})));
+    put(&mut world, document);
     let backup = world.maps.clone();
     let mut a = shop("a");
     let effects = world.hello(&mut a);
@@ -165,6 +153,13 @@ fn what_an_agent_fired_of_which_a_backup_knows_nothing_is_taken() {
     let id = made(&world, &a, moment);
     let report = a.queue(id, moment, fired(row(&world).id, 1, moment));
     world.say(&a, report.clone());
+    FiredSince { world, a, backup, id, moment, report }
+}
+
+#[test]
+fn what_an_agent_fired_of_which_a_backup_knows_nothing_is_taken() {
+    let since = fired_since_a_backup(&resident(json!({})));
+    let FiredSince { mut world, mut a, backup, id, report, .. } = since;
     world.put_back(backup);
     let effects = world.hello(&mut a);
     a.apply(&effects);
@@ -191,19 +186,10 @@ fn what_is_held_is_compared_before_all_that_it_fired_is_taken() {
 
 #[test]
 fn what_a_forgotten_firing_came_to_is_not_begun_again_under_a_number_that_it_had() {
-    let mut world = World::new();
     let task = json!({"run": {"noop": {}}, "where": {"labels": {"kind": "shop"}},
                       "retry": {"attempts_max": 9, "delay_s": 1, "delay_s_max": 1}});
-    put(&mut world, &resident(json!({"task": task})));
-    let backup = world.maps.clone();
-    let mut a = shop("a");
-    let effects = world.hello(&mut a);
-    a.apply(&effects);
-    world.wall = 1_300_000;
-    let moment = Timestamp(1_200_000);
-    let id = made(&world, &a, moment);
-    let report = a.queue(id, moment, fired(row(&world).id, 1, moment));
-    world.say(&a, report.clone());
+    let since = fired_since_a_backup(&resident(json!({"task": task})));
+    let FiredSince { mut world, mut a, backup, id, moment, report } = since;
     a.acked = a.seq;
     let end = a.queue(id, moment, finished(End::Exited { code: 1 }));
     world.say(&a, end.clone());

@@ -60,8 +60,8 @@ impl Cloud {
             return false;
         };
         let told_before = self.recovering || seq <= channel.told_before;
-        let named = Some(TaskId::of_firing(schedule, moment, channel.inbox.incarnation));
-        if named != Some(assignment.task) || self.tasks.contains_key(&assignment.task) {
+        let named = TaskId::of_firing(schedule, moment, channel.inbox.incarnation);
+        if named != assignment.task || self.tasks.contains_key(&assignment.task) {
             return false;
         }
         self.known_through(agent, schedule, moment, context);

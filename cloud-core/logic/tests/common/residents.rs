@@ -50,6 +50,17 @@ pub fn shop(name: &str) -> Board {
     board
 }
 
+/// A world with a board, and a schedule that it has taken on.
+pub fn holding(document: &Value) -> (World, Board) {
+    let mut world = World::new();
+    let mut board = shop("a");
+    let effects = world.hello(&mut board);
+    board.apply(&effects);
+    let effects = put(&mut world, document);
+    board.apply(&effects);
+    (world, board)
+}
+
 /// What is told to a board of schedules.
 pub fn told(effects: &[Effect], board: &Board) -> Vec<Told> {
     sent_to(effects, &board.id).flat_map(|desired| desired.schedules.clone()).collect()
